@@ -1,0 +1,138 @@
+/**
+ * Executions: the ways to run a model, as values. Each takes checked inputs to outputs and a final state, and
+ * publishes the rounding constants that its error bound is derived from.
+ *
+ * @module
+ */
+import type { Analytic } from "./arith.ts";
+import { type AnyAffineModel, outputColumns } from "./affine.ts";
+import { type Batch, type Dims, type Inputs, microSteps, prepare, prepareState, stateLength, stateWidth } from "./inputs.ts";
+import { f32, f64 } from "./number.ts";
+import { type LaneState, readOut, readState, scanStates } from "./run.ts";
+import { rightCombines, type Schedule } from "../scan/mod.ts";
+import { activate, type FieldValues, rawValues } from "./token.ts";
+
+/** What an error bound has to know of how an execution computes. */
+export interface Rounding {
+  /** Unit roundoff of one operation: 2^−24 for f32, 2^−53 for f64, 0 for an exact algebra. */
+  readonly unit: number;
+  /**
+   * The most combines, over all outputs of a sequence of so many steps, in which one term lies in the later operand:
+   * additions that no gate pays for.
+   */
+  rightCombines(steps: number): number;
+  /** Whether gates, division and square root have WGSL's accuracy (accuracy.ts) or are correctly rounded. */
+  readonly accuracy: "wgsl" | "rounded";
+  /** Tokens whose dense products are formed before a state is touched, for a matrix action; 1 if serial. */
+  denseChunk(model: AnyAffineModel, dims: Dims): number;
+}
+
+/** What to start from, and what to return besides outputs and the final state. */
+export interface RunOptions {
+  /** `[B, H, rows, columns, width]`; zero where not given. */
+  readonly initialState?: ArrayLike<number>;
+  /** Return the state after every step too. */
+  readonly states?: boolean;
+}
+
+/** The result of a run. */
+export interface RunResult {
+  /** `[B, T, H, columns]`. */
+  readonly outputs: Float32Array | Float64Array;
+  /** `[B, H, rows, columns, width]`. */
+  readonly finalState: Float32Array | Float64Array;
+  /** `[B, steps, H, rows, columns, width]` where asked for. */
+  readonly states?: Float32Array | Float64Array;
+}
+
+/** A way to run a model. */
+export interface Execution {
+  readonly name: string;
+  readonly rounding: Rounding;
+  /** Throws {@link InputError} on inputs outside the model's contract, before anything is computed. */
+  run(model: AnyAffineModel, dims: Dims, inputs: Inputs, options?: RunOptions): Promise<RunResult>;
+}
+
+/** A named number type for CPU executions. */
+export interface Precision {
+  readonly name: string;
+  readonly unit: number;
+  readonly algebra: Analytic<number>;
+}
+
+export const single: Precision = { name: "f32", unit: 2 ** -24, algebra: f32 };
+export const double: Precision = { name: "f64", unit: 2 ** -53, algebra: f64 };
+
+/** The activated tokens of one batch row and head. */
+export function tokensOf<N>(A: Analytic<N>, batch: Batch, b: number, h: number): FieldValues<N>[] {
+  return Array.from(
+    { length: batch.steps },
+    (_, s) => activate(A, batch.model, batch.dims.sizes, rawValues(A, batch, b, s, h)),
+  );
+}
+
+/** The lanes of one batch row and head out of a state array. */
+export function lanesOf(state: ArrayLike<number>, model: AnyAffineModel, dims: Dims, b: number, h: number): LaneState<number> {
+  const width = stateWidth(model);
+  const length = stateLength(model, { ...dims, B: 1, H: 1 });
+  const start = (b * dims.H + h) * length;
+  return Array.from(
+    { length: length / width },
+    (_, lane) => Array.from({ length: width }, (_, c) => state[start + lane * width + c]!),
+  );
+}
+
+/** Runs every sequence of a batch with `states`, which gives the state after each step, and collects the arrays. */
+export function collect(
+  A: Analytic<number>,
+  model: AnyAffineModel,
+  dims: Dims,
+  inputs: Inputs,
+  options: RunOptions,
+  states: (tokens: readonly FieldValues<number>[], initial: LaneState<number>) => readonly LaneState<number>[],
+): RunResult {
+  const batch = prepare(model, dims, inputs);
+  const initialState = prepareState(model, dims, options.initialState);
+  const { B, T, H, sizes } = dims;
+  const columns = outputColumns(model, sizes);
+  const n = microSteps(model);
+  const laneNumbers = stateLength(model, { ...dims, B: 1, H: 1 });
+  const outputs = new Float64Array(B * T * H * columns).fill(NaN);
+  const finalState = new Float64Array(B * H * laneNumbers).fill(NaN);
+  const all = options.states === true ? new Float64Array(B * batch.steps * H * laneNumbers).fill(NaN) : undefined;
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const tokens = tokensOf(A, batch, b, h);
+      const initial = lanesOf(initialState, model, dims, b, h);
+      const visited = states(tokens, initial);
+      finalState.set((visited.at(-1) ?? initial).flat(), (b * H + h) * laneNumbers);
+      visited.forEach((state, s) => all?.set(state.flat(), ((b * batch.steps + s) * H + h) * laneNumbers));
+      for (let t = 0; t < T; t++) {
+        const s = (t + 1) * n - 1;
+        outputs.set(
+          readOut(A, model, sizes, readState(model, visited, initial, s), tokens[s]!),
+          ((b * T + t) * H + h) * columns,
+        );
+      }
+    }
+  }
+  return all === undefined ? { outputs, finalState } : { outputs, finalState, states: all };
+}
+
+/** The parallel form on the CPU: `lift` and a schedule, in f32 or f64. */
+export function scanned(schedule: Schedule, precision: Precision = single): Execution {
+  return {
+    name: `${schedule.name} ${precision.name}`,
+    rounding: {
+      unit: precision.unit,
+      rightCombines: (steps) => rightCombines(schedule, steps),
+      accuracy: "rounded",
+      denseChunk: (_model, { T }) => Math.max(T, 1),
+    },
+    run: (model, dims, inputs, options = {}) =>
+      Promise.resolve().then(() =>
+        collect(precision.algebra, model, dims, inputs, options, (tokens, initial) =>
+          scanStates(precision.algebra, model, dims.sizes, tokens, schedule, initial))
+      ),
+  };
+}

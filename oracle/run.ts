@@ -1,0 +1,60 @@
+/**
+ * The judge's run: `step`, token after token, in any algebra. Nothing here knows of elements, scans or GPUs.
+ *
+ * @module
+ */
+import type { Complex, Matrix, ScaledRing } from "../models/arith.ts";
+import { type AnyAffineModel, type Sizes, stateColumns, stateRows } from "../models/affine.ts";
+import type { LaneState } from "../models/run.ts";
+import { allSizes, type FieldValues, tokenArrays } from "../models/token.ts";
+
+/** A state as `step` takes it, from lanes: real, complex, or the value `s·2^m` of a scaled pair. */
+export function stepState<N>(A: ScaledRing<N>, model: AnyAffineModel, sizes: Sizes, lanes: LaneState<N>): unknown {
+  const columns = stateColumns(model, sizes);
+  const entry = (lane: readonly N[]): N | Complex<N> =>
+    model.action === "complex"
+      ? { re: lane[0]!, im: lane[1]! }
+      : model.action === "scaled"
+      ? A.scale2(lane[0]!, lane[1]!)
+      : lane[0]!;
+  return Array.from(
+    { length: stateRows(model, sizes) },
+    (_, k) => lanes.slice(k * columns, (k + 1) * columns).map(entry),
+  );
+}
+
+/** The lanes of a state that `step` returned; a scaled one with exponent 0. */
+export function lanesOfStep<N>(A: ScaledRing<N>, model: AnyAffineModel, state: unknown): LaneState<N> {
+  if (model.action === "complex") return (state as Matrix<Complex<N>>).flat().map(({ re, im }) => [re, im]);
+  if (model.action === "scaled") return (state as Matrix<N>).flat().map((s) => [s, A.of(0)]);
+  return (state as Matrix<N>).flat().map((s) => [s]);
+}
+
+/** One step from lanes to lanes. */
+export function stepLanes<N>(
+  A: ScaledRing<N>,
+  model: AnyAffineModel,
+  sizes: Sizes,
+  token: FieldValues<N>,
+  lanes: LaneState<N>,
+): LaneState<N> {
+  const state = stepState(A, model, sizes, lanes);
+  return lanesOfStep(A, model, model.step(A, state, tokenArrays(model, sizes, token), allSizes(sizes)));
+}
+
+/** The state after every step, from `initial`: the definition that every execution is held to. */
+export function stepStates<N>(
+  A: ScaledRing<N>,
+  model: AnyAffineModel,
+  sizes: Sizes,
+  tokens: readonly FieldValues<N>[],
+  initial: LaneState<N>,
+): LaneState<N>[] {
+  const states: LaneState<N>[] = [];
+  let state = initial;
+  for (const token of tokens) {
+    state = stepLanes(A, model, sizes, token, state);
+    states.push(state);
+  }
+  return states;
+}
