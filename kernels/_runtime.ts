@@ -41,6 +41,7 @@ export function environment(name: string): string | undefined {
 
 /** Sets an environment variable for the native libraries of this process, where that is permitted and it is unset. */
 export function setEnvironmentDefault(name: string, value: string): void {
-  if (globals.Deno === undefined || !isGranted("env", name)) return;
-  if (globals.Deno.env.get(name) === undefined) globals.Deno.env.set(name, value);
+  if (!isGranted("env", name) || environment(name) !== undefined) return;
+  if (globals.Deno !== undefined) globals.Deno.env.set(name, value);
+  else if (globals.process !== undefined) globals.process.env[name] = value;
 }

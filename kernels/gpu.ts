@@ -7,9 +7,12 @@
  */
 
 import { InputError } from "../models/error.ts";
+import { compile, type KernelOptions } from "./_compile.ts";
 import type { GpuProvider } from "./_provider.ts";
+import { scoped } from "./_scoped.ts";
 import { checkWorkgroups, foldWorkgroups } from "./workgroups.ts";
 
+export type { KernelOptions } from "./_compile.ts";
 export * from "./workgroups.ts";
 
 /** The values of WebGPU's `GPUBufferUsage`, which Node does not define. */
@@ -48,15 +51,6 @@ export interface BufferOptions {
   readonly label?: string;
   /** Bits of {@linkcode BufferUsage}; default: storage that can be copied from and to. */
   readonly usage?: number;
-}
-
-export interface KernelOptions {
-  readonly label: string;
-  readonly code: string;
-  /** Default: the module's only entry point. */
-  readonly entryPoint?: string;
-  /** Values of the module's `override` constants. */
-  readonly constants?: Readonly<Record<string, number>>;
 }
 
 /** One dispatch; `buffers[i]` is bound at `@group(0) @binding(i)`. */
@@ -159,7 +153,7 @@ export class Gpu {
     this.#assertOpen(what);
     this.#checkSize(what, bytes, usage);
     const size = Math.ceil(bytes / 4) * 4;
-    const { result: buffer, error } = this.#scoped(what, () => this.device.createBuffer({ label, size, usage }));
+    const { result: buffer, error } = scoped(this.device, what, () => this.device.createBuffer({ label, size, usage }));
     const check = error.then((error) => {
       if (error !== undefined) this.#errors.push(error);
     }).finally(() => this.#creations.delete(check));
@@ -206,35 +200,10 @@ export class Gpu {
     const key = JSON.stringify([options.code, options.entryPoint, options.constants]);
     const known = this.#kernels.get(key);
     if (known !== undefined) return known;
-    const kernel = this.#guarded(`compile ${options.label}`, () => this.#compile(options));
+    const kernel = this.#guarded(`compile ${options.label}`, () => compile(this.device, options));
     this.#kernels.set(key, kernel);
     kernel.catch(() => this.#kernels.delete(key));
     return kernel;
-  }
-
-  async #compile({ label, code, entryPoint, constants }: KernelOptions): Promise<GPUComputePipeline> {
-    const what = `compile ${label}`;
-    const { result: module, error } = this.#scoped(what, () => this.device.createShaderModule({ label, code }));
-    const { messages } = await module.getCompilationInfo();
-    const lines = code.split("\n");
-    const faults = messages.filter(({ type }) => type === "error").map(({ lineNum, linePos, message }) => {
-      const line = lines[lineNum - 1];
-      return `line ${lineNum}:${linePos}: ${message.trim()}` +
-        (line === undefined ? "" : `\n${String(lineNum).padStart(5)} | ${line}`);
-    });
-    const refusal = await error;
-    if (faults.length > 0) throw new Error(`Cannot ${what}: ${faults.join("\n")}`);
-    if (refusal !== undefined) throw refusal;
-    const stage: GPUProgrammableStage = {
-      module,
-      ...(entryPoint === undefined ? {} : { entryPoint }),
-      ...(constants === undefined ? {} : { constants: { ...constants } }),
-    };
-    try {
-      return await this.device.createComputePipelineAsync({ label, layout: "auto", compute: stage });
-    } catch (cause) {
-      throw new Error(`Cannot ${what}: ${(cause as Error).message}`, { cause });
-    }
   }
 
   /** Binds buffers to group 0 of a kernel, in the order of their bindings. */
@@ -325,7 +294,7 @@ export class Gpu {
    */
   checked<T>(what: string, body: () => T): Promise<T> {
     return this.#guarded(what, async () => {
-      const { result, error } = this.#scoped(what, body);
+      const { result, error } = scoped(this.device, what, body);
       const refusal = await error;
       await Promise.all(this.#creations);
       const first = this.#errors[0] ?? refusal;
@@ -367,30 +336,6 @@ export class Gpu {
       this.#pending.add(reject);
       work().then(resolve, reject).finally(() => this.#pending.delete(reject));
     });
-  }
-
-  /** Runs `body` inside error scopes, which are popped before anything else can use the device. */
-  #scoped<T>(what: string, body: () => T): { result: T; error: Promise<Error | undefined> } {
-    this.device.pushErrorScope("out-of-memory");
-    this.device.pushErrorScope("validation");
-    let scopes: Promise<(GPUError | null)[]> | undefined;
-    try {
-      const result = body();
-      scopes = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
-      const error = scopes.then(
-        ([invalid, exhausted]) => {
-          const error = invalid ?? exhausted;
-          if (!error) return undefined;
-          return new Error(`Cannot ${what}: ${invalid ? "" : "out of memory: "}${error.message}`);
-        },
-        (cause: unknown) => new Error(`Cannot ${what}: ${String(cause)}`, { cause }),
-      );
-      return { result, error };
-    } finally {
-      if (scopes === undefined) {
-        Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]).catch(() => {});
-      }
-    }
   }
 
   #checkSize(what: string, bytes: number, usage: number): void {

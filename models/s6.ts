@@ -21,7 +21,7 @@
  * @module
  */
 import type { Analytic, Index } from "./arith.ts";
-import { affineModel, type AffineModel, type AnyAffineModel, type Raw } from "./affine.ts";
+import { affineModel, type AnyAffineModel, type Raw, type Token } from "./affine.ts";
 import { gateOf, silu } from "./activations.ts";
 import { hadamard, hadamardVector, outer, plus } from "./linalg.ts";
 import { negative, real, sampled } from "./domain.ts";
@@ -58,9 +58,7 @@ const fields = {
   gate: ["D"],
 } as const;
 
-type S6 = AffineModel<typeof inputs, typeof fields, "diagonal">;
-
-function discretised<N>(A: Analytic<N>, x: Raw<N, typeof inputs>, gate: (d: Index) => N): ReturnType<S6["gates"]> {
+function discretised<N>(A: Analytic<N>, x: Raw<N, typeof inputs>, gate: (d: Index) => N): Token<N, typeof fields> {
   const delta = (d: Index): N => A.softplus(A.add(x.delta(d), x.deltaBias(d)));
   return { u: x.u, delta, a: (n, d) => gateOf(A, A.mul(delta(d), x.A(n, d))), B: x.B, C: x.C, D: x.D, gate };
 }

@@ -1,6 +1,6 @@
 /**
  * Intervals over mathjs BigNumbers of 50 digits, rounded outwards: the independent judge of the enclosures that the
- * oracle uses (they are some 30 times faster), and an algebra in its own right.
+ * oracle uses (they are some hundred times faster), and an algebra in its own right.
  *
  * Sources of error, and what is done about each:
  * - `+ − · / √` of BigNumber are correctly rounded: the lower end is computed in a clone of the class that rounds

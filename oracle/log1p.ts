@@ -8,18 +8,16 @@ import { add, compare, type Dyadic, dyadicOne, exponent, mul, neg, sign, sub, to
 import type { Enclosure } from "./enclosure.ts";
 
 /**
- * log(1 + y) for every y in `[lo, hi]`, 0 ≤ lo ≤ hi ≤ 1: wider than the argument, relatively, by less than 2^-bits
- * (bits < 200).
+ * log(1 + y) for every y in `[lo, hi]`, 0 ≤ lo ≤ 1: as narrow, relatively, as the argument but for a factor 3/2 and an
+ * excess of 2^-bits (bits < 200).
  *
  * One evaluation at `lo` serves both ends: log(1 + hi) ≤ log(1 + lo) + (hi − lo).
  *
- * @throws {RangeError} if the argument is not within [0, 1].
+ * @throws {RangeError} if `lo` is not within [0, 1].
  */
 export function encloseLog1p({ lo, hi }: Enclosure, bits: number): Enclosure {
-  if (sign(lo) < 0 || compare(hi, dyadicOne) > 0) {
-    throw new RangeError(
-      `Cannot enclose log(1 + y): y must be in [0, 1], got [${toNumber(lo)}, ${toNumber(hi)}]`,
-    );
+  if (sign(lo) < 0 || compare(lo, dyadicOne) > 0) {
+    throw new RangeError(`Cannot enclose log(1 + y): y must be in [0, 1], got ${toNumber(lo)}`);
   }
   const at = encloseAt(lo, bits);
   return { lo: at.lo, hi: add(at.hi, sub(hi, lo)) };

@@ -1,0 +1,105 @@
+/**
+ * Shaders are put together here and nowhere else: a module declares the buffers it may use, and only those its source
+ * names are declared and bound, because WebGPU's automatic layouts refuse to bind a buffer the kernel does not use.
+ *
+ * @module
+ */
+import type { Dispatch, Gpu } from "./gpu.ts";
+import { flatWorkgroup } from "./workgroups.ts";
+
+/** Invocations of a workgroup in every kernel of this folder that does not say otherwise. */
+export const WORKGROUP = 64;
+
+/** A buffer a module may use. */
+export interface Binding {
+  readonly name: string;
+  readonly access: "uniform" | "read" | "read_write";
+  readonly type: string;
+}
+
+/** One compute kernel as text. */
+export interface Shader {
+  readonly label: string;
+  readonly code: string;
+  /** Names of the buffers in the order of their bindings. */
+  readonly bindings: readonly string[];
+}
+
+/** A compiled {@link Shader}. */
+export interface Kernel {
+  readonly shader: Shader;
+  readonly pipeline: GPUComputePipeline;
+}
+
+/** Buffers by the names a shader knows them under. */
+export type NamedBuffers = { readonly [name: string]: GPUBuffer | GPUBufferBinding };
+
+/** A storage array of numbers. */
+export function storage(name: string, type: "f32" | "u32", access: "read" | "read_write" = "read"): Binding {
+  return { name, access, type: `array<${type}>` };
+}
+
+/** A module of one kernel. `enable` lists what goes before everything else: extensions, diagnostics. */
+export function assemble(
+  label: string,
+  { bindings, source, enable = "" }: {
+    readonly bindings: readonly Binding[];
+    readonly source: string;
+    readonly enable?: string;
+  },
+): Shader {
+  const used = bindings.filter(({ name }) => new RegExp(`\\b${name}\\b`).test(source));
+  const declared = used.map(({ name, access, type }, i) =>
+    `@group(0) @binding(${i}) var<${access === "uniform" ? "uniform" : `storage, ${access}`}> ${name}: ${type};`
+  );
+  return {
+    label,
+    code: [enable, ...declared, flatWorkgroup, source].join("\n"),
+    bindings: used.map(({ name }) => name),
+  };
+}
+
+/** The entry point of a kernel with one invocation per item; `id` is its index, `count` (WGSL) their number. */
+export function entryPerItem(count: string, body: string): string {
+  return /* wgsl */ `
+@compute @workgroup_size(${WORKGROUP})
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let id = flat_workgroup(workgroup, grid) * ${WORKGROUP}u + local;
+  if (id >= ${count}) { return; }
+${body}
+}
+`;
+}
+
+/** Compiles a shader; a shader whose text was compiled before is not compiled again. */
+export async function compileShader(gpu: Gpu, shader: Shader): Promise<Kernel> {
+  return { shader, pipeline: await gpu.compile({ label: shader.label, code: shader.code }) };
+}
+
+/** One dispatch of so many workgroups, with a kernel's buffers picked by name. */
+export function dispatch({ shader, pipeline }: Kernel, buffers: NamedBuffers, workgroups: number): Dispatch {
+  const bound = shader.bindings.map((name) => {
+    const buffer = buffers[name];
+    if (buffer === undefined) throw new Error(`Cannot dispatch ${shader.label}: it needs a buffer ${name}, got none`);
+    return buffer;
+  });
+  return { pipeline, buffers: bound, workgroups };
+}
+
+/** One dispatch of a kernel that has one invocation per item. */
+export function dispatchItems(kernel: Kernel, buffers: NamedBuffers, items: number): Dispatch {
+  return dispatch(kernel, buffers, Math.ceil(items / WORKGROUP));
+}
+
+/** The bits of a quiet NaN: what buffers are filled with, so that an element nobody wrote shows. */
+export const POISON = 0x7fc00000;
+
+/** A kernel that fills `target` with {@link POISON}. */
+export const poisonShader: Shader = assemble("poison", {
+  bindings: [{ name: "poisoned", access: "read_write", type: "array<u32>" }],
+  source: entryPerItem("arrayLength(&poisoned)", `  poisoned[id] = ${POISON}u;`),
+});

@@ -1,0 +1,124 @@
+/**
+ * Derived error bounds of a run, for every action whose lanes are independent (a matrix action is held to its defect:
+ * defect.ts).
+ *
+ * Truth: `s_t = Σ_j (Π_{i>j} a_i) b_j`. A schedule computes each term as a product of the same gates in some
+ * parenthesisation, plus additions. Walk from a term's leaf to the output: at every combine in which the term lies in the
+ * *earlier* operand it is multiplied by an aggregate of at least one later gate and then added to — at most one
+ * product and one addition per gate, and the product of m gates itself carries m − 1 roundings however it is grouped: at
+ * most 2 roundings per gate. At every combine in which it lies in the *later* operand it is added to, nothing else: at
+ * most d such additions, where d is a property of the schedule (`Rounding.rightCombines`). So with majorants
+ * `h̄_t = |â_t|(1+u)² h̄_{t−1} + |b̂_t|` of everything that is computed,
+ *
+ *     E_t = |a_t| E_{t−1} + (r_a + ((1+u)² − 1)|â_t|) h̄_{t−1} + r_b + flush
+ *     |ŝ_t − s_t| ≤ E_t + ((1+u)^d − 1) h̄_t
+ *
+ * where r_a, r_b are the radii of the lifted element (gates included; ball.ts). The telescoping keeps products of
+ * errors, so this is rigorous, not first order. Complex lanes go by moduli: a product errs by √5 u (Brent, Percival
+ * and Zimmermann 2007), a sum by u. Scaled lanes rescale by powers of two, which is exact, so they obey the plain
+ * bound on f·2^p and c·2^e; only the flush threshold moves with the shared exponent.
+ *
+ * Flush: an operation whose result is below the smallest normal number may lose that much. In a tree a segment's product or sum
+ * may be flushed and then meets an operand of at most 1 + max h̄; a step ends at most d + 2 segments.
+ *
+ * @module
+ */
+import type { AnyAffineModel, Sizes } from "../models/affine.ts";
+import type { Accuracy } from "../models/accuracy.ts";
+import type { Analytic } from "../models/arith.ts";
+import { type LaneState, modelMonoid, readOut } from "../models/run.ts";
+import type { Tuple } from "../models/action.ts";
+import type { FieldValues } from "../models/token.ts";
+import { type Ball, ball, ballAlgebra } from "./ball.ts";
+
+/** The bounds of one sequence. */
+export interface SequenceBound {
+  /** Radius of every state number after every step, lanes row-major, `[steps][lanes]` (moduli for complex lanes). */
+  readonly states: readonly Float64Array[];
+  /** Radius of every output, `[steps][columns]`. */
+  readonly outputs: readonly Float64Array[];
+  /** The largest magnitude that any schedule may meet: what must stay below the largest float. */
+  readonly largest: number;
+}
+
+/** Modulus and radius of a lane's gate and input. */
+interface LaneElement {
+  readonly a: number;
+  readonly ra: number;
+  readonly b: number;
+  readonly rb: number;
+}
+
+function laneElement(action: string, element: Tuple<Ball>): LaneElement {
+  const r = (n: number): number => element[n]!.r;
+  const x = (n: number): number => element[n]!.x;
+  if (action === "complex") {
+    return {
+      a: Math.hypot(x(0), x(1)),
+      ra: Math.hypot(r(0), r(1)),
+      b: Math.hypot(x(2), x(3)),
+      rb: Math.hypot(r(2), r(3)),
+    };
+  }
+  if (action === "scaled") {
+    const f = 2 ** x(1);
+    const c = 2 ** x(3);
+    return { a: Math.abs(x(0)) * f, ra: r(0) * f, b: Math.abs(x(2)) * c, rb: r(2) * c };
+  }
+  return { a: Math.abs(x(0)), ra: r(0), b: Math.abs(x(1)), rb: r(1) };
+}
+
+/**
+ * The bounds of a sequence whose true states are known (`truth[s]`, as numbers; a scaled state as value and 0).
+ *
+ * @param rightCombines additions that no gate pays for, see above
+ */
+export function boundSequence(
+  model: AnyAffineModel,
+  sizes: Sizes,
+  tokens: readonly FieldValues<Ball>[],
+  truth: readonly LaneState<number>[],
+  initial: LaneState<number>,
+  machine: Accuracy,
+  rightCombines: number,
+): SequenceBound {
+  const A: Analytic<Ball> = ballAlgebra(machine);
+  const { unit } = machine;
+  const monoid = modelMonoid(A, model, sizes);
+  const product = model.action === "complex" ? Math.sqrt(5) : 1;
+  const growth = (1 + product * unit) * (1 + unit);
+  const late = (1 + unit) ** rightCombines - 1;
+  const lanes = initial.length;
+  const error = new Float64Array(lanes);
+  const majorant = Float64Array.from(
+    initial,
+    (s) => model.action === "scaled" ? Math.abs(s[0]!) * 2 ** s[1]! : Math.hypot(...s),
+  );
+  let largest = majorant.reduce((x, y) => Math.max(x, y), 0);
+  let exponentTop = 0;
+  const states: Float64Array[] = [];
+  const outputs: Float64Array[] = [];
+  const withRadius = (state: LaneState<number>, radii: Float64Array): LaneState<Ball> =>
+    state.map((s, lane) => s.map((x, c) => model.action === "scaled" && c === 1 ? ball(x) : ball(x, radii[lane]!)));
+  let before: LaneState<Ball> = initial.map((s) => s.map((x) => ball(x)));
+  tokens.forEach((token, s) => {
+    const element = monoid.lift(token) as readonly Tuple<Ball>[];
+    if (model.action === "scaled") exponentTop = Math.max(exponentTop, element[0]?.[3]?.x ?? 0);
+    const flush = (rightCombines + 2) * machine.flush * (2 ** exponentTop + largest);
+    const radii = new Float64Array(lanes);
+    for (let lane = 0; lane < lanes; lane++) {
+      const { a, ra, b, rb } = laneElement(model.action, element[lane]!);
+      const aHat = a + ra;
+      error[lane] = a * error[lane]! + (ra + (growth - 1) * aHat) * majorant[lane]! + rb + flush;
+      majorant[lane] = aHat * growth * majorant[lane]! + b + rb;
+      if (majorant[lane]! > largest) largest = majorant[lane]!;
+      radii[lane] = error[lane]! + late * majorant[lane]!;
+    }
+    states.push(radii);
+    const after = withRadius(truth[s]!, radii);
+    const row = readOut(A, model, sizes, model.reads === "pre" ? before : after, token);
+    outputs.push(Float64Array.from(row, (o) => o.r));
+    before = after;
+  });
+  return { states, outputs, largest };
+}

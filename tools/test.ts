@@ -1,0 +1,126 @@
+/**
+ * `npm test`: every test under every runtime, ending with the line `N passed, N failed` over all of them.
+ *
+ * - `deno task test`: format, lint, types, all tests with all permissions, a dry run of publishing;
+ * - `deno test`: the tests of `tests/` without any permission;
+ * - `bun test` and, bundled by esbuild, `node --test`: the same files.
+ */
+
+import { spawn } from "node:child_process";
+import { globSync, rmSync } from "node:fs";
+import process from "node:process";
+
+interface Runner {
+  readonly name: string;
+  readonly commands: readonly (readonly string[])[];
+  /** Number of passed and of failed tests in what the runner printed. */
+  readonly passed: RegExp;
+  readonly failed: RegExp;
+  /** What it prints about tests that passed, left out when others failed. */
+  readonly noise: RegExp;
+}
+
+interface Outcome {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+const files = globSync("tests/*_test.ts").sort();
+const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
+
+const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };
+const bare: Runner = { name: "deno test, no permissions", commands: [["deno", "test", "--no-check"]], ...deno };
+const bun: Runner = {
+  name: "bun test",
+  commands: [["bun", "test", ...files.map((file) => `./${file}`)]],
+  passed: /^ *(\d+) pass$/gm,
+  failed: /^ *(\d+) (?:fail|errors?)$/gm,
+  noise: /^\(pass\).*\n/gm,
+};
+const node: Runner = {
+  name: "node --test",
+  commands: [
+    [
+      "esbuild",
+      ...files,
+      "--bundle",
+      "--splitting",
+      "--format=esm",
+      "--platform=node",
+      "--target=node20",
+      "--packages=external",
+      "--outdir=dist/tests",
+      "--out-extension:.js=.mjs",
+      "--log-level=warning",
+    ],
+    ["node", "--test", "--test-reporter=tap", ...files.map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`)],
+  ],
+  passed: /^# pass (\d+)$/gm,
+  failed: /^# (?:fail|cancelled) (\d+)$/gm,
+  noise: /^# Subtest: .*\n(?=ok )|^ok .*\n(?: {2}---\n(?: {2}.*\n)*? {2}\.\.\.\n)?/gm,
+};
+
+const limit = 20 * 60_000;
+
+function execute([command = "", ...args]: readonly string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1" },
+      timeout: limit,
+      killSignal: "SIGKILL",
+    });
+    let output = "";
+    child.stdout.on("data", (chunk) => output += chunk);
+    child.stderr.on("data", (chunk) => output += chunk);
+    child.on("error", (error) => resolve({ status: null, output: `${output}${error.message}\n` }));
+    child.on("close", (status) => resolve({ status, output }));
+  });
+}
+
+/** The last match, or for a runner that prints several such lines at its end their sum, is what counts. */
+function sum(output: string, pattern: RegExp): number {
+  return [...output.matchAll(pattern)].reduce((total, [, count]) => total + Number(count), 0);
+}
+
+interface Totals {
+  passed: number;
+  failed: number;
+}
+
+async function run(runner: Runner, totals: Totals): Promise<void> {
+  const start = performance.now();
+  let output = "";
+  let status: number | null = 0;
+  for (const command of runner.commands) {
+    const outcome = await execute(command);
+    output += outcome.output;
+    status = outcome.status;
+    if (status !== 0) break;
+  }
+  const passed = sum(output, runner.passed);
+  let failed = sum(output, runner.failed);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  const troubles: string[] = [];
+  if (status === null) troubles.push(`did not end by itself within ${limit / 60_000} minutes, or could not start`);
+  else if (status !== 0) troubles.push(`exit status ${status}`);
+  if (passed + failed === 0) troubles.push("reported no tests");
+  if (troubles.length > 0 && failed === 0) failed = 1;
+  totals.passed += passed;
+  totals.failed += failed;
+  if (failed > 0) console.log(`\n${output.replace(runner.noise, "")}`);
+  else for (const line of new Set(output.match(/^not run: .*$/gm))) console.log(`${runner.name}: ${line}`);
+  console.log(`${[`${runner.name}: ${passed} passed, ${failed} failed in ${seconds} s`, ...troubles].join("; ")}`);
+}
+
+/** Runs some runners one after the other. */
+async function lane(runners: readonly Runner[], totals: Totals): Promise<void> {
+  for (const runner of runners) await run(runner, totals);
+}
+
+rmSync("dist/tests", { recursive: true, force: true });
+const totals: Totals = { passed: 0, failed: 0 };
+// The long one beside the three short ones: two cores are enough for that.
+await Promise.all([lane([full], totals), lane([bare, bun, node], totals)]);
+console.log(`${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed > 0 ? 1 : 0;
