@@ -19,8 +19,8 @@ export function scoped<T>(device: GPUDevice, what: string, body: () => T): Scope
   }
   const error = pop(device).then(
     ([invalid, exhausted]) => {
-      if (invalid) return new Error(`Cannot ${what}: ${invalid.message}`);
-      return exhausted ? new Error(`Cannot ${what}: out of memory: ${exhausted.message}`) : undefined;
+      if (invalid) return new Error(`Cannot ${what}: ${withoutStack(invalid.message)}`);
+      return exhausted ? new Error(`Cannot ${what}: out of memory: ${withoutStack(exhausted.message)}`) : undefined;
     },
     (cause: unknown) => new Error(`Cannot ${what}: ${String(cause)}`, { cause }),
   );
@@ -29,4 +29,9 @@ export function scoped<T>(device: GPUDevice, what: string, body: () => T): Scope
 
 function pop(device: GPUDevice): Promise<[GPUError | null, GPUError | null]> {
   return Promise.all([device.popErrorScope(), device.popErrorScope()]);
+}
+
+/** Dawn appends where in its own source it found the error. */
+function withoutStack(message: string): string {
+  return message.replace(/^ {4}at .*$/gm, "").trim();
 }

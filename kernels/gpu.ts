@@ -154,11 +154,13 @@ export class Gpu {
     this.#checkSize(what, bytes, usage);
     const size = Math.ceil(bytes / 4) * 4;
     const { result: buffer, error } = scoped(this.device, what, () => this.device.createBuffer({ label, size, usage }));
+    this.#track(buffer, size);
     const check = error.then((error) => {
-      if (error !== undefined) this.#errors.push(error);
+      if (error === undefined) return;
+      this.#errors.push(error);
+      this.#forget(buffer);
     }).finally(() => this.#creations.delete(check));
     this.#creations.add(check);
-    this.#track(buffer, size);
     return buffer;
   }
 
@@ -361,8 +363,13 @@ export class Gpu {
     this.#peak = Math.max(this.#peak, this.#live);
     const destroy = buffer.destroy.bind(buffer);
     buffer.destroy = () => {
-      if (this.#buffers.delete(buffer)) this.#live -= size;
+      this.#forget(buffer);
       return destroy();
     };
+  }
+
+  #forget(buffer: GPUBuffer): void {
+    this.#live -= this.#buffers.get(buffer) ?? 0;
+    this.#buffers.delete(buffer);
   }
 }

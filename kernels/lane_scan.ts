@@ -139,7 +139,7 @@ alias State = array<${type}, ${stateWidth}>;
       storage("carry_in", type),
       storage("carry_out", type, "read_write"),
     ],
-    source: paramsSource + types + program.apply + program.lift + program.store + entryPerItem(
+    source: paramsSource + types + program.monoid + program.apply + program.lift + program.store + entryPerItem(
       "p.B * p.lanes * p.chunks",
       /* wgsl */ `
   let lanes = p.B * p.lanes;
@@ -154,9 +154,7 @@ alias State = array<${type}, ${stateWidth}>;
     ds_store(lane, s, state);
   }
   ${typeof fault === "object" ? `state[0] = state[0] * ${Math.fround(1 + fault.relative)}f;` : ""}
-  if (chunk + 1u == p.chunks) { ${store("carry_out", "lane", "state", stateWidth)} }${
-        // The buffer must be used in every variant, or the layout would lose it.
-        dropped ? "\n  if (p.chunk == 0u) { state[0] = incoming[0]; carry_out[0] = state[0]; }" : ""}`,
+  if (chunk + 1u == p.chunks) { ${store("carry_out", "lane", "state", stateWidth)} }`,
     ),
   });
   return { reduce, scan, apply };

@@ -1,6 +1,6 @@
 /**
- * Shaders are put together here and nowhere else: a module declares the buffers it may use, and only those its source
- * names are declared and bound, because WebGPU's automatic layouts refuse to bind a buffer the kernel does not use.
+ * Shaders are put together here and nowhere else: a module says which buffers it may use, and those its source names
+ * are declared and bound.
  *
  * @module
  */
@@ -39,7 +39,11 @@ export function storage(name: string, type: "f32" | "u32", access: "read" | "rea
   return { name, access, type: `array<${type}>` };
 }
 
-/** A module of one kernel. `enable` lists what goes before everything else: extensions, diagnostics. */
+/**
+ * A module of one kernel, whose entry point is `main`. `enable` lists what goes before everything else: extensions,
+ * diagnostics. The entry point names every declared buffer, because an automatic layout drops those that no function it
+ * calls uses, and then refuses to bind them.
+ */
 export function assemble(
   label: string,
   { bindings, source, enable = "" }: {
@@ -52,9 +56,10 @@ export function assemble(
   const declared = used.map(({ name, access, type }, i) =>
     `@group(0) @binding(${i}) var<${access === "uniform" ? "uniform" : `storage, ${access}`}> ${name}: ${type};`
   );
+  const named = used.map(({ name, access }) => access === "uniform" ? `_ = ${name};` : `_ = &${name};`).join(" ");
   return {
     label,
-    code: [enable, ...declared, flatWorkgroup, source].join("\n"),
+    code: [enable, ...declared, flatWorkgroup, source.replace(/(fn main\([^{]*\{)/, `$1 ${named}`)].join("\n"),
     bindings: used.map(({ name }) => name),
   };
 }

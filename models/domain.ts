@@ -23,7 +23,18 @@ export interface Domain {
   containsVector?(x: ArrayLike<number>): boolean;
   /** Fills one vector of the input for one token and head. `T` is the longest sequence it will be part of. */
   sample(kind: InputClass, random: Random, out: Float64Array, T: number): void;
+  /** Brings a vector of ordinary numbers (standard normal in size) into the domain, entry by entry: for real text. */
+  squash?(vector: Float64Array): void;
 }
+
+/** A {@link Domain.squash} that maps every entry by itself. */
+function squash(one: (x: number) => number): (vector: Float64Array) => void {
+  return (vector) => {
+    for (let i = 0; i < vector.length; i++) vector[i] = one(vector[i]!);
+  };
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** A standard normal number. */
 function normal(random: Random): number {
@@ -53,6 +64,7 @@ export const real: Domain = {
   description: "a finite number",
   contains: (x) => Number.isFinite(x),
   sample: each((kind, random) => kind === "adversarial" ? hostileReals(random) : normal(random)),
+  squash: squash((x) => x),
 };
 
 const hostileLogGates = mixed([-Infinity, -0, 0, -1e-30, -1e-7, -104, -50, -1], (random) => -4 * random());
@@ -69,6 +81,7 @@ export const logGate: Domain = {
       ? -random() / Math.max(T, 1)
       : Math.log(1 - random() * 0.95)
   ),
+  squash: squash((x) => -Math.log1p(Math.exp(-x - 1))),
 };
 
 const hostileGates = mixed([0, 1, 1 - 2 ** -24, 2 ** -149, 1e-40, 0.5], (random) => random());
@@ -84,6 +97,7 @@ export const gate: Domain = {
       ? 1 - random() / Math.max(T, 1)
       : 0.05 + 0.95 * random()
   ),
+  squash: squash(sigmoid),
 };
 
 /** A finite number > 0. */
@@ -93,6 +107,7 @@ export const positive: Domain = {
   sample: each((kind, random) =>
     kind === "adversarial" ? pick([1e-20, 2 ** -20, 1, 1024, 0.5], random) : 0.01 + Math.abs(normal(random))
   ),
+  squash: squash((x) => 0.01 + Math.log1p(Math.exp(x))),
 };
 
 /** A finite number ≥ 0. */
@@ -104,15 +119,20 @@ export const nonNegative: Domain = {
       ? mixed([0, 1e-40, 2 ** -149, 4096], (r) => Math.abs(normal(r)))(random)
       : Math.abs(normal(random))
   ),
+  squash: squash(Math.abs),
 };
 
 /** The strength of a delta step, in [0, 2]: beyond 1 its eigenvalue 1 − β is negative. */
 export const beta: Domain = {
   description: "a delta strength in [0, 2]",
   contains: (x) => x >= 0 && x <= 2,
-  sample: each((kind, random) =>
-    kind === "adversarial" ? mixed([0, 1, 2, 2 ** -30], (r) => 2 * r())(random) : 2 * random()
-  ),
+  sample: each((kind, random, T) => {
+    if (kind === "adversarial") return mixed([0, 1, 2, 2 ** -30], (r) => 2 * r())(random);
+    // Only an eigenvalue 1 − β near ±1 keeps what the state holds: a step that hardly writes, or one that reflects.
+    if (kind === "long-memory") return random() < 0.5 ? random() / Math.max(T, 1) : 2 - random() / Math.max(T, 1);
+    return 2 * random();
+  }),
+  squash: squash((x) => 2 * sigmoid(x)),
 };
 
 /** A vector of Euclidean norm at most 1, up to the rounding of a normalised f32 vector; 0 is allowed. */
@@ -138,6 +158,10 @@ export const unitVector: Domain = {
       out[i] = special < 0.25 ? 0 : special < 0.5 ? (i === axis ? 1 : 0) : Math.fround(out[i]! / norm);
     }
   },
+  squash: (vector) => {
+    const norm = Math.hypot(...vector) || 1;
+    for (let i = 0; i < vector.length; i++) vector[i] = Math.fround(vector[i]! / norm);
+  },
 };
 
 /** A number between `low` and `high`, both allowed. The adversarial class takes the ends, 0 and values between. */
@@ -149,6 +173,7 @@ export function between(low: number, high: number, description = `a number in [$
     sample: each((kind, random) =>
       kind === "adversarial" && random() < 0.5 ? pick(special, random) : low + (high - low) * random()
     ),
+    squash: squash((x) => Math.min(Math.max(x, low), high)),
   };
 }
 
@@ -178,6 +203,7 @@ export const preactivation: Domain = {
   contains: (x) => x === x,
   clamp: (x) => Math.min(Math.max(x, -104), 104),
   sample: each((kind, random) => kind === "adversarial" ? hostilePreactivations(random) : 2 * normal(random)),
+  squash: squash((x) => 2 * x),
 };
 
 /** A preactivation x with σ(x) ≥ 1 − 1/T: 1 − σ(x) = σ(−x) < e^−x ≤ 1/T for x ≥ ln T; 2^−10 more than rounding takes. */
@@ -201,7 +227,10 @@ export const negative: Domain = {
   description: "a finite number < 0",
   contains: (x) => x < 0 && Number.isFinite(x),
   // Moderate in the long-memory class, so that a step size alone can bring the gate to 1 − 1/T.
-  sample: each((kind, random) => kind === "adversarial" ? pick([-1e-20, -(2 ** -20), -1, -16, -1e4], random) : -0.1 - 1.9 * random()),
+  sample: each((kind, random) =>
+    kind === "adversarial" ? pick([-1e-20, -(2 ** -20), -1, -16, -1e4], random) : -0.1 - 1.9 * random()
+  ),
+  squash: squash((x) => -0.01 - Math.log1p(Math.exp(x))),
 };
 
 /** A step size Δ > 0; with |A| ≤ 2, as {@link negative} samples it, long-memory gates have 1 − e^ΔA ≤ Δ|A| ≤ 1/T. */

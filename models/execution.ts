@@ -9,7 +9,7 @@ import { type AnyAffineModel, outputColumns } from "./affine.ts";
 import { type Batch, type Dims, type Inputs, microSteps, prepare, prepareState, stateLength, stateWidth } from "./inputs.ts";
 import { f32, f64 } from "./number.ts";
 import { type LaneState, readOut, readState, scanStates } from "./run.ts";
-import { rightCombines, type Schedule } from "../scan/mod.ts";
+import { type Operator, rightCombines, type Schedule } from "../scan/mod.ts";
 import { activate, type FieldValues, rawValues } from "./token.ts";
 
 /** What an error bound has to know of how an execution computes. */
@@ -45,13 +45,46 @@ export interface RunResult {
   readonly states?: Float32Array | Float64Array;
 }
 
+/**
+ * Faults that every check must see, planted on purpose: results off by 2^−10, every chunk but the first started from
+ * nothing, operands of the scan's combine swapped.
+ */
+export type Fault = "relative" | "dropped-carry" | "swapped-operands";
+export const faults: readonly Fault[] = ["relative", "dropped-carry", "swapped-operands"];
+
 /** A way to run a model. */
 export interface Execution {
   readonly name: string;
   readonly rounding: Rounding;
+  /** Fast enough for the harness's larger sizes; default false. */
+  readonly accelerated?: boolean;
   /** Throws {@link InputError} on inputs outside the model's contract, before anything is computed. */
   run(model: AnyAffineModel, dims: Dims, inputs: Inputs, options?: RunOptions): Promise<RunResult>;
+  /** Gradients of Σ dO·o + Σ dS·S_T; absent where the execution has none. */
+  gradients?(model: AnyAffineModel, dims: Dims, inputs: Inputs, options: GradientOptions): Promise<GradientResult>;
+  /** States of activated fields over a finite ring, bit for bit; absent where the execution has none. */
+  residues?(model: AnyAffineModel, dims: Dims, fields: ResidueFields, ring: FiniteRing): Promise<Uint32Array>;
+  /** The same execution with a fault; absent where none can be planted. */
+  planted?(fault: Fault): Execution;
 }
+
+/** Cotangents of outputs `[B, T, H, columns]` and final state, and where to start. */
+export interface GradientOptions {
+  readonly outputs: ArrayLike<number>;
+  readonly finalState?: ArrayLike<number>;
+  readonly initialState?: ArrayLike<number>;
+}
+
+/** Gradients by input, each in that input's shape, and of the initial state. */
+export interface GradientResult {
+  readonly inputs: { readonly [name: string]: Float32Array | Float64Array };
+  readonly initialState: Float32Array | Float64Array;
+}
+
+/** Activated fields `[B, steps, H, …axes]` as residues. */
+export type ResidueFields = { readonly [name: string]: Uint32Array };
+/** F_65521, or the integers modulo 2^32. */
+export type FiniteRing = "prime" | "wrap";
 
 /** A named number type for CPU executions. */
 export interface Precision {
@@ -134,5 +167,49 @@ export function scanned(schedule: Schedule, precision: Precision = single): Exec
         collect(precision.algebra, model, dims, inputs, options, (tokens, initial) =>
           scanStates(precision.algebra, model, dims.sizes, tokens, schedule, initial))
       ),
+    planted: (fault) =>
+      fault === "relative" ? withRelativeFault(scanned(schedule, precision)) : scanned(faultySchedule(schedule, fault), precision),
+  };
+}
+
+/** Steps of a chunk in the faulty schedules. */
+const FAULTY_CHUNK = 64;
+
+/** A schedule with a fault: for controls only. */
+export function faultySchedule(schedule: Schedule, fault: "dropped-carry" | "swapped-operands"): Schedule {
+  return {
+    ...schedule,
+    inclusive<M>(op: Operator<M>, xs: readonly M[]): M[] {
+      if (fault === "swapped-operands") {
+        return schedule.inclusive<M>({ combine: (earlier, later) => op.combine(later, earlier) }, xs);
+      }
+      const out: M[] = [];
+      for (let from = 0; from < xs.length; from += FAULTY_CHUNK) {
+        out.push(...schedule.inclusive(op, xs.slice(from, from + FAULTY_CHUNK)));
+      }
+      return out;
+    },
+  };
+}
+
+/** An execution whose outputs are off by 2^−10, relative: for controls only. */
+export function withRelativeFault(execution: Execution): Execution {
+  const off = (x: Float32Array | Float64Array): Float32Array | Float64Array => x.map((value) => value * (1 + 2 ** -10));
+  const { gradients } = execution;
+  return {
+    ...execution,
+    async run(model, dims, inputs, options) {
+      const result = await execution.run(model, dims, inputs, options);
+      return { ...result, outputs: off(result.outputs) };
+    },
+    ...(gradients === undefined ? {} : {
+      async gradients(model, dims, inputs, options): Promise<GradientResult> {
+        const result = await gradients(model, dims, inputs, options);
+        return {
+          inputs: Object.fromEntries(Object.entries(result.inputs).map(([name, values]) => [name, off(values)])),
+          initialState: off(result.initialState),
+        };
+      },
+    }),
   };
 }

@@ -22,7 +22,7 @@ export const gatedDeltaNet: AnyAffineModel = affineModel({
   paper: {
     title: "Gated Delta Networks: Improving Mamba2 with Delta Rule",
     arxiv: "2412.06464",
-    where: "section 3.1, eq. 10 (transposed)",
+    where: "section 3.1, the gated delta rule (transposed)",
   },
   action: "matrix",
   heads: true,

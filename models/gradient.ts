@@ -16,9 +16,10 @@
  * @module
  */
 import type { Index, SymbolicIndex } from "./arith.ts";
-import { type ActionName, laneActions } from "./action.ts";
+import { type ActionName, type LaneAction, laneActions, type Tuple } from "./action.ts";
 import { type Contribution, contributions, type Range, type Seed, substitute } from "./adjoint.ts";
 import { type AnyAffineModel, type Axes, type Fields, outputColumns, type Sizes, stateColumns, stateRows } from "./affine.ts";
+import { evaluator } from "./evaluate.ts";
 import { gather } from "./gather.ts";
 import { stateWidth } from "./inputs.ts";
 import type { Expr, SymbolicAlgebra } from "./symbolic.ts";
@@ -45,6 +46,8 @@ export interface TracedGradient {
   readonly width: 1 | 2;
   /** Cotangents per entry of the state: 2 for a complex state, else 1. */
   readonly cotangents: 1 | 2;
+  /** The element of lane `[k, v]`; undefined for a matrix action. */
+  readonly element: Tuple<Expr> | undefined;
   /** Entry `[k, v]` of the next state, by component. */
   readonly next: readonly Expr[];
   /** The output at column `v`. */
@@ -53,6 +56,11 @@ export interface TracedGradient {
   readonly local: readonly Expr[];
   /** Entry `[k, v]` of Eᵀλ, by component, from λ ({@link stateCotangents}); `state` is S_{t−1}. */
   readonly pull: readonly Expr[];
+  /**
+   * The same of one lane as the factor of a lane action, {@link backAction}: λ ↦ a λ, or conj(a) λ for a complex state.
+   * Undefined for a matrix action.
+   */
+  readonly factor: Tuple<Expr> | undefined;
   /** By name. */
   readonly inputs: { readonly [name: string]: InputGradient };
 }
@@ -65,6 +73,11 @@ export const stateCotangents: readonly [string, string] = ["d_state_0", "d_state
 /** The indices of an input's entry. */
 export const p: SymbolicIndex = { symbol: "p" };
 export const q: SymbolicIndex = { symbol: "q" };
+
+/** The lane action that carries λ backwards: `(factor, local)` of each token, the last first. */
+export function backAction({ cotangents }: TracedGradient): LaneAction {
+  return cotangents === 2 ? laneActions.complex : laneActions.scalar;
+}
 
 const at = (index: Index): SymbolicIndex => index as SymbolicIndex;
 
@@ -107,6 +120,13 @@ export function traceGradient(model: AnyAffineModel, sizes: Sizes): TracedGradie
         matches: (leaf) => leaf.op === "state" && leaf.component === component,
         entry: [rows, columns],
       }));
+  const pull = stateGradient(ofUpdate, [rows, columns]);
+  // At λ = 1 the map λ ↦ conj(a) λ gives its factor.
+  const one = (field: string, index: readonly Index[]): Expr =>
+    field === stateCotangents[0] ? A.of(1) : field === stateCotangents[1] ? A.of(0) : A.load(field, index);
+  const factor = traced.element === undefined
+    ? undefined
+    : pull.map((expr) => evaluator<Expr>(A, { load: one, state: A.state }).value(expr));
   const inputs = Object.fromEntries(
     Object.entries(traced.loads).map(([name, axes]) => {
       const target = {
@@ -128,10 +148,12 @@ export function traceGradient(model: AnyAffineModel, sizes: Sizes): TracedGradie
     loads: traced.loads,
     width,
     cotangents,
+    element: traced.element,
     next,
     read: traced.read,
     local: stateGradient(ofRead, [outputs]),
-    pull: stateGradient(ofUpdate, [rows, columns]),
+    pull,
+    factor,
     inputs,
   };
 }

@@ -18,7 +18,11 @@ import { logGate, real } from "./domain.ts";
 
 export const hgrn2: AnyAffineModel = affineModel({
   name: "hgrn2",
-  paper: { title: "HGRN2: Gated Linear RNNs with State Expansion", arxiv: "2404.07904", where: "section 3, the outer-product state expansion" },
+  paper: {
+    title: "HGRN2: Gated Linear RNNs with State Expansion",
+    arxiv: "2404.07904",
+    where: "section 3, the outer-product state expansion",
+  },
   action: "diagonal",
   heads: true,
   state: ["K", "V"],

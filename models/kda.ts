@@ -22,7 +22,7 @@ export const kda: AnyAffineModel = affineModel({
   paper: {
     title: "Kimi Linear: An Expressive, Efficient Attention Architecture",
     arxiv: "2510.26692",
-    where: "section 3, eq. 1",
+    where: "section 3, Kimi Delta Attention",
   },
   action: "matrix",
   heads: true,

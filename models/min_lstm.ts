@@ -36,8 +36,7 @@ export const minLstm: AnyAffineModel = affineModel({
   },
   fields: { f: ["D"], i: ["D"], candidate: ["D"] },
   gates(A, x) {
-    const logRatio = (d: Parameters<typeof x.f>[0]) =>
-      A.sub(A.softplus(A.neg(x.i(d))), A.softplus(A.neg(x.f(d))));
+    const logRatio = (d: Parameters<typeof x.f>[0]) => A.sub(A.softplus(A.neg(x.i(d))), A.softplus(A.neg(x.f(d))));
     return {
       f: (d) => A.sigmoid(logRatio(d)),
       i: (d) => A.sigmoid(A.neg(logRatio(d))),

@@ -36,7 +36,7 @@ export const rgLru: AnyAffineModel = affineModel({
   paper: {
     title: "Griffin: Mixing Gated Linear Recurrences with Local Attention for Efficient Language Models",
     arxiv: "2402.19427",
-    where: "section 2.4, eq. 1–4; log a as in appendix A",
+    where: "section 2.4; log a as in appendix A",
   },
   action: "diagonal",
   heads: false,
@@ -44,7 +44,13 @@ export const rgLru: AnyAffineModel = affineModel({
   inputs: {
     x: { axes: ["D"], domain: real },
     // Within ±40 the product softplus(−Λ)·σ(r) stays a normal f32, whose square root is meaningful.
-    r: { axes: ["D"], domain: sampled(between(-40, 40, "a preactivation in [−40, 40]"), { random: (r) => 6 * r() - 3 }) },
+    r: {
+      axes: ["D"],
+      domain: {
+        ...sampled(between(-40, 40, "a preactivation in [−40, 40]"), { random: (r) => 6 * r() - 3 }),
+        squash: preactivation.squash!,
+      },
+    },
     i: { axes: ["D"], domain: preactivation },
     lambda: {
       axes: ["D"],
@@ -59,8 +65,7 @@ export const rgLru: AnyAffineModel = affineModel({
   },
   fields: { a: ["D"], mult: ["D"], i: ["D"], x: ["D"] },
   gates(A, x) {
-    const logA = (d: Index) =>
-      A.mul(A.of(-c), A.mul(A.softplus(A.neg(x.lambda(d))), A.sigmoid(x.r(d))));
+    const logA = (d: Index) => A.mul(A.of(-c), A.mul(A.softplus(A.neg(x.lambda(d))), A.sigmoid(x.r(d))));
     return {
       a: (d) => gateOf(A, logA(d)),
       mult: (d) => A.sqrt(A.neg(A.expm1(A.mul(A.of(2), logA(d))))),

@@ -39,6 +39,5 @@ export const rwkv6: AnyAffineModel = affineModel({
   gates: (A, x) => ({ q: x.q, k: x.k, v: x.v, a: (k) => A.exp(x.w(k)), u: x.u }),
   step: (A, S, x) => plus(A, scaleRows(A, x.a, S), outer(A, x.k, x.v)),
   lift: (A, x, k, v) => ({ a: x.a(k), b: A.mul(x.k(k), x.v(v)) }),
-  read: (A, S, x, v, { K }) =>
-    A.sum(K, (k) => A.mul(x.q(k), A.add(S(k, v), A.mul(x.u(k), A.mul(x.k(k), x.v(v)))))),
+  read: (A, S, x, v, { K }) => A.sum(K, (k) => A.mul(x.q(k), A.add(S(k, v), A.mul(x.u(k), A.mul(x.k(k), x.v(v)))))),
 });

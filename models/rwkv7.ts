@@ -24,7 +24,7 @@
  */
 import { affineModel, type AnyAffineModel } from "./affine.ts";
 import { outer, plus, scaleRows, vecMat } from "./linalg.ts";
-import { between, logGate, real, unitVector } from "./domain.ts";
+import { between, logGate, real, sampled, unitVector } from "./domain.ts";
 
 export const rwkv7: AnyAffineModel = affineModel({
   name: "rwkv7",
@@ -42,7 +42,13 @@ export const rwkv7: AnyAffineModel = affineModel({
     v: { axes: ["V"], domain: real },
     w: { axes: ["K"], domain: logGate },
     kappa: { axes: ["K"], domain: unitVector },
-    eta: { axes: ["K"], domain: between(0, 1, "an in-context learning rate in [0, 1]") },
+    eta: {
+      axes: ["K"],
+      // E differs from the decay by κ̂ ∘ η κ̂ᵀ, of norm ≤ max η.
+      domain: sampled(between(0, 1, "an in-context learning rate in [0, 1]"), {
+        "long-memory": (r, T) => r() / Math.max(T, 1),
+      }),
+    },
   },
   fields: { q: ["K"], k: ["K"], v: ["V"], d: ["K"], a: ["K"], b: ["K"] },
   gates: (A, x) => ({
@@ -53,8 +59,7 @@ export const rwkv7: AnyAffineModel = affineModel({
     a: (k) => A.neg(x.kappa(k)),
     b: (k) => A.mul(x.kappa(k), x.eta(k)),
   }),
-  step: (A, S, x) =>
-    plus(A, plus(A, scaleRows(A, x.d, S), outer(A, x.b, vecMat(A, x.a, S))), outer(A, x.k, x.v)),
+  step: (A, S, x) => plus(A, plus(A, scaleRows(A, x.d, S), outer(A, x.b, vecMat(A, x.a, S))), outer(A, x.k, x.v)),
   lift: (A, x) => ({
     E: (i, j) => A.add(A.mul(x.d(i), A.eye(i, j)), A.mul(x.b(i), x.a(j))),
     F: (i, v) => A.mul(x.k(i), x.v(v)),

@@ -42,7 +42,10 @@ const inputs = {
   D: { axes: ["D"], domain: real, per: "parameter", initial: () => 0 },
   deltaBias: {
     axes: ["D"],
-    domain: sampled(real, { "long-memory": (r) => -2 * r(), adversarial: (r) => [0, -4, 1e-40, 8][Math.floor(4 * r())]! }),
+    domain: sampled(real, {
+      "long-memory": (r) => -2 * r(),
+      adversarial: (r) => [0, -4, 1e-40, 8][Math.floor(4 * r())]!,
+    }),
     per: "parameter",
     initial: () => 0,
   },

@@ -156,7 +156,7 @@ export function ballAlgebra(machine: Accuracy): Analytic<Ball> {
         a,
         f64.softplus(a.x),
         Math.min(1, f64.sigmoid(a.x) * Math.exp(Math.min(ra, 50))),
-        machine.softplus,
+        unitsAt(machine.softplus, a.x),
       );
     },
     expParts(a) {

@@ -48,7 +48,7 @@ function euclid(x: ArrayLike<number>, from: number = 0, to: number = x.length, s
  * too large.
  */
 export function normBound(E: Float64Array, K: number): number {
-  let G = new Float64Array(K * K);
+  let G: Float64Array = new Float64Array(K * K);
   for (let i = 0; i < K; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = 0;
@@ -193,8 +193,8 @@ export function defects(
   const want: Float64Array[] = [];
   const allowed: Float64Array[] = [];
   // Per column: what the carried state at the current chunk's start may differ by from the serial state before it.
-  let carried = new Float64Array(V);
-  let serial = new Float64Array(V);
+  let carried: Float64Array = new Float64Array(V);
+  let serial: Float64Array = new Float64Array(V);
   states.forEach((_, t) => {
     const before = t === 0 ? initial : states[t - 1]!;
     const { E, rE, F, rF, norm } = bound.steps[t]!;

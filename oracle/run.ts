@@ -4,6 +4,7 @@
  * @module
  */
 import type { Complex, Matrix, ScaledRing } from "../models/arith.ts";
+import { collect, type Execution, type Precision, single, withRelativeFault } from "../models/execution.ts";
 import { type AnyAffineModel, type Sizes, stateColumns, stateRows } from "../models/affine.ts";
 import type { LaneState } from "../models/run.ts";
 import { allSizes, type FieldValues, tokenArrays } from "../models/token.ts";
@@ -57,4 +58,24 @@ export function stepStates<N>(
     states.push(state);
   }
   return states;
+}
+
+/** The recurrent form, token after token by `step`: inference. */
+export function recurrent(precision: Precision = single): Execution {
+  const execution: Execution = {
+    name: `recurrent ${precision.name}`,
+    rounding: {
+      unit: precision.unit,
+      rightCombines: () => 1,
+      accuracy: "rounded",
+      denseChunk: () => 1,
+    },
+    run: (model, dims, inputs, options = {}) =>
+      Promise.resolve().then(() =>
+        collect(precision.algebra, model, dims, inputs, options, (tokens, initial) =>
+          stepStates(precision.algebra, model, dims.sizes, tokens, initial))
+      ),
+    planted: () => withRelativeFault(execution),
+  };
+  return execution;
 }

@@ -147,10 +147,13 @@ gpuTest("a buffer the device cannot hold or bind throws with the limit and the s
   small.destroy();
 });
 
-gpuTest("a refused buffer rejects the next call", async (gpu) => {
+gpuTest("a refused buffer rejects the next call and is not counted", async (gpu) => {
+  const before = gpu.bytes.live;
   const buffer = gpu.createBuffer({ label: "odd", bytes: 4, usage: 0 });
   await assertRejects(() => gpu.checked("go on", () => {}), Error, "Cannot create odd");
+  assertEquals(gpu.bytes.live, before);
   buffer.destroy();
+  assertEquals(gpu.bytes.live, before);
   await gpu.checked("go on", () => {});
 });
 

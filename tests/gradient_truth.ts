@@ -55,10 +55,15 @@ export interface Arguments<N> {
   readonly initialState: readonly N[];
 }
 
-/** A case's own arguments, in an algebra. */
-export function argumentsOf<N>(of: (x: number) => N, { inputs, initialState }: Case): Arguments<N> {
+/** A case's own arguments, clamped as the contract says, in an algebra. */
+export function argumentsOf<N>(of: (x: number) => N, { model, inputs, initialState }: Case): Arguments<N> {
   return {
-    inputs: Object.fromEntries(Object.entries(inputs).map(([name, values]) => [name, Array.from(values, of)])),
+    inputs: Object.fromEntries(
+      inputEntries(model).map(([name, { domain }]) => [
+        name,
+        Array.from(inputs[name]!, (x) => of(domain.clamp?.(x) ?? x)),
+      ]),
+    ),
     initialState: Array.from(initialState, of),
   };
 }

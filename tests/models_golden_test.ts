@@ -10,7 +10,8 @@ import { stepStates } from "../oracle/run.ts";
 import { blelloch } from "../scan/mod.ts";
 import { goldenCalls } from "./golden_calls.ts";
 
-// The references ran in f32, over 37 tokens; their own error is a few 2^-24 of the largest output. 1e-5 covers it.
+// The references ran in f32: their own error is a few 2^-24 of the largest output (2e-7 is seen). mLSTM's divides by
+// max(|q·n|, e^-m) + 1e-6 instead of the paper's divisor, which moves small outputs by up to 6e-6 of the largest.
 const TOLERANCE = 1e-5;
 
 type Result = Parameters<Call["results"]>[0];
@@ -18,7 +19,14 @@ type Result = Parameters<Call["results"]>[0];
 function byStep({ model, dims, inputs, initialState }: Call): Promise<Result> {
   const options = initialState === undefined ? {} : { initialState };
   return Promise.resolve(
-    collect(f64, model, dims, inputs, options, (tokens, initial) => stepStates(f64, model, dims.sizes, tokens, initial)),
+    collect(
+      f64,
+      model,
+      dims,
+      inputs,
+      options,
+      (tokens, initial) => stepStates(f64, model, dims.sizes, tokens, initial),
+    ),
   );
 }
 
@@ -65,14 +73,22 @@ function transposed({ model, dims, inputs, initialState }: Call): Result {
   const monoid = modelMonoid<number>(f64, model, dims.sizes);
   const wrong = {
     ...monoid,
-    combine: (x: Element<number>, y: Element<number>) => ({
-      ...monoid.combine(x, y),
-      E: (monoid.combine(y, x) as { E: readonly (readonly number[])[] }).E,
-    }) as Element<number>,
+    combine: (x: Element<number>, y: Element<number>) =>
+      ({
+        ...monoid.combine(x, y),
+        E: (monoid.combine(y, x) as { E: readonly (readonly number[])[] }).E,
+      }) as Element<number>,
   };
-  return collect(f64, model, dims, inputs, { initialState: initialState! }, (tokens, initial) =>
-    blelloch.inclusive<Element<number>>(wrong, tokens.map((token) => monoid.lift(token)))
-      .map((prefix) => monoid.apply(prefix, initial)));
+  return collect(
+    f64,
+    model,
+    dims,
+    inputs,
+    { initialState: initialState! },
+    (tokens, initial) =>
+      blelloch.inclusive<Element<number>>(wrong, tokens.map((token) => monoid.lift(token)))
+        .map((prefix) => monoid.apply(prefix, initial)),
+  );
 }
 
 for (const op of ["delta_net", "gated_delta_net", "kda", "gated_delta_product"]) {
@@ -82,21 +98,16 @@ for (const op of ["delta_net", "gated_delta_net", "kda", "gated_delta_product"])
   });
 }
 
-for (const op of goldenCalls.map((golden) => golden.op)) {
-  test(`golden ${op}: a scale left out, or put in twice, is seen`, async () => {
+// The ops whose query is scaled, on either side. A normaliser divides the scale out again, but for mLSTM's floor.
+for (const op of goldenCalls.map((golden) => golden.op).filter((op) => !/normalized|hgrn|mamba_s6/.test(op))) {
+  test(`golden ${op}: a scale left out is seen`, async () => {
     const golden = named(op);
-    const query = ["q", "C", "c"].find((name) => golden.call.inputs[name] !== undefined)!;
+    const query = golden.call.inputs.q === undefined ? "C" : "q";
     const inputs = {
       ...golden.call.inputs,
       [query]: Float64Array.from(golden.call.inputs[query]!, (x) => x * Math.sqrt(5)),
     };
-    // A normaliser divides the scale out again, but for its floor.
-    const factor = op === "linear_attention_normalized" ? 0 : 1e3;
-    if (factor > 0) {
-      assertGreater(disagreement(golden, await byLift({ ...golden.call, inputs })), factor * TOLERANCE);
-    } else {
-      assertLess(disagreement(golden, await byLift({ ...golden.call, inputs })), TOLERANCE);
-    }
+    assertGreater(disagreement(golden, await byLift({ ...golden.call, inputs })), 1e3 * TOLERANCE);
   });
 }
 

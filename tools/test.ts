@@ -8,6 +8,7 @@
 
 import { spawn } from "node:child_process";
 import { globSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import process from "node:process";
 
 interface Runner {
@@ -66,7 +67,7 @@ function execute([command = "", ...args]: readonly string[]): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1" },
+      env: { XDG_RUNTIME_DIR: tmpdir(), ...process.env, NO_COLOR: "1" },
       timeout: limit,
       killSignal: "SIGKILL",
     });

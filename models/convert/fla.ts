@@ -114,7 +114,10 @@ export function linearAttentionNormalized({ q, k, v, scale }: Omit<Attention, "h
       const row = (i: number): number => Math.floor(i / V) * (V + 1) + i % V;
       return {
         o: { shape: [B, T, H, V], data: outputs },
-        state: { shape: [B, H, K, V], data: Float64Array.from({ length: B * H * K * V }, (_, i) => finalState[row(i)]!) },
+        state: {
+          shape: [B, H, K, V],
+          data: Float64Array.from({ length: B * H * K * V }, (_, i) => finalState[row(i)]!),
+        },
         z: { shape: [B, H, K], data: Float64Array.from({ length: B * H * K }, (_, i) => finalState[i * (V + 1) + V]!) },
       };
     },

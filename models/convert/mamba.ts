@@ -130,7 +130,9 @@ export function chunkScanCombined(
   const op = "mamba_chunk_scan_combined";
   const [batch, L, H, P] = x.shape;
   const [, , G, N] = B.shape;
-  if (x.shape.length !== 4 || batch === undefined || L === undefined || H === undefined || !P || !N || !G || H % G !== 0) {
+  if (
+    x.shape.length !== 4 || batch === undefined || L === undefined || H === undefined || !P || !N || !G || H % G !== 0
+  ) {
     throw new InputError(
       `Cannot convert ${op}: x must have shape [B, L, H, P] and B [B, L, G, N] with G dividing H, got ` +
         `[${x.shape.join(", ")}] and [${B.shape.join(", ")}]`,

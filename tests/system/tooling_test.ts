@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { breaches, cycles, type Sources, specifiers } from "./_imports.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -70,17 +70,15 @@ test("control: text that only looks like an import is passed over", () => {
   );
 });
 
-test("package.json pins every version, allows exactly the pinned install scripts, and agrees with deno.json", () => {
+test("package.json pins every version, allows install scripts of these only, and agrees with deno.json", () => {
   const manifest = json("package.json");
   const versions = { ...manifest.dependencies as object, ...manifest.devDependencies as object } as Record<
     string,
     string
   >;
   for (const [name, version] of Object.entries(versions)) assertMatch(version, /^\d+\.\d+\.\d+$/, name);
-  for (const approved of Object.keys(manifest.allowScripts as object)) {
-    const [, name = "", version] = /^(.+)@(.+)$/.exec(approved) ?? [];
-    assertEquals(versions[name], version, approved);
-  }
+  // By name: npm compares versions only where the lock file holds addresses. The versions are pinned above.
+  for (const approved of Object.keys(manifest.allowScripts as object)) assert(approved in versions, approved);
   assertEquals(json("deno.json").version, manifest.version);
 });
 
