@@ -19,7 +19,7 @@
 import type { Tuple } from "../models/action.ts";
 import { laneActions } from "../models/action.ts";
 import { type InputSpec, outputColumns, stateColumns, stateRows } from "../models/affine.ts";
-import { backAction, outputCotangent, stateCotangents, type TracedGradient } from "../models/gradient.ts";
+import { backAction, outputCotangent, stateCotangents, stateExponent, type TracedGradient } from "../models/gradient.ts";
 import { microSteps } from "../models/inputs.ts";
 import type { Expr } from "../models/symbolic.ts";
 import { fieldShape } from "../models/token.ts";
@@ -149,6 +149,7 @@ export function backwardShaders(gradient: TracedGradient): BackwardShaders {
           const row = `(b * (steps / ${micro}u) + s / ${micro}u) * H + h`;
           return ofStep(`outputs[(${row}) * ${outputColumns(model, sizes)}u + ${index[0]}]`);
         }
+        if (field === stateExponent) return ofStep(stateAt("(s + 1u)", `(${entryOf(index[0]!, index[1]!)})`, 1));
         const component = stateCotangents.indexOf(field);
         if (component >= 0) {
           if (typeof lambda === "function") return lambda(index[0]!, component);

@@ -21,7 +21,6 @@ export interface Variant {
 /** Every shader of a model. */
 export interface ModelShaders {
   readonly program: ModelProgram;
-  /** Runs over the slab in one chunk, or over chunks whose incoming states are known. */
   readonly kernels: { readonly [name: string]: Shader };
   /** Whether several chunks can run side by side. */
   readonly parallel: boolean;
@@ -34,7 +33,7 @@ export interface ModelKernels extends Omit<ModelShaders, "kernels"> {
   readonly kernels: { readonly [name: string]: Kernel };
 }
 
-/** The shaders of a model: `apply`, `read` unless the profile cannot, and `reduce`, `scan` or `level`, `applyScanned`. */
+/** The shaders of a model: `apply`, `read` unless the profile cannot; if parallel `reduce`, and `scan` or `carry`. */
 export function modelShaders(model: AnyAffineModel, sizes: Sizes, variant: Variant): ModelShaders {
   const program = modelProgram(model, sizes, variant);
   const { rows, columns } = program;
@@ -52,11 +51,11 @@ export function modelShaders(model: AnyAffineModel, sizes: Sizes, variant: Varia
   if (rows > MAX_ROWS) {
     throw new InputError(`Cannot run ${model.name} on the GPU: its state must have ≤ ${MAX_ROWS} rows, got ${rows}`);
   }
-  const { reduce, level, applyScanned, applySerial } = matrixShaders(program);
+  const { reduce, carry, apply } = matrixShaders(program);
   const parallel = rows <= DENSE_ROWS;
   return {
     program,
-    kernels: { apply: applySerial, ...reading, ...(parallel ? { reduce, level, applyScanned } : {}) },
+    kernels: { apply, ...reading, ...(parallel ? { reduce, carry } : {}) },
     parallel,
     elementNumbers: parallel ? elementNumbers(program) : 0,
   };

@@ -24,8 +24,8 @@ export const paramsSource: string = /* wgsl */ `
 struct Params {
   // Sequences, heads of each, lanes of a sequence (all heads), steps in this slab.
   B: u32, H: u32, lanes: u32, steps: u32,
-  // Number of chunks, steps of a chunk, distance of a dense level.
-  chunks: u32, chunk: u32, distance: u32, unused: u32,
+  // Number of chunks, steps of a chunk.
+  chunks: u32, chunk: u32, unused0: u32, unused1: u32,
 }
 `;
 
@@ -43,12 +43,11 @@ export interface Params {
   readonly steps: number;
   readonly chunks: number;
   readonly chunk: number;
-  readonly distance?: number;
 }
 
 /** The uniform's contents. */
-export function packParams({ B, H, lanes, steps, chunks, chunk, distance = 0 }: Params): Uint32Array {
-  return new Uint32Array([B, H, lanes, steps, chunks, chunk, distance, 0]);
+export function packParams({ B, H, lanes, steps, chunks, chunk }: Params): Uint32Array {
+  return new Uint32Array([B, H, lanes, steps, chunks, chunk, 0, 0]);
 }
 
 /** An operator on independent lanes as WGSL. `Element` and `State` are arrays of the two widths. */

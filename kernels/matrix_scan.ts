@@ -1,15 +1,16 @@
 /**
  * The generic kernels of a matrix action, `S_s = E_s S_{s−1} + F_s`, every column of S a recurrence with a shared E.
  *
- * Up to {@link DENSE_ROWS} rows, the dense monoid `(E2, F2) · (E1, F1) = (E2 E1, F2 + E2 F1)` is scanned:
+ * Up to {@link DENSE_ROWS} rows, chunks run side by side:
  *
- * 1. `reduce`: one invocation per sequence, chunk and column c of `[I | 0]` folds the chunk: `col ← E_s col (+ F_s)`;
- * 2. `level`, ⌈log2 chunks⌉ times with distance 1, 2, 4, … (Hillis–Steele): `chunk · (chunk − distance)`, from one buffer
- *    to another;
- * 3. `apply`: one invocation per sequence, chunk and column of the state applies the prefix of the chunks before to the
- *    carried state, then runs through its chunk in order and stores.
+ * 1. `reduce`: one invocation per sequence, chunk and column c of `[I | 0]` folds the chunk with the dense monoid
+ *    `(E2, F2) · (E1, F1) = (E2 E1, F2 + E2 F1)`: `col ← E_s col (+ F_s)`, which gives the chunk's `(P, F)`;
+ * 2. `carry`: one invocation per sequence and column of the state goes through the chunks, `S ← P S + F`, and writes the
+ *    state that comes into each;
+ * 3. `apply`: one invocation per sequence, chunk and column runs through its chunk in order and stores.
  *
- * With more rows, or a single chunk, only `apply` runs, over the whole slab: serial in time, parallel in columns.
+ * Products of more than one chunk are never formed: they would cost K³ each and lose accuracy that a state keeps. With
+ * more rows, or a single chunk, only `apply` runs, over the whole slab: serial in time, parallel in columns.
  *
  * @module
  */
@@ -29,11 +30,8 @@ export const MAX_ROWS = 1000;
 /** The kernels of one matrix model. */
 export interface MatrixShaders {
   readonly reduce: Shader;
-  readonly level: Shader;
-  /** Starts every chunk but the first from the scanned elements. */
-  readonly applyScanned: Shader;
-  /** Starts its only chunk from the carried state. */
-  readonly applySerial: Shader;
+  readonly carry: Shader;
+  readonly apply: Shader;
 }
 
 /** Numbers of one chunk's element: `[I | 0]` has rows + columns columns of rows numbers. */
@@ -47,13 +45,19 @@ export function elementNumbers({ rows, columns }: { readonly rows: number; reado
  */
 function advance(
   program: ModelProgram,
-  { condition, store }: { readonly condition?: string; readonly store?: string },
+  { condition, store, reversed = false }: {
+    readonly condition?: string;
+    readonly store?: string;
+    /** Goes back in time: a planted fault. */
+    readonly reversed?: boolean;
+  },
 ): string {
   const { profile, traced, layout, rows } = program;
   const { E, F } = traced.matrix!;
   const e = emitter(profile, { load: inputLeaf(layout) });
   const loop = (i: string): string => `for (var ${i} = 0u; ${i} < ${rows}u; ${i}++)`;
-  e.scope("for (var s = first; s < end; s++)", ["s"], () => {
+  e.scope("for (var at = first; at < end; at++)", ["s"], () => {
+    e.line(`let s = ${reversed ? "first + end - 1u - at" : "at"};`);
     e.scope(loop("i"), ["i"], () => {
       e.line(`var total = ${profile.constant(0)};`);
       e.scope(loop("j"), ["j"], () => {
@@ -103,41 +107,42 @@ export function matrixShaders(program: ModelProgram): MatrixShaders {
   var col: array<${type}, ${rows}>;
   var next: array<${type}, ${rows}>;
   for (var i = 0u; i < ${rows}u; i++) { col[i] = select(${zero}, ${profile.constant(1)}, i == c); }
-${advance(program, { condition: `if (c >= ${rows}u)` })}
+${advance(program, { condition: `if (c >= ${rows}u)`, reversed: fault === "swapped-operands" })}
   for (var i = 0u; i < ${rows}u; i++) { aggregates[id * ${rows}u + i] = col[i]; }`,
     ),
   });
 
   const term = profile.binary("mul", "x", "y");
-  const swapped = fault === "swapped-operands";
-  const level = assemble(`${label}: level`, {
-    bindings: [paramsBinding, storage("aggregates", type), storage("combined", type, "read_write")],
+  const carry = assemble(`${label}: carry`, {
+    bindings: [
+      paramsBinding,
+      storage("aggregates", type),
+      storage("carry_in", type),
+      storage("incoming", type, "read_write"),
+    ],
     source: head + entryPerItem(
-      `p.B * p.H * p.chunks * ${all}u`,
+      `p.B * p.H * ${columns}u`,
       /* wgsl */ `
-  let c = id % ${all}u;
-  let chunk = id / ${all}u % p.chunks;
-  let own = id / ${all}u * ${size}u;
-  if (chunk < p.distance) {
-    for (var i = 0u; i < ${rows}u; i++) { combined[id * ${rows}u + i] = aggregates[id * ${rows}u + i]; }
-    return;
-  }
-  let other = own - p.distance * ${size}u;
-  let later = ${swapped ? "other" : "own"};
-  let earlier = ${swapped ? "own" : "other"};
-  for (var i = 0u; i < ${rows}u; i++) {
-    var total = ${zero};
-    for (var j = 0u; j < ${rows}u; j++) {
-      let x = aggregates[later + j * ${rows}u + i];
-      let y = aggregates[earlier + c * ${rows}u + j];
-      let moved = ${term};
-      total = ${profile.binary("add", "total", "moved")};
+  let v = id % ${columns}u;
+  let sequence = id / ${columns}u;
+  var col: array<${type}, ${rows}>;
+  var next: array<${type}, ${rows}>;
+  for (var i = 0u; i < ${rows}u; i++) { col[i] = carry_in[(sequence * ${rows}u + i) * ${columns}u + v]; }
+  for (var chunk = 0u; chunk < p.chunks; chunk++) {
+    let element = (sequence * p.chunks + chunk) * ${size}u;
+    for (var i = 0u; i < ${rows}u; i++) {
+      incoming[((sequence * p.chunks + chunk) * ${columns}u + v) * ${rows}u + i] = col[i];
+      var total = ${zero};
+      for (var j = 0u; j < ${rows}u; j++) {
+        let x = aggregates[element + j * ${rows}u + i];
+        let y = col[j];
+        let moved = ${term};
+        total = ${profile.binary("add", "total", "moved")};
+      }
+      let added = aggregates[element + (${rows}u + v) * ${rows}u + i];
+      next[i] = ${profile.binary("add", "total", "added")};
     }
-    if (c >= ${rows}u) {
-      let added = aggregates[later + c * ${rows}u + i];
-      total = ${profile.binary("add", "total", "added")};
-    }
-    combined[id * ${rows}u + i] = total;
+    col = next;
   }`,
     ),
   });
@@ -145,18 +150,17 @@ ${advance(program, { condition: `if (c >= ${rows}u)` })}
   const factor = relativeFactor(fault);
   const store = `for (var i = 0u; i < ${rows}u; i++) { ` +
     `states[((b * p.steps + s) * p.H + h) * ${rows * columns}u + i * ${columns}u + v] = col[i]${factor}; }`;
-  const apply = (start: string, name: string): Shader =>
-    assemble(`${label}: ${name}`, {
-      bindings: [
-        ...bindings,
-        ...(start === "" ? [] : [storage("aggregates", type)]),
-        storage("carry_in", type),
-        storage("carry_out", type, "read_write"),
-        storage("states", type, "read_write"),
-      ],
-      source: head + entryPerItem(
-        `p.B * p.H * p.chunks * ${columns}u`,
-        /* wgsl */ `
+  const apply = assemble(`${label}: apply`, {
+    bindings: [
+      ...bindings,
+      storage("incoming", type),
+      storage("carry_in", type),
+      storage("carry_out", type, "read_write"),
+      storage("states", type, "read_write"),
+    ],
+    source: head + entryPerItem(
+      `p.B * p.H * p.chunks * ${columns}u`,
+      /* wgsl */ `
   let v = id % ${columns}u;
   let chunk = id / ${columns}u % p.chunks;
   let sequence = id / (${columns}u * p.chunks);
@@ -166,31 +170,15 @@ ${advance(program, { condition: `if (c >= ${rows}u)` })}
   let end = min(first + p.chunk, p.steps);
   var col: array<${type}, ${rows}>;
   var next: array<${type}, ${rows}>;
-  for (var i = 0u; i < ${rows}u; i++) { col[i] = carry_in[(sequence * ${rows}u + i) * ${columns}u + v]; }
-${start}
+  for (var i = 0u; i < ${rows}u; i++) {
+    if (chunk == 0u) { col[i] = carry_in[(sequence * ${rows}u + i) * ${columns}u + v]; }
+    else { col[i] = ${fault === "dropped-carry" ? zero : `incoming[id * ${rows}u + i]`}; }
+  }
 ${advance(program, { store })}
   if (chunk + 1u == p.chunks) {
     for (var i = 0u; i < ${rows}u; i++) { carry_out[(sequence * ${rows}u + i) * ${columns}u + v] = col[i]${factor}; }
   }`,
-      ),
-    });
-  const fromPrefix = fault === "dropped-carry"
-    ? /* wgsl */ `  if (chunk > 0u) { for (var i = 0u; i < ${rows}u; i++) { col[i] = ${zero}; } }`
-    : /* wgsl */ `
-  if (chunk > 0u) {
-    let before = (sequence * p.chunks + chunk - 1u) * ${size}u;
-    for (var i = 0u; i < ${rows}u; i++) {
-      var total = ${zero};
-      for (var j = 0u; j < ${rows}u; j++) {
-        let x = aggregates[before + j * ${rows}u + i];
-        let y = col[j];
-        let moved = ${term};
-        total = ${profile.binary("add", "total", "moved")};
-      }
-      let added = aggregates[before + (${rows}u + v) * ${rows}u + i];
-      next[i] = ${profile.binary("add", "total", "added")};
-    }
-    col = next;
-  }`;
-  return { reduce, level, applyScanned: apply(fromPrefix, "apply scanned"), applySerial: apply("", "apply serial") };
+    ),
+  });
+  return { reduce, carry, apply };
 }

@@ -204,18 +204,15 @@ export async function openStream(
 
 /**
  * What an error bound needs to know of the generic kernel. `rightCombines` is derived at {@link laneRightCombines}; a
- * matrix action of at most 16 rows forms dense products over all chunks of a sequence before they meet a state, and with
- * more rows none.
+ * matrix action of at most 16 rows forms dense products of one chunk and carries states across chunks, one with more
+ * rows forms none.
  */
 export function scanRounding({ chunk = 64 }: KernelChoice = {}): Rounding {
   return {
     unit: wgslAccuracy.unit,
     rightCombines: (steps) => laneRightCombines(steps, chunk),
     accuracy: "wgsl",
-    denseChunk(model, dims) {
-      const steps = dims.T * microSteps(model);
-      return model.action === "matrix" && stateRows(model, dims.sizes) <= DENSE_ROWS && steps > chunk ? steps : 1;
-    },
+    denseChunk: (model, dims) => model.action === "matrix" && stateRows(model, dims.sizes) <= DENSE_ROWS ? chunk : 1,
   };
 }
 

@@ -49,8 +49,6 @@ export interface Pushed {
 /** The extent of a stream: that of a run without its length. */
 export type StreamDims = Omit<Dims, "T">;
 
-const ALIGNMENT = 256;
-
 /** The generic kernel with its buffers, on numbers already checked. Internal: `openStream` and `runOnGpu` wrap it. */
 export class SlabRunner {
   readonly #gpu: Gpu;
@@ -68,8 +66,7 @@ export class SlabRunner {
   readonly #states: GPUBuffer;
   readonly #outputs: GPUBuffer | undefined;
   readonly #aggregates: GPUBuffer | undefined;
-  /** Incoming states of the lanes' chunks, or the other buffer of a matrix action's levels. */
-  readonly #second: GPUBuffer | undefined;
+  readonly #incoming: GPUBuffer | undefined;
   #end: string | undefined;
 
   private constructor(gpu: Gpu, kernels: ModelKernels, dims: StreamDims, profile: Profile, chunk: number, tokens: number) {
@@ -82,10 +79,9 @@ export class SlabRunner {
     this.capacity = tokens * program.microSteps;
     const sequences = dims.B * dims.H;
     const chunks = Math.ceil(this.capacity / chunk);
-    const matrix = program.model.action === "matrix";
     const state = sequences * sequenceNumbers(program);
     try {
-      this.#params = this.#make("params", ALIGNMENT * (2 + Math.ceil(Math.log2(Math.max(chunks, 2)))) / 4, true);
+      this.#params = this.#make("params", PARAMS_BYTES / 4, true);
       this.#inputs = this.#make("inputs", inputNumbers(program.layout, dims.B, dims.H, this.capacity));
       this.#carry = this.#make("state", state);
       this.#next = this.#make("next state", state);
@@ -93,7 +89,7 @@ export class SlabRunner {
       this.#outputs = kernels.kernels["read"] && this.#make("outputs", tokens * sequences * program.outputs);
       if (parallel && chunks > 1) {
         this.#aggregates = this.#make("aggregates", chunks * sequences * elementNumbers);
-        this.#second = this.#make("incoming", chunks * (matrix ? sequences * elementNumbers : state));
+        this.#incoming = this.#make("incoming", chunks * state);
       }
     } catch (error) {
       this.close();
@@ -194,53 +190,30 @@ export class SlabRunner {
     const chunk = parallel ? this.#chunk : steps;
     const chunks = Math.ceil(steps / chunk);
     const lanes = H * rows * columns;
-    const params = { B, H, lanes, steps, chunks, chunk };
-    const matrix = program.model.action === "matrix";
-    const levels = matrix && chunks > 1 ? Math.ceil(Math.log2(chunks)) : 0;
-    for (let level = 0; level <= levels; level++) {
-      this.#gpu.write(this.#params, packParams({ ...params, distance: 2 ** level }), ALIGNMENT * level);
-    }
-    const p = (level: number): GPUBufferBinding => ({
-      buffer: this.#params,
-      offset: ALIGNMENT * level,
-      size: PARAMS_BYTES,
-    });
+    this.#gpu.write(this.#params, packParams({ B, H, lanes, steps, chunks, chunk }));
     const buffers: NamedBuffers = {
-      p: p(0),
+      p: this.#params,
       inputs: this.#inputs,
       carry_in: this.#carry,
       carry_out: this.#next,
       states: this.#states,
+      // A single chunk has nothing incoming, but the layout wants a buffer there that is read.
+      incoming: this.#incoming ?? this.#inputs,
       ...(this.#outputs && { outputs: this.#outputs }),
       ...(this.#aggregates && { aggregates: this.#aggregates }),
-      ...(this.#second && { incoming: this.#second }),
     };
-    const written = [this.#next, this.#states, this.#outputs, ...(chunks > 1 ? [this.#aggregates, this.#second] : [])];
+    const written = [this.#next, this.#states, this.#outputs, ...(chunks > 1 ? [this.#aggregates, this.#incoming] : [])];
     const list = written.flatMap((poisoned) =>
       poisoned === undefined ? [] : [dispatchItems(kernels["poison"]!, { poisoned }, poisoned.size / 4)]
     );
-    if (chunks > 1 && matrix) {
-      const items = B * H * chunks * (elementNumbers / rows);
-      list.push(dispatchItems(kernels["reduce"]!, buffers, items));
-      let [scanned, other] = [this.#aggregates!, this.#second!];
-      for (let level = 0; level < levels; level++) {
-        const between = { p: p(level), aggregates: scanned, combined: other };
-        list.push(dispatchItems(kernels["level"]!, between, items));
-        [scanned, other] = [other, scanned];
-      }
-      list.push(dispatchItems(kernels["applyScanned"]!, { ...buffers, aggregates: scanned }, B * H * chunks * columns));
-    } else {
-      if (chunks > 1) {
-        list.push(dispatchItems(kernels["reduce"]!, buffers, B * lanes * chunks));
-        list.push(dispatch(kernels["scan"]!, buffers, B * lanes));
-      }
-      list.push(
-        matrix
-          ? dispatchItems(kernels["apply"]!, buffers, B * H * chunks * columns)
-          // A single chunk has nothing incoming, but the layout wants a buffer there that is read.
-          : dispatchItems(kernels["apply"]!, { incoming: this.#inputs, ...buffers }, B * lanes * chunks),
-      );
+    const matrix = program.model.action === "matrix";
+    // Invocations of a matrix action are columns, of other actions lanes.
+    const width = B * (matrix ? H * columns : lanes);
+    if (chunks > 1) {
+      list.push(dispatchItems(kernels["reduce"]!, buffers, chunks * (matrix ? B * H * elementNumbers / rows : width)));
+      list.push(matrix ? dispatchItems(kernels["carry"]!, buffers, width) : dispatch(kernels["scan"]!, buffers, width));
     }
+    list.push(dispatchItems(kernels["apply"]!, buffers, chunks * width));
     const { outputs, microSteps } = program;
     if (kernels["read"] !== undefined) {
       list.push(dispatchItems(kernels["read"], buffers, B * H * outputs * steps / microSteps));
@@ -269,7 +242,6 @@ function fittingTokens(
   const limit = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize, 2 ** 32 - 4);
   const sequences = B * H;
   const state = sequences * sequenceNumbers(program);
-  const second = model.action === "matrix" ? sequences * elementNumbers : Math.max(sequences * elementNumbers, state);
   const bytes = (tokens: number): [string, number][] => {
     const steps = tokens * microSteps;
     const chunks = Math.ceil(steps / chunk);
@@ -277,7 +249,7 @@ function fittingTokens(
       ["states", 4 * steps * state],
       ["inputs", 4 * inputNumbers(layout, B, H, steps)],
       ["outputs", 4 * tokens * sequences * outputs],
-      ["chunk elements", parallel && chunks > 1 ? 4 * chunks * second : 0],
+      ["chunk elements", parallel && chunks > 1 ? 4 * chunks * sequences * elementNumbers : 0],
     ];
   };
   const largest = (tokens: number): number => Math.max(...bytes(tokens).map(([, size]) => size));
@@ -297,7 +269,10 @@ function fittingTokens(
     if (largest(middle) <= budget) fits = middle;
     else tooMany = middle;
   }
-  return fits;
+  // Chunks must lie as they would in one slab: what is said of them holds for the whole sequence.
+  let whole = fits;
+  while (whole > 1 && whole * microSteps % chunk !== 0) whole--;
+  return whole * microSteps % chunk === 0 ? whole : fits;
 }
 
 /** The profile of a run in f32 from raw inputs. */

@@ -14,7 +14,7 @@ import type { Analytic, Index, SymbolicIndex } from "./arith.ts";
 import { type AnyAffineModel, outputColumns, stateColumns, stateRows } from "./affine.ts";
 import { InputError } from "./error.ts";
 import { evaluator, type Scope } from "./evaluate.ts";
-import { outputCotangent, p, q, stateCotangents, type TracedGradient, traceGradient } from "./gradient.ts";
+import { outputCotangent, p, q, stateCotangents, stateExponent, type TracedGradient, traceGradient } from "./gradient.ts";
 import { type Batch, type Dims, inputEntries, inputWidth, microSteps, stateLength, stateWidth } from "./inputs.ts";
 import { type FieldValues, fieldShape, rawValues } from "./token.ts";
 import { k, v } from "./traced.ts";
@@ -128,6 +128,7 @@ export function backwardSequence<N>(
     if (early === 1) lambda = plus(lambda, read[step]?.local);
     const split = (component: number): N[] => lambda.filter((_, n) => n % gradient.cotangents === component);
     const here = scope(step, states[step]!, {
+      [stateExponent]: states[step + 1]!.filter((_, n) => n % width === width - 1),
       [stateCotangents[0]]: split(0),
       ...(gradient.cotangents === 2 ? { [stateCotangents[1]]: split(1) } : {}),
     });

@@ -56,6 +56,8 @@ export const faults: readonly Fault[] = ["relative", "dropped-carry", "swapped-o
 export interface Execution {
   readonly name: string;
   readonly rounding: Rounding;
+  /** Whether it combines elements (a scan) rather than stepping from state to state. */
+  readonly scans?: boolean;
   /** Fast enough for the harness's larger sizes; default false. */
   readonly accelerated?: boolean;
   /** Throws {@link InputError} on inputs outside the model's contract, before anything is computed. */
@@ -156,6 +158,7 @@ export function collect(
 export function scanned(schedule: Schedule, precision: Precision = single): Execution {
   return {
     name: `${schedule.name} ${precision.name}`,
+    scans: true,
     rounding: {
       unit: precision.unit,
       rightCombines: (steps) => rightCombines(schedule, steps),

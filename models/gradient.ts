@@ -10,8 +10,10 @@
  *
  * All are derived from `lift` and `read` by reverse mode; a model states none of it.
  *
- * A state kept with a shared exponent, S = s·2^m, has one cotangent, of s; m is a constant to it. So λ is ∂L/∂S · 2^m,
- * and the factor 2^(m_{t−1}+p−m_t) by which `next` moves s from one exponent to the other is what moves λ back.
+ * A state kept with a shared exponent, S = s·2^m, has one cotangent, of s; m is a constant to it. So λ is ∂L/∂S · 2^m
+ * at the m of the state it belongs to. Which m a state has is the schedule's affair (a combined element carries the exponent
+ * of a product, single steps do not), so λ_t comes with the m_t of the forward pass ({@link stateExponent})
+ * and is first brought to the exponent that `next` has.
  *
  * @module
  */
@@ -29,7 +31,7 @@ import { i, j, k, traceModel, v } from "./traced.ts";
 /** The gradient of one raw input at one token, in the indices {@link p} and {@link q} of its entry. */
 export interface InputGradient {
   readonly axes: Axes;
-  /** Through the update of the state: loads of inputs and {@link stateCotangents}; `state` is S_{t−1}. */
+  /** Through the update of the state: loads of inputs, {@link stateCotangents}, {@link stateExponent}; `state` is S_{t−1}. */
   readonly update: Expr;
   /** Through the read-out: loads of inputs and {@link outputCotangent}; `state` is what the read-out saw. */
   readonly read: Expr;
@@ -70,6 +72,9 @@ export const outputCotangent = "d_output";
 /** The cotangent λ of the state is loaded under these names, one for each component: `[k, v]`. */
 export const stateCotangents: readonly [string, string] = ["d_state_0", "d_state_1"];
 
+/** The exponent of the state after the token, as the forward pass holds it, for a shared exponent: `[k, v]`. */
+export const stateExponent = "d_exponent";
+
 /** The indices of an input's entry. */
 export const p: SymbolicIndex = { symbol: "p" };
 export const q: SymbolicIndex = { symbol: "q" };
@@ -108,9 +113,11 @@ export function traceGradient(model: AnyAffineModel, sizes: Sizes): TracedGradie
   const rows: Range = { index: at(k), n: stateRows(model, sizes) };
   const columns: Range = { index: at(v), n: stateColumns(model, sizes) };
   const outputs: Range = { index: at(v), n: outputColumns(model, sizes) };
+  const own = (lambda: Expr): Expr =>
+    model.action === "scaled" ? A.scale2(lambda, A.sub(next[1]!, A.load(stateExponent, [k, v]))) : lambda;
   const seeds: Seed[] = next.slice(0, cotangents).map((output, component) => ({
     output,
-    adjoint: A.load(stateCotangents[component]!, [k, v]),
+    adjoint: own(A.load(stateCotangents[component]!, [k, v])),
   }));
   const ofUpdate = contributions(A, seeds);
   const ofRead = contributions(A, [{ output: traced.read, adjoint: A.load(outputCotangent, [v]) }]);

@@ -9,6 +9,7 @@
 import { spawn } from "node:child_process";
 import { globSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { delimiter, resolve } from "node:path";
 import process from "node:process";
 
 interface Runner {
@@ -61,21 +62,22 @@ const node: Runner = {
   noise: /^# Subtest: .*\n(?=ok )|^ok .*\n(?: {2}---\n(?: {2}.*\n)*? {2}\.\.\.\n)?/gm,
 };
 
+const path = `${resolve("node_modules/.bin")}${delimiter}${process.env.PATH}`;
 const limit = 20 * 60_000;
 
 function execute([command = "", ...args]: readonly string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
+  return new Promise((settle) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { XDG_RUNTIME_DIR: tmpdir(), ...process.env, NO_COLOR: "1" },
+      env: { XDG_RUNTIME_DIR: tmpdir(), ...process.env, PATH: path, NO_COLOR: "1" },
       timeout: limit,
       killSignal: "SIGKILL",
     });
     let output = "";
     child.stdout.on("data", (chunk) => output += chunk);
     child.stderr.on("data", (chunk) => output += chunk);
-    child.on("error", (error) => resolve({ status: null, output: `${output}${error.message}\n` }));
-    child.on("close", (status) => resolve({ status, output }));
+    child.on("error", (error) => settle({ status: null, output: `${output}${error.message}\n` }));
+    child.on("close", (status) => settle({ status, output }));
   });
 }
 

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { delimiter } from "node:path";
 import process from "node:process";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -7,6 +8,7 @@ import { gpuPolicy } from "../../kernels/device.ts";
 import { gpuForTests } from "../gpu.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+const path = `${root}node_modules/.bin${delimiter}${process.env.PATH}`;
 const script = "tests/system/_life.ts";
 const bundle = "dist/life.mjs";
 
@@ -36,7 +38,12 @@ interface Ended {
 
 function execute([command = "", ...args]: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { cwd: root, env: { ...process.env, ...env }, timeout: 60_000, killSignal: "SIGKILL" } as const;
+    const options = {
+      cwd: root,
+      env: { ...process.env, PATH: path, ...env },
+      timeout: 60_000,
+      killSignal: "SIGKILL",
+    } as const;
     const child = execFile(command, args, options, (_, stdout, stderr) => {
       resolve({ status: child.signalCode ?? child.exitCode ?? -1, output: stdout + stderr });
     });
