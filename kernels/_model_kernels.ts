@@ -6,7 +6,7 @@ import type { Fault } from "./faults.ts";
 import type { Gpu } from "./gpu.ts";
 import { laneShaders } from "./lane_scan.ts";
 import { DENSE_ROWS, elementNumbers, matrixShaders, MAX_ROWS } from "./matrix_scan.ts";
-import { laneProgram, modelProgram, type ModelProgram, readShader } from "./model_program.ts";
+import { laneProgram, type ModelProgram, modelProgram, readShader } from "./model_program.ts";
 import type { Profile } from "./profile.ts";
 import { compileShader, type Kernel, poisonShader, type Shader } from "./wgsl.ts";
 

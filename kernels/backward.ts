@@ -21,7 +21,8 @@ import {
   prepareState,
   stateLength,
 } from "../models/inputs.ts";
-import { backwardShaders, type BufferName, CHUNK, FAN, foldShader, type Shader, THREADS } from "./_backward_wgsl.ts";
+import { type BufferName, CHUNK, FAN, type Shader, THREADS } from "./_backward_shader.ts";
+import { backwardShaders, foldShader } from "./_backward_wgsl.ts";
 import type { Dispatch, Gpu } from "./gpu.ts";
 
 /** Cotangents, and where the run started from. */
@@ -53,7 +54,7 @@ export async function gradientsOnGpu(
   const batch = prepare(model, dims, inputs);
   const initialState = Float32Array.from(prepareState(model, dims, options.initialState));
   checkCotangents(model, dims, options);
-  const { B, T, H, sizes } = dims;
+  const { B, H, sizes } = dims;
   const { steps } = batch;
   const gradient = traceGradient(model, sizes);
   const shaders = backwardShaders(gradient);
@@ -98,49 +99,55 @@ export async function gradientsOnGpu(
       elements: room("elements", B * H * chunks * lanes * elementWidth),
     };
 
-    const dispatches: Dispatch[] = [];
-    const add = async (shader: Shader, workgroups: number, own: { [name in BufferName]?: GPUBuffer } = {}): Promise<void> => {
+    const planned: { readonly shader: Shader; readonly dispatch: Omit<Dispatch, "pipeline"> }[] = [];
+    const add = (shader: Shader, workgroups: number, own: { [name in BufferName]?: GPUBuffer } = {}): void => {
       if (workgroups === 0) return;
-      const pipeline = await gpu.compile({ label: `${model.name}: ${shader.label}`, code: shader.code });
-      dispatches.push({ pipeline, buffers: shader.buffers.map((name) => own[name] ?? buffers[name]!), workgroups });
+      const bound = shader.buffers.map((name) => own[name] ?? buffers[name]!);
+      planned.push({ shader, dispatch: { buffers: bound, workgroups } });
     };
     const groups = (threads: number): number => Math.ceil(threads / THREADS);
     // A serial scan takes a workgroup per column; a chunked one a thread per lane and chunk, and one per lane to carry.
-    const scan = async (phases: readonly Shader[]): Promise<void> => {
+    const scan = (phases: readonly Shader[]): void => {
       const threads = B * H * lanes;
-      if (phases.length === 1) return await add(phases[0]!, B * H * columns);
+      if (phases.length === 1) return add(phases[0]!, B * H * columns);
       const [reduce, carry, apply] = phases as readonly [Shader, Shader, Shader];
-      await add(reduce, groups(threads * chunks));
-      await add(carry, groups(threads));
-      await add(apply, groups(threads * chunks));
+      add(reduce, groups(threads * chunks));
+      add(carry, groups(threads));
+      add(apply, groups(threads * chunks));
     };
-    await scan(shaders.forward);
-    await add(shaders.local, groups(B * H * (steps + 1) * lanes));
-    await scan(shaders.back);
+    scan(shaders.forward);
+    add(shaders.local, groups(B * H * (steps + 1) * lanes));
+    scan(shaders.back);
 
     const results = new Map<string, { readonly buffer: GPUBuffer; readonly length: number }>();
     const start = room("gradient of the initial state", initialState.length);
-    await add(shaders.start, groups(B * H * lanes), { result: start });
+    add(shaders.start, groups(B * H * lanes), { result: start });
     for (const [name, spec] of entries) {
       const length = gradientRows(model, spec, dims) * inputWidth(spec, sizes);
       if (spec.per !== "parameter") {
         const buffer = room(`gradient of ${name}`, length);
-        await add(shaders.inputs[name]!, groups(length), { result: buffer });
+        add(shaders.inputs[name]!, groups(length), { result: buffer });
         results.set(name, { buffer, length });
         continue;
       }
       let rows = B * chunks;
       let buffer = room(`gradient of ${name} by chunk`, Math.max(rows, 1) * length);
-      await add(shaders.inputs[name]!, groups(rows * length), { result: buffer });
+      add(shaders.inputs[name]!, groups(rows * length), { result: buffer });
       while (rows > 1) {
         const folded = Math.ceil(rows / FAN);
         const result = room(`gradient of ${name} by ${folded}`, folded * length);
         const extent = filled("rows and columns", Uint32Array.from([rows, length]));
-        await add(foldShader, groups(folded * length), { inputs: buffer, result, extent });
+        add(foldShader, groups(folded * length), { inputs: buffer, result, extent });
         [rows, buffer] = [folded, result];
       }
       results.set(name, { buffer, length });
     }
+    const dispatches = await Promise.all(
+      planned.map(async ({ shader: { label, code }, dispatch }): Promise<Dispatch> => ({
+        ...dispatch,
+        pipeline: await gpu.compile({ label: `${model.name}: ${label}`, code }),
+      })),
+    );
     await gpu.run(`gradients of ${model.name}`, dispatches);
 
     const gradients: { [name: string]: Float32Array } = {};
@@ -151,9 +158,10 @@ export async function gradientsOnGpu(
   } finally {
     for (const buffer of made) buffer.destroy();
   }
+}
 
-  function gradientRows(model: AnyAffineModel, spec: InputSpec, { B, T, H }: Dims): number {
-    if (spec.per === "parameter") return H;
-    return B * T * H * (spec.micro === undefined || spec.micro === "every" ? microSteps(model) : 1);
-  }
+/** Rows of the array that an input, and so its gradient, is given in. */
+function gradientRows(model: AnyAffineModel, spec: InputSpec, { B, T, H }: Dims): number {
+  if (spec.per === "parameter") return H;
+  return B * T * H * (spec.micro === undefined || spec.micro === "every" ? microSteps(model) : 1);
 }

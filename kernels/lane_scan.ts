@@ -13,7 +13,7 @@
  *
  * @module
  */
-import type { Fault } from "./faults.ts";
+import { type Fault, relativeFactor } from "./faults.ts";
 import { assemble, type Binding, entryPerItem, type Shader, storage, WORKGROUP } from "./wgsl.ts";
 
 /** Chunks that one step of the scan kernel combines. */
@@ -101,6 +101,7 @@ alias Element = array<${type}, ${elementWidth}>;
 alias State = array<${type}, ${stateWidth}>;
 `;
   const dropped = fault === "dropped-carry";
+  const factor = relativeFactor(fault);
   const zero = `State(${numbers(stateWidth).map(() => type === "f32" ? "0.0" : "0u").join(", ")})`;
   const bindings: readonly Binding[] = [paramsBinding, ...program.bindings];
 
@@ -152,7 +153,7 @@ alias State = array<${type}, ${stateWidth}>;
     state = ds_apply(ds_lift(lane, s), state);
     ds_store(lane, s, state);
   }
-  ${typeof fault === "object" ? `state[0] = state[0] * ${Math.fround(1 + fault.relative)}f;` : ""}
+  ${factor === "" ? "" : `state[0] = state[0]${factor};`}
   if (chunk + 1u == p.chunks) { ${store("carry_out", "lane", "state", stateWidth)} }`,
     ),
   });

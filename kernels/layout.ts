@@ -72,7 +72,11 @@ export function inputLeaf(layout: InputLayout): (name: string, index: readonly s
     const field = byName.get(name);
     if (field === undefined) throw new Error(`Cannot emit a load: there is no field ${name}`);
     const { perToken, shape, width, before } = field;
-    const inner = shape.length === 0 ? "0u" : shape.length === 1 ? index[0]! : `${index[0]} * ${shape[1]}u + ${index[1]}`;
+    const inner = shape.length === 0
+      ? "0u"
+      : shape.length === 1
+      ? index[0]!
+      : `${index[0]} * ${shape[1]}u + ${index[1]}`;
     if (!perToken) return `inputs[p.H * ${before}u + h * ${width}u + ${inner}]`;
     const start = `p.H * ${layout.parameterWidth}u + p.B * p.steps * p.H * ${before}u`;
     return { text: `inputs[${start} + ((b * p.steps + s) * p.H + h) * ${width}u + ${inner}]`, needs: ["s"] };

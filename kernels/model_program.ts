@@ -8,11 +8,11 @@
 import { laneActions } from "../models/action.ts";
 import { type AnyAffineModel, outputColumns, type Sizes, stateColumns, stateRows } from "../models/affine.ts";
 import { microSteps, stateWidth } from "../models/inputs.ts";
-import { symbolic } from "../models/symbolic.ts";
+import { type Expr, symbolic, type SymbolicAlgebra } from "../models/symbolic.ts";
 import { type TracedModel, traceModel } from "../models/traced.ts";
 import { type Fault, relativeFactor } from "./faults.ts";
 import { type LaneProgram, paramsBinding, paramsSource } from "./lane_scan.ts";
-import { inputLayout, type InputLayout, inputLeaf } from "./layout.ts";
+import { type InputLayout, inputLayout, inputLeaf } from "./layout.ts";
 import { type Profile, ringOnly } from "./profile.ts";
 import { emitter, type Environment } from "./trace.ts";
 import { assemble, entryPerItem, type Shader, storage } from "./wgsl.ts";
@@ -57,13 +57,13 @@ export function modelProgram(
 
 const numbers = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** `fn name(parameters) -> type { statements; return Type(values); }` from a lane action's function. */
+/** `fn signature -> Type { statements; return Type(values); }`, the values built on the symbolic algebra. */
 function tupleFunction(
   profile: Profile,
   signature: string,
   type: string,
   environment: Environment,
-  build: (algebra: ReturnType<typeof symbolic>) => readonly ReturnType<ReturnType<typeof symbolic>["of"]>[],
+  build: (algebra: SymbolicAlgebra) => readonly Expr[],
 ): string {
   const e = emitter(profile, environment);
   const values = build(symbolic()).map((expr) => e.value(expr));
@@ -79,7 +79,7 @@ export function laneProgram(program: ModelProgram): LaneProgram {
   const action = laneActions[model.action as keyof typeof laneActions];
   const { elementWidth, stateWidth } = action;
   const environment: Environment = { variable: component };
-  const variables = (A: ReturnType<typeof symbolic>, name: string, n: number) =>
+  const variables = (A: SymbolicAlgebra, name: string, n: number): readonly Expr[] =>
     numbers(n).map((c) => A.variable(`${name}${c}`));
   const lift = emitter(profile, { load: inputLeaf(layout) });
   const element = traced.element!.map((expr) => lift.value(expr));
@@ -94,10 +94,20 @@ export function laneProgram(program: ModelProgram): LaneProgram {
     bindings: [storage("inputs", profile.type), storage("states", profile.type, "read_write")],
     monoid: profile.prelude +
       tupleFunction(profile, "ds_identity()", "Element", environment, (A) => action.identity(A)) +
-      tupleFunction(profile, "ds_combine(earlier: Element, later: Element)", "Element", environment, (A) =>
-        action.combine(A, variables(A, "earlier", elementWidth), variables(A, "later", elementWidth))),
-    apply: tupleFunction(profile, "ds_apply(element: Element, state: State)", "State", environment, (A) =>
-      action.apply(A, variables(A, "element", elementWidth), variables(A, "state", stateWidth))),
+      tupleFunction(
+        profile,
+        "ds_combine(earlier: Element, later: Element)",
+        "Element",
+        environment,
+        (A) => action.combine(A, variables(A, "earlier", elementWidth), variables(A, "later", elementWidth)),
+      ),
+    apply: tupleFunction(
+      profile,
+      "ds_apply(element: Element, state: State)",
+      "State",
+      environment,
+      (A) => action.apply(A, variables(A, "element", elementWidth), variables(A, "state", stateWidth)),
+    ),
     lift: /* wgsl */ `
 fn ds_lift(lane: u32, s: u32) -> Element {
   let v = lane % ${columns}u;

@@ -13,15 +13,7 @@
 import { type AnyAffineModel, type Fields, stateRows } from "../models/affine.ts";
 import { InputError } from "../models/error.ts";
 import type { Execution, Rounding, RunOptions } from "../models/execution.ts";
-import {
-  checkDims,
-  type Dims,
-  type Inputs,
-  microSteps,
-  prepare,
-  prepareState,
-  stateLength,
-} from "../models/inputs.ts";
+import { checkDims, type Dims, type Inputs, microSteps, prepare, prepareState, stateLength } from "../models/inputs.ts";
 import { fieldShape } from "../models/token.ts";
 import { wgslAccuracy } from "../models/accuracy.ts";
 import type { Gpu } from "./gpu.ts";
@@ -55,12 +47,17 @@ function assertFinite(model: AnyAffineModel, what: string, values: Float32Array)
   return values;
 }
 
-/** A checked initial state in f32. */
-function initialState(model: AnyAffineModel, dims: Dims, given: ArrayLike<number> | undefined): Float32Array {
+/** A checked initial state in f32; undefined stands for zero, which is what new buffers hold. */
+function initialState(
+  model: AnyAffineModel,
+  dims: Dims,
+  given: ArrayLike<number> | undefined,
+): Float32Array | undefined {
+  if (given === undefined) return undefined;
   const state = Float32Array.from(prepareState(model, dims, given));
   const bad = state.findIndex((x) => !Number.isFinite(x));
   if (bad >= 0) {
-    throw new InputError(`Cannot run ${model.name}: the initial state must fit f32, got ${given![bad]} at ${bad}`);
+    throw new InputError(`Cannot run ${model.name}: the initial state must fit f32, got ${given[bad]} at ${bad}`);
   }
   return state;
 }
@@ -83,11 +80,12 @@ export async function runOnGpu(
   const wantStates = options.states === true;
   if (dims.T === 0) {
     const outputs = new Float32Array(0);
-    return { outputs, finalState: initial, ...(wantStates ? { states: new Float32Array(0) } : {}) };
+    const finalState = initial ?? new Float32Array(stateLength(model, dims));
+    return { outputs, finalState, ...(wantStates ? { states: new Float32Array(0) } : {}) };
   }
   const runner = await SlabRunner.open(gpu, model, dims, dims.T, options, rawF32);
   try {
-    runner.setState(initial);
+    if (initial !== undefined) runner.setState(initial);
     const empty = (): Float32Array => new Float32Array(0);
     const pushed = await runSlabs(runner, model, dims, batch.inputs, batch.steps, wantStates, empty);
     const result = {
@@ -182,7 +180,7 @@ export async function openStream(
 ): Promise<GpuStream> {
   const initial = initialState(model, { ...dims, T: 0 }, given);
   const runner = await SlabRunner.open(gpu, model, dims, tokens, choice, rawF32);
-  runner.setState(initial);
+  if (initial !== undefined) runner.setState(initial);
   return {
     async push(inputs, count) {
       const batch = prepare(model, { ...dims, T: count }, inputs);
@@ -225,4 +223,3 @@ export function gpuExecution(gpu: Gpu, options: KernelChoice = {}): Execution {
     run: (model, dims, inputs, run = {}) => runOnGpu(gpu, model, dims, inputs, { ...options, ...run }),
   };
 }
-

@@ -69,7 +69,14 @@ export class SlabRunner {
   readonly #incoming: GPUBuffer | undefined;
   #end: string | undefined;
 
-  private constructor(gpu: Gpu, kernels: ModelKernels, dims: StreamDims, profile: Profile, chunk: number, tokens: number) {
+  private constructor(
+    gpu: Gpu,
+    kernels: ModelKernels,
+    dims: StreamDims,
+    profile: Profile,
+    chunk: number,
+    tokens: number,
+  ) {
     this.#gpu = gpu;
     this.#kernels = kernels;
     this.#dims = dims;
@@ -111,7 +118,9 @@ export class SlabRunner {
       throw new InputError(`Cannot run ${model.name} on the GPU: chunk must be a whole number ≥ 1, got ${chunk}`);
     }
     if (subgroups && gpu.subgroups === undefined) {
-      throw new InputError(`Cannot run ${model.name} with subgroups: the device must have them, got ${gpu.adapter.description}`);
+      throw new InputError(
+        `Cannot run ${model.name} with subgroups: the device must have them, got ${gpu.adapter.description}`,
+      );
     }
     const kernels = await modelKernels(gpu, model, dims.sizes, { profile, from, subgroups, fault });
     const capacity = fittingTokens(gpu, kernels, dims, chunk, Math.max(tokens, 1), slabBytes);
@@ -202,7 +211,12 @@ export class SlabRunner {
       ...(this.#outputs && { outputs: this.#outputs }),
       ...(this.#aggregates && { aggregates: this.#aggregates }),
     };
-    const written = [this.#next, this.#states, this.#outputs, ...(chunks > 1 ? [this.#aggregates, this.#incoming] : [])];
+    const written = [
+      this.#next,
+      this.#states,
+      this.#outputs,
+      ...(chunks > 1 ? [this.#aggregates, this.#incoming] : []),
+    ];
     const list = written.flatMap((poisoned) =>
       poisoned === undefined ? [] : [dispatchItems(kernels["poison"]!, { poisoned }, poisoned.size / 4)]
     );

@@ -115,8 +115,8 @@ export function emitter(profile: Profile, environment: Environment, prefix: stri
     const known = keys.get(expr.id);
     if (known !== undefined) return known;
     const found = new Set(leafOf(expr)?.needs ?? []);
-    if (expr.op === "eye") for (const i of [expr.i, expr.j]) for (const key of index(i).needs) found.add(key);
-    if (expr.op === "below") for (const key of index(expr.i).needs) found.add(key);
+    if (expr.op === "eye") { for (const i of [expr.i, expr.j]) for (const key of index(i).needs) found.add(key); }
+    if (expr.op === "below") { for (const key of index(expr.i).needs) found.add(key); }
     for (const operand of operands(expr)) for (const key of needsOf(operand)) found.add(key);
     if (expr.op === "sum") found.delete(expr.index.symbol);
     keys.set(expr.id, found);
@@ -196,9 +196,15 @@ export function emitter(profile: Profile, environment: Environment, prefix: stri
     while (target.binds !== undefined && ![...target.binds].some((key) => needs.has(key))) target = target.parent!;
     const inner = current;
     current = target;
-    const name = fresh();
-    if (expr.op === "sum" || expr.op === "below") statement(expr, name);
-    else target.lines.push(`let ${name} = ${compute(expr)};`);
+    let name: string;
+    if (expr.op === "sum" || expr.op === "below") {
+      name = fresh();
+      statement(expr, name);
+    } else {
+      const computed = compute(expr);
+      name = fresh();
+      target.lines.push(`let ${name} = ${computed};`);
+    }
     current = inner;
     target.names.set(expr.id, name);
     return name;

@@ -91,7 +91,11 @@ fn ds_store(lane: u32, s: u32, state: State) { outputs[s * p.lanes + lane] = ds_
 }
 
 /** The identity evaluated on the device, so that its text is the only statement of it. */
-async function fillIdentity(gpu: Gpu, { label, type, elementWidth, monoid }: LaneProgram, target: GPUBuffer): Promise<void> {
+async function fillIdentity(
+  gpu: Gpu,
+  { label, type, elementWidth, monoid }: LaneProgram,
+  target: GPUBuffer,
+): Promise<void> {
   const writes = Array.from({ length: elementWidth }, (_, c) => `filled[id * ${elementWidth}u + ${c}u] = e[${c}];`);
   const count = `arrayLength(&filled) / ${elementWidth}u`;
   const shader = assemble(`${label}: identity`, {

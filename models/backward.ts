@@ -14,9 +14,18 @@ import type { Analytic, Index, SymbolicIndex } from "./arith.ts";
 import { type AnyAffineModel, outputColumns, stateColumns, stateRows } from "./affine.ts";
 import { InputError } from "./error.ts";
 import { evaluator, type Scope } from "./evaluate.ts";
-import { outputCotangent, p, q, stateCotangents, stateExponent, type TracedGradient, traceGradient } from "./gradient.ts";
+import {
+  outputCotangent,
+  p,
+  q,
+  stateCotangents,
+  stateExponent,
+  type TracedGradient,
+  traceGradient,
+} from "./gradient.ts";
 import { type Batch, type Dims, inputEntries, inputWidth, microSteps, stateLength, stateWidth } from "./inputs.ts";
-import { type FieldValues, fieldShape, rawValues } from "./token.ts";
+import type { Expr } from "./symbolic.ts";
+import { fieldShape, type FieldValues, rawValues } from "./token.ts";
 import { k, v } from "./traced.ts";
 
 /** What the loss's derivatives are at the results of a run. */
@@ -42,15 +51,7 @@ export interface Gradients<N> {
   readonly initialState: N[];
 }
 
-/** Cotangents of one sequence (a batch row and head). */
-export interface SequenceCotangents<N> {
-  /** By step; `undefined` where nothing is read. */
-  readonly outputs: readonly (readonly N[] | undefined)[];
-  /** λ_T: `[rows, columns, cotangents]`, flat, with respect to the state as the forward pass holds it. */
-  final(state: readonly N[]): readonly N[];
-}
-
-/** Gradients of one sequence. */
+/** Gradients of one sequence (a batch row and head). */
 export interface SequenceGradients<N> {
   /** By step, then by name. */
   readonly tokens: readonly FieldValues<N>[];
@@ -58,26 +59,39 @@ export interface SequenceGradients<N> {
   readonly initial: readonly N[];
 }
 
-function lanes<N, R>(scope: Scope<N>, rows: number, columns: number, at: (scope: Scope<N>) => readonly R[]): R[] {
-  const out: R[] = [];
-  for (let row = 0; row < rows; row++) {
-    const inner = scope.bind(k as SymbolicIndex, row);
-    for (let column = 0; column < columns; column++) out.push(...at(inner.bind(v as SymbolicIndex, column)));
-  }
-  return out;
+/**
+ * The stages of the backward pass of one sequence. `backwardSequence` runs them in order; an error bound may put
+ * states or cotangents of its own between them. States are flat `[rows, columns, width]`, their cotangents
+ * `[rows, columns, cotangents]`; of T steps there are T + 1 of each.
+ */
+export interface SequenceStages<N> {
+  /** S_0 … S_T, one step after the other. */
+  states(initial: readonly N[]): (readonly N[])[];
+  /** What the read-outs give to the cotangent of each state; `outputs[step]` is undefined where nothing is read. */
+  locals(states: readonly (readonly N[])[], outputs: readonly (readonly N[] | undefined)[]): (readonly N[])[];
+  /** The factor of λ at each step, per lane (`TracedGradient.factor`); for a lane action only. */
+  factors(states: readonly (readonly N[])[]): (readonly N[])[];
+  /** λ_0 … λ_T from what each state is given directly: λ_t = locals_t + pull(λ_{t+1}). */
+  cotangents(states: readonly (readonly N[])[], locals: readonly (readonly N[])[]): (readonly N[])[];
+  /** The gradients of the raw inputs, by step. */
+  inputs(
+    states: readonly (readonly N[])[],
+    cotangents: readonly (readonly N[])[],
+    outputs: readonly (readonly N[] | undefined)[],
+  ): FieldValues<N>[];
 }
 
-/** The backward pass of one sequence; `tokens` are its raw inputs by step, `initial` its state, flat. */
-export function backwardSequence<N>(
+/** The stages for one sequence; `tokens` are its raw inputs by step. */
+export function sequenceStages<N>(
   A: Analytic<N>,
   gradient: TracedGradient,
   tokens: readonly FieldValues<N>[],
-  initial: readonly N[],
-  cotangents: SequenceCotangents<N>,
-): SequenceGradients<N> {
-  const { model, sizes, width, loads, next, local, pull } = gradient;
+): SequenceStages<N> {
+  const { model, sizes, width, cotangents, loads, next, local, pull, factor } = gradient;
   const rows = stateRows(model, sizes);
   const columns = stateColumns(model, sizes);
+  const early = model.reads === "pre" ? 0 : 1;
+  const names = Object.keys(loads);
   const shapes = Object.fromEntries(Object.entries(loads).map(([name, axes]) => [name, fieldShape(axes, sizes)]));
 
   const scope = (step: number, state: readonly N[], seeds: { [name: string]: readonly N[] }): Scope<N> =>
@@ -89,56 +103,95 @@ export function backwardSequence<N>(
       },
       state: (k, v, component) => state[((k as number) * columns + (v as number)) * width + component]!,
     });
-  const entries = (scope: Scope<N>, name: string, stage: "update" | "read"): N[] => {
-    const { [stage]: expr } = gradient.inputs[name]!;
+  const component = (values: readonly N[], c: number, of: number): N[] => values.filter((_, n) => n % of === c);
+  /** The scope of a step with the cotangent of the state after it. */
+  const updating = (step: number, states: readonly (readonly N[])[], lambda: readonly N[]): Scope<N> =>
+    scope(step, states[step]!, {
+      [stateExponent]: component(states[step + 1]!, width - 1, width),
+      [stateCotangents[0]]: component(lambda, 0, cotangents),
+      ...(cotangents === 2 ? { [stateCotangents[1]]: component(lambda, 1, cotangents) } : {}),
+    });
+  const lanes = (scope: Scope<N>, exprs: readonly Expr[]): N[] => {
+    const out: N[] = [];
+    for (let row = 0; row < rows; row++) {
+      const inner = scope.bind(k as SymbolicIndex, row);
+      for (let column = 0; column < columns; column++) {
+        const lane = inner.bind(v as SymbolicIndex, column);
+        for (const expr of exprs) out.push(lane.value(expr));
+      }
+    }
+    return out;
+  };
+  const entries = (scope: Scope<N>, name: string, expr: Expr): N[] => {
     const [height = 1, depth = 1] = shapes[name]!;
     return Array.from(
       { length: height * depth },
       (_, n) => scope.bind(p, Math.floor(n / depth)).bind(q, n % depth).value(expr),
     );
   };
-  const plus = (x: readonly N[], y: readonly N[] | undefined): readonly N[] =>
-    y === undefined ? x : x.map((value, n) => A.add(value, y[n]!));
+  const plus = (x: readonly N[], y: readonly N[]): N[] => x.map((value, n) => A.add(value, y[n]!));
+  const none = Array.from({ length: rows * columns * cotangents }, () => A.of(0));
 
-  const states: (readonly N[])[] = [initial];
-  for (let step = 0; step < tokens.length; step++) {
-    const here = scope(step, states[step]!, {});
-    states.push(lanes(here, rows, columns, (lane) => next.map((expr) => lane.value(expr))));
-  }
+  return {
+    states(initial) {
+      const states = [initial];
+      tokens.forEach((_, step) => states.push(lanes(scope(step, states[step]!, {}), next)));
+      return states;
+    },
+    locals(states, outputs) {
+      const locals: (readonly N[])[] = states.map(() => none);
+      outputs.forEach((output, step) => {
+        if (output === undefined) return;
+        const at = step + early;
+        locals[at] = lanes(scope(step, states[at]!, { [outputCotangent]: output }), local);
+      });
+      return locals;
+    },
+    factors(states) {
+      return tokens.map((_, step) => lanes(updating(step, states, none), factor!));
+    },
+    cotangents(states, locals) {
+      const lambdas = [...locals];
+      for (let step = tokens.length - 1; step >= 0; step--) {
+        lambdas[step] = plus(lanes(updating(step, states, lambdas[step + 1]!), pull), locals[step]!);
+      }
+      return lambdas;
+    },
+    inputs(states, lambdas, outputs) {
+      return tokens.map((_, step) => {
+        const update = updating(step, states, lambdas[step + 1]!);
+        const output = outputs[step];
+        const read = output && scope(step, states[step + early]!, { [outputCotangent]: output });
+        return Object.fromEntries(names.map((name) => {
+          const through = gradient.inputs[name]!;
+          const values = entries(update, name, through.update);
+          return [name, read === undefined ? values : plus(values, entries(read, name, through.read))];
+        }));
+      });
+    },
+  };
+}
 
-  const early = model.reads === "pre" ? 0 : 1;
-  const read: ({ readonly local: readonly N[]; readonly inputs: FieldValues<N> } | undefined)[] = [];
-  for (let step = 0; step < tokens.length; step++) {
-    const output = cotangents.outputs[step];
-    if (output === undefined) {
-      read.push(undefined);
-      continue;
-    }
-    const here = scope(step, states[step + early]!, { [outputCotangent]: output });
-    read.push({
-      local: lanes(here, rows, columns, (lane) => local.map((expr) => lane.value(expr))),
-      inputs: Object.fromEntries(Object.keys(loads).map((name) => [name, entries(here, name, "read")])),
-    });
-  }
-
-  const gradients: FieldValues<N>[] = [];
-  let lambda = cotangents.final(states[tokens.length]!);
-  for (let step = tokens.length - 1; step >= 0; step--) {
-    // λ of the state after this step: what later steps give, and what this one's own read-out gives.
-    if (early === 1) lambda = plus(lambda, read[step]?.local);
-    const split = (component: number): N[] => lambda.filter((_, n) => n % gradient.cotangents === component);
-    const here = scope(step, states[step]!, {
-      [stateExponent]: states[step + 1]!.filter((_, n) => n % width === width - 1),
-      [stateCotangents[0]]: split(0),
-      ...(gradient.cotangents === 2 ? { [stateCotangents[1]]: split(1) } : {}),
-    });
-    gradients.push(Object.fromEntries(
-      Object.keys(loads).map((name) => [name, [...plus(entries(here, name, "update"), read[step]?.inputs[name])]]),
-    ));
-    lambda = lanes(here, rows, columns, (lane) => pull.map((expr) => lane.value(expr)));
-    if (early === 0) lambda = plus(lambda, read[step]?.local);
-  }
-  return { tokens: gradients.reverse(), initial: lambda };
+/**
+ * The backward pass of one sequence. `tokens` are its raw inputs by step, `initial` its state, `outputs` the
+ * cotangents by step (undefined where nothing is read), `final` that of the last state, with respect to the state as the
+ * forward pass holds it.
+ */
+export function backwardSequence<N>(
+  A: Analytic<N>,
+  gradient: TracedGradient,
+  tokens: readonly FieldValues<N>[],
+  initial: readonly N[],
+  outputs: readonly (readonly N[] | undefined)[],
+  final: (state: readonly N[]) => readonly N[],
+): SequenceGradients<N> {
+  const stages = sequenceStages(A, gradient, tokens);
+  const states = stages.states(initial);
+  const locals = stages.locals(states, outputs);
+  const last = final(states.at(-1)!);
+  locals.push(locals.pop()!.map((value, n) => A.add(last[n]!, value)));
+  const lambdas = stages.cotangents(states, locals);
+  return { tokens: stages.inputs(states, lambdas, outputs), initial: lambdas[0]! };
 }
 
 function flat(index: readonly Index[], shape: readonly number[]): number {
@@ -235,10 +288,13 @@ export function backward<N>(
         gradient,
         Array.from({ length: steps }, (_, step) => rawValues(A, batch, b, step, h)),
         initial,
-        { outputs, final: (state) => model.action === "scaled" ? rescaled(A, given, state) : given },
+        outputs,
+        (state) => model.action === "scaled" ? rescaled(A, given, state) : given,
       );
       initialGradient.push(
-        ...(gradient.cotangents === width ? lambda : lambda.flatMap((value, lane) => [value, initial[lane * width + 1]!])),
+        ...(gradient.cotangents === width
+          ? lambda
+          : lambda.flatMap((value, lane) => [value, initial[lane * width + 1]!])),
       );
       tokens.forEach((token, step) => {
         for (const [name, spec] of inputEntries(model)) {

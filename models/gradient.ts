@@ -20,7 +20,15 @@
 import type { Index, SymbolicIndex } from "./arith.ts";
 import { type ActionName, type LaneAction, laneActions, type Tuple } from "./action.ts";
 import { type Contribution, contributions, type Range, type Seed, substitute } from "./adjoint.ts";
-import { type AnyAffineModel, type Axes, type Fields, outputColumns, type Sizes, stateColumns, stateRows } from "./affine.ts";
+import {
+  type AnyAffineModel,
+  type Axes,
+  type Fields,
+  outputColumns,
+  type Sizes,
+  stateColumns,
+  stateRows,
+} from "./affine.ts";
 import { evaluator } from "./evaluate.ts";
 import { gather } from "./gather.ts";
 import { stateWidth } from "./inputs.ts";
@@ -93,8 +101,7 @@ function transition(model: AnyAffineModel, sizes: Sizes, traced: ReturnType<type
     const { E, F } = traced.matrix;
     const row = [at(i), at(k)] as const;
     return [A.add(
-      A.sum(stateRows(model, sizes), (n) =>
-        A.mul(substitute(A, E, [row, [at(j), at(n)]]), A.state(n, v, 0))),
+      A.sum(stateRows(model, sizes), (n) => A.mul(substitute(A, E, [row, [at(j), at(n)]]), A.state(n, v, 0))),
       substitute(A, F, [row]),
     )];
   }

@@ -42,14 +42,14 @@ export interface SequenceBound {
 }
 
 /** Modulus and radius of a lane's gate and input. */
-interface LaneElement {
+export interface LaneGate {
   readonly a: number;
   readonly ra: number;
   readonly b: number;
   readonly rb: number;
 }
 
-function laneElement(action: string, element: Tuple<Ball>): LaneElement {
+function laneElement(action: string, element: Tuple<Ball>): LaneGate {
   const r = (n: number): number => element[n]!.r;
   const x = (n: number): number => element[n]!.x;
   if (action === "complex") {
@@ -66,6 +66,22 @@ function laneElement(action: string, element: Tuple<Ball>): LaneElement {
     return { a: Math.abs(x(0)) * f, ra: r(0) * f, b: Math.abs(x(2)) * c, rb: r(2) * c };
   }
   return { a: Math.abs(x(0)), ra: r(0), b: Math.abs(x(1)), rb: r(1) };
+}
+
+/** What a gate's product and addition multiply a term's size by: (1 + u)², for complex lanes (1 + √5 u)(1 + u). */
+export function growthOf(model: AnyAffineModel, unit: number): number {
+  return (1 + (model.action === "complex" ? Math.sqrt(5) : 1) * unit) * (1 + unit);
+}
+
+/** Gates and inputs of every step and lane, with radii. */
+export function laneGates(
+  model: AnyAffineModel,
+  sizes: Sizes,
+  tokens: readonly FieldValues<Ball>[],
+  machine: Accuracy,
+): LaneGate[][] {
+  const monoid = modelMonoid(ballAlgebra(machine), model, sizes);
+  return tokens.map((token) => (monoid.lift(token) as readonly Tuple<Ball>[]).map((lane) => laneElement(model.action, lane)));
 }
 
 /**
@@ -85,8 +101,7 @@ export function boundSequence(
   const A: Analytic<Ball> = ballAlgebra(machine);
   const { unit } = machine;
   const monoid = modelMonoid(A, model, sizes);
-  const product = model.action === "complex" ? Math.sqrt(5) : 1;
-  const growth = (1 + product * unit) * (1 + unit);
+  const growth = growthOf(model, unit);
   const late = (1 + unit) ** rightCombines - 1;
   const lanes = initial.length;
   const error = new Float64Array(lanes);

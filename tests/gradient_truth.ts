@@ -2,12 +2,20 @@
 
 import type { Analytic } from "../models/arith.ts";
 import { type AnyAffineModel, outputColumns, type Sizes } from "../models/affine.ts";
-import { type Dims, inputEntries, inputWidth, microSteps, sampleInputs, stateLength, stateWidth } from "../models/inputs.ts";
+import {
+  type Dims,
+  inputEntries,
+  inputWidth,
+  microSteps,
+  sampleInputs,
+  stateLength,
+  stateWidth,
+} from "../models/inputs.ts";
 import type { InputClass } from "../models/domain.ts";
 import { readOut, readState } from "../models/run.ts";
 import { seeded } from "../models/random.ts";
 import { activate, type FieldValues } from "../models/token.ts";
-import { stepStates, stepState } from "../oracle/run.ts";
+import { stepState, stepStates } from "../oracle/run.ts";
 
 /** Everything a loss depends on, and its coefficients. */
 export interface Case {
@@ -83,20 +91,22 @@ export function loss<N>(A: Analytic<N>, given: Case, { inputs, initialState }: A
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       const raw = (t: number, micro: number): FieldValues<N> =>
-        Object.fromEntries(inputEntries(model).map(([name, spec]) => {
-          const size = inputWidth(spec, sizes);
-          const every = (spec.micro ?? "every") === "every";
-          const given = every || micro === (spec.micro === "first" ? 0 : n - 1);
-          const token = every ? (b * T + t) * n + micro : b * T + t;
-          const row = spec.per === "parameter" ? h : token * H + h;
-          return [
-            name,
-            Array.from(
-              { length: size },
-              (_, m) => given || spec.per === "parameter" ? inputs[name]![row * size + m]! : A.of(0),
-            ),
-          ];
-        }));
+        Object.fromEntries(
+          inputEntries(model).map(([name, spec]) => {
+            const size = inputWidth(spec, sizes);
+            const every = (spec.micro ?? "every") === "every";
+            const given = every || micro === (spec.micro === "first" ? 0 : n - 1);
+            const token = every ? (b * T + t) * n + micro : b * T + t;
+            const row = spec.per === "parameter" ? h : token * H + h;
+            return [
+              name,
+              Array.from(
+                { length: size },
+                (_, m) => given || spec.per === "parameter" ? inputs[name]![row * size + m]! : A.of(0),
+              ),
+            ];
+          }),
+        );
       const tokens = Array.from(
         { length: T * n },
         (_, s) => activate(A, model, sizes, raw(Math.floor(s / n), s % n)),

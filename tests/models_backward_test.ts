@@ -4,11 +4,12 @@ import { test } from "node:test";
 import { assert, assertAlmostEquals, assertGreater, assertThrows } from "@std/assert";
 import type { AnyAffineModel, InputSpecs } from "../models/affine.ts";
 import type { Index } from "../models/arith.ts";
-import { backward, type Cotangents } from "../models/backward.ts";
+import { backward, type Cotangents, sequenceStages } from "../models/backward.ts";
 import type { InputClass } from "../models/domain.ts";
 import { InputError } from "../models/error.ts";
-import { stateCotangents, type TracedGradient, traceGradient } from "../models/gradient.ts";
-import { type Dims, type Inputs, prepare, sliceInputs } from "../models/inputs.ts";
+import { backAction, stateCotangents, type TracedGradient, traceGradient } from "../models/gradient.ts";
+import { type Dims, prepare, sliceInputs } from "../models/inputs.ts";
+import { rawValues } from "../models/token.ts";
 import { lanesOf, tokensOf } from "../models/execution.ts";
 import { models } from "../models/mod.ts";
 import { f64 } from "../models/number.ts";
@@ -28,7 +29,11 @@ interface Worst {
 }
 
 /** The largest difference between two gradients and the largest number in the second. */
-function compare(given: Case, got: (name: string, n: number) => number, want: (name: string, n: number) => number): Worst {
+function compare(
+  given: Case,
+  got: (name: string, n: number) => number,
+  want: (name: string, n: number) => number,
+): Worst {
   let [error, size, where] = [0, 0, "nowhere"];
   eachArgument(given, (name, n) => {
     size = Math.max(size, Math.abs(want(name, n)));
@@ -124,7 +129,12 @@ for (const model of models) {
     const given = gradientCase(model, 3);
     const silent = { ...given, outputs: new Float32Array(given.outputs.length) };
     assertGradient(silent);
-    const none = backward(f64, prepare(model, given.dims, given.inputs), { outputs: silent.outputs }, given.initialState);
+    const none = backward(
+      f64,
+      prepare(model, given.dims, given.inputs),
+      { outputs: silent.outputs },
+      given.initialState,
+    );
     const zero = (values: readonly number[]): boolean => values.every((x) => x === 0);
     assert(Object.values(none.inputs).every(zero), "without cotangents there is no gradient");
   });
@@ -168,6 +178,27 @@ function untransposed({ algebra: A, next, cotangents }: TracedGradient): Expr[] 
   });
 }
 
+for (const model of models.filter(({ action }) => action !== "matrix")) {
+  test(`sequenceStages ${model.name}: factors carry λ as pull does`, () => {
+    const { dims, inputs } = gradientCase(model, 4, { B: 1 });
+    const traced = traceGradient(model, dims.sizes);
+    const batch = prepare(model, dims, inputs);
+    const lanes = lanesOf(gradientCase(model, 4, { B: 1 }).initialState, model, dims, 0, 0);
+    const stages = sequenceStages(f64, traced, Array.from({ length: 4 }, (_, s) => rawValues(f64, batch, 0, s, 0)));
+    const states = stages.states(lanes.flat());
+    const width = traced.cotangents;
+    const locals = states.map((_, t) => Array.from({ length: lanes.length * width }, (_, n) => Math.sin(t + 7 * n)));
+    const lambdas = stages.cotangents(states, locals);
+    stages.factors(states).forEach((factors, t) => {
+      for (let lane = 0; lane < lanes.length; lane++) {
+        const of = (values: readonly number[]): readonly number[] => values.slice(lane * width, (lane + 1) * width);
+        const moved = backAction(traced).apply(f64, [...of(factors), ...of(locals[t]!)], of(lambdas[t + 1]!));
+        of(lambdas[t]!).forEach((x, c) => assertAlmostEquals(moved[c]!, x, 2 ** -45 * Math.max(1, Math.abs(x))));
+      }
+    });
+  });
+}
+
 test("backward rejects cotangents of a wrong length", () => {
   const given = gradientCase(models[0]!, 2);
   const batch = prepare(given.model, given.dims, given.inputs);
@@ -198,35 +229,46 @@ test("backward rejects a fractional exponent in the cotangent of a shared-expone
   );
 });
 
+/** The final state in f64, by the parallel form; one batch row. */
+function stateAfter({ model, dims, inputs, initialState }: Case): number[] {
+  const batch = prepare(model, dims, inputs);
+  return Array.from({ length: dims.H }, (_, h) => {
+    const initial = lanesOf(initialState, model, dims, 0, h);
+    return scanStates(f64, model, dims.sizes, tokensOf(f64, batch, 0, h), sequential, initial).at(-1)!.flat();
+  }).flat();
+}
+
 test("backward chains: the gradient of a later part's initial state is the earlier part's final cotangent", () => {
-  for (const model of models.filter(({ inputs }) => Object.values(inputs as InputSpecs).every(({ per }) => per !== "parameter"))) {
+  for (
+    const model of models.filter(({ inputs }) =>
+      Object.values(inputs as InputSpecs).every(({ per }) => per !== "parameter")
+    )
+  ) {
     const given = gradientCase(model, 5, { B: 1 });
     const { dims, inputs, initialState, outputs, finalState } = given;
     const row = outputs.length / dims.T;
-    const part = (from: number, to: number): { dims: Dims; inputs: Inputs; outputs: Float32Array } => ({
+    const part = (from: number, to: number): { dims: Dims; inputs: Case["inputs"]; outputs: Float32Array } => ({
       dims: { ...dims, T: to - from },
       inputs: sliceInputs(model, dims, inputs, from, to),
       outputs: outputs.subarray(from * row, to * row),
     });
     const [first, second] = [part(0, 2), part(2, 5)];
     const whole = backward(f64, prepare(model, dims, inputs), given, initialState);
-    const middle = stateAfter(first.dims, first.inputs);
-    const later = backward(f64, prepare(model, second.dims, second.inputs), { outputs: second.outputs, finalState }, middle);
+    const middle = stateAfter({ ...given, ...first });
+    const later = backward(
+      f64,
+      prepare(model, second.dims, second.inputs),
+      { outputs: second.outputs, finalState },
+      middle,
+    );
     const earlier = backward(
       f64,
       prepare(model, first.dims, first.inputs),
       { outputs: first.outputs, finalState: later.initialState },
       initialState,
     );
-    whole.initialState.forEach((x, n) => assertAlmostEquals(earlier.initialState[n]!, x, 1e-12 * Math.max(1, Math.abs(x))));
-
-    function stateAfter(dims: Dims, inputs: Inputs): ArrayLike<number> {
-      const batch = prepare(model, dims, inputs);
-      return Array.from({ length: dims.H }, (_, h) => {
-        const tokens = tokensOf(f64, batch, 0, h);
-        const initial = lanesOf(initialState, model, dims, 0, h);
-        return scanStates(f64, model, dims.sizes, tokens, sequential, initial).at(-1)!.flat();
-      }).flat();
-    }
+    whole.initialState.forEach((x, n) =>
+      assertAlmostEquals(earlier.initialState[n]!, x, 1e-12 * Math.max(1, Math.abs(x)))
+    );
   }
 });

@@ -146,16 +146,18 @@ export async function* accuracyRows(context: CheckContext): AsyncGenerator<Row> 
   }
 }
 
-/** Every execution stopped after 65 tokens and gone on with: within the same bound. */
+/** Where resumed runs stop: a multiple of every chunk size, so that the chunks of a defect's allowance stay where they are. */
+const SPLIT = 64;
+
+/** Every execution stopped at a token and gone on with from the state it returned: within the same bound. */
 export async function* resumeRows(context: CheckContext): AsyncGenerator<Row> {
   for (const source of context.sources) {
     const place = setting(context, source, exactDims(context, CROSSING), true);
     for (const execution of context.executions) {
       if (!judged(context, execution)) continue;
-      // What is carried over the split is in the later part's first chunk, which a defect check takes as it is.
       const T = CROSSING;
-      const whole = context.model.action === "matrix" ? splitJudge(execution, place) : place.judge(execution, T);
-      const verdict = whole.judge(await resumed(context, execution, place, T, T >> 1), T);
+      const judge = place.judge(execution, T);
+      const verdict = judge.judge(await resumed(context, execution, place, T, SPLIT), T);
       yield rowOf(context, {
         check: "resume",
         execution: execution.name,
@@ -165,11 +167,6 @@ export async function* resumeRows(context: CheckContext): AsyncGenerator<Row> {
       });
     }
   }
-}
-
-/** The defect of a run in two parts: chunks start anew at the split, so every boundary's allowance is that of one step. */
-function splitJudge(execution: Execution, place: Setting): Judge {
-  return judgeOf(place.truth(CROSSING), { ...execution.rounding, denseChunk: () => 1 });
 }
 
 /** Every execution that can plant a fault, each fault, on long memory: the row must turn red. */
