@@ -16,6 +16,7 @@ import type { Execution, Rounding, RunOptions } from "../models/execution.ts";
 import { checkDims, type Dims, type Inputs, microSteps, prepare, prepareState, stateLength } from "../models/inputs.ts";
 import { fieldShape } from "../models/token.ts";
 import { wgslAccuracy } from "../models/accuracy.ts";
+import { gradientsOnGpu } from "./backward.ts";
 import type { Gpu } from "./gpu.ts";
 import { laneRightCombines } from "./lane_scan.ts";
 import { DENSE_ROWS } from "./matrix_scan.ts";
@@ -214,12 +215,22 @@ export function scanRounding({ chunk = 64 }: KernelChoice = {}): Rounding {
   };
 }
 
-/** The generic kernel as an execution. */
+/** The generic kernel as an execution, with gradients, finite rings and faults to plant. */
 export function gpuExecution(gpu: Gpu, options: KernelChoice = {}): Execution {
   const shuffled = options.subgroups ?? gpu.subgroups !== undefined;
-  return {
-    name: `webgpu scan (${shuffled ? "subgroups" : "shared memory"})`,
+  const execution: Execution = {
+    name: `webgpu ${gpu.adapter.provider} (${shuffled ? "subgroups" : "shared memory"})`,
     rounding: scanRounding(options),
+    scans: true,
+    accelerated: true,
     run: (model, dims, inputs, run = {}) => runOnGpu(gpu, model, dims, inputs, { ...options, ...run }),
+    gradients: (model, dims, inputs, given) => gradientsOnGpu(gpu, model, dims, inputs, given),
+    async residues(model, dims, fields, ring) {
+      const name = ring === "prime" ? "F_65521" : "Z/2^32";
+      const { states } = await runModular(gpu, model, dims, fields, { ...options, ring: name, states: true });
+      return states ?? new Uint32Array(0);
+    },
+    planted: (fault) => gpuExecution(gpu, { ...options, fault: fault === "relative" ? { relative: 2 ** -10 } : fault }),
   };
+  return execution;
 }

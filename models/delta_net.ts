@@ -17,7 +17,11 @@ import { beta, real, unitVector } from "./domain.ts";
 
 export const deltaNet: AnyAffineModel = affineModel({
   name: "delta-net",
-  paper: { title: "Parallelizing Linear Transformers with the Delta Rule over Sequence Length", arxiv: "2406.06484", where: "section 2.2" },
+  paper: {
+    title: "Parallelizing Linear Transformers with the Delta Rule over Sequence Length",
+    arxiv: "2406.06484",
+    where: "section 2.2",
+  },
   action: "matrix",
   heads: true,
   state: ["K", "V"],

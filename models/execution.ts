@@ -6,7 +6,16 @@
  */
 import type { Analytic } from "./arith.ts";
 import { type AnyAffineModel, outputColumns } from "./affine.ts";
-import { type Batch, type Dims, type Inputs, microSteps, prepare, prepareState, stateLength, stateWidth } from "./inputs.ts";
+import {
+  type Batch,
+  type Dims,
+  type Inputs,
+  microSteps,
+  prepare,
+  prepareState,
+  stateLength,
+  stateWidth,
+} from "./inputs.ts";
 import { f32, f64 } from "./number.ts";
 import { type LaneState, readOut, readState, scanStates } from "./run.ts";
 import { type Operator, rightCombines, type Schedule } from "../scan/mod.ts";
@@ -107,7 +116,13 @@ export function tokensOf<N>(A: Analytic<N>, batch: Batch, b: number, h: number):
 }
 
 /** The lanes of one batch row and head out of a state array. */
-export function lanesOf(state: ArrayLike<number>, model: AnyAffineModel, dims: Dims, b: number, h: number): LaneState<number> {
+export function lanesOf(
+  state: ArrayLike<number>,
+  model: AnyAffineModel,
+  dims: Dims,
+  b: number,
+  h: number,
+): LaneState<number> {
   const width = stateWidth(model);
   const length = stateLength(model, { ...dims, B: 1, H: 1 });
   const start = (b * dims.H + h) * length;
@@ -167,11 +182,19 @@ export function scanned(schedule: Schedule, precision: Precision = single): Exec
     },
     run: (model, dims, inputs, options = {}) =>
       Promise.resolve().then(() =>
-        collect(precision.algebra, model, dims, inputs, options, (tokens, initial) =>
-          scanStates(precision.algebra, model, dims.sizes, tokens, schedule, initial))
+        collect(
+          precision.algebra,
+          model,
+          dims,
+          inputs,
+          options,
+          (tokens, initial) => scanStates(precision.algebra, model, dims.sizes, tokens, schedule, initial),
+        )
       ),
     planted: (fault) =>
-      fault === "relative" ? withRelativeFault(scanned(schedule, precision)) : scanned(faultySchedule(schedule, fault), precision),
+      fault === "relative"
+        ? withRelativeFault(scanned(schedule, precision))
+        : scanned(faultySchedule(schedule, fault), precision),
   };
 }
 

@@ -18,7 +18,11 @@ import { logGate, real } from "./domain.ts";
 
 export const gla: AnyAffineModel = affineModel({
   name: "gla",
-  paper: { title: "Gated Linear Attention Transformers with Hardware-Efficient Training", arxiv: "2312.06635", where: "eq. 3" },
+  paper: {
+    title: "Gated Linear Attention Transformers with Hardware-Efficient Training",
+    arxiv: "2312.06635",
+    where: "eq. 3",
+  },
   action: "diagonal",
   heads: true,
   state: ["K", "V"],

@@ -75,8 +75,14 @@ export function heinsen(precision: Precision = single): Execution {
     rounding: { unit, rightCombines: () => Infinity, accuracy: "rounded", denseChunk: () => 1 },
     run: (model, dims, inputs, options = {}) =>
       Promise.resolve().then(() =>
-        collect(algebra, model, dims, inputs, options, (tokens, initial) =>
-          logSpaceStates(algebra, model, dims.sizes, tokens, initial))
+        collect(
+          algebra,
+          model,
+          dims,
+          inputs,
+          options,
+          (tokens, initial) => logSpaceStates(algebra, model, dims.sizes, tokens, initial),
+        )
       ),
   };
 }

@@ -110,9 +110,13 @@ function checkedInput(
   const width = inputWidth(spec, dims.sizes);
   const length = inputRows(model, spec, dims) * width;
   if (given.length !== length) {
-    const shape = spec.per === "parameter" ? ["H"] : ["B", microSteps(model) > 1 && spec.micro === undefined ? "T·n" : "T", "H"];
+    const shape = spec.per === "parameter"
+      ? ["H"]
+      : ["B", microSteps(model) > 1 && spec.micro === undefined ? "T·n" : "T", "H"];
     throw new InputError(
-      `Cannot run ${model.name}: input ${name} has shape [${[...shape, ...spec.axes].join(", ")}], so ${length} numbers, ` +
+      `Cannot run ${model.name}: input ${name} has shape [${
+        [...shape, ...spec.axes].join(", ")
+      }], so ${length} numbers, ` +
         `got ${given.length}`,
     );
   }
@@ -163,7 +167,9 @@ export function prepare(model: AnyAffineModel, dims: Dims, given: Inputs): Batch
   const names = new Set(inputEntries(model).map(([name]) => name));
   for (const name of Object.keys(given)) {
     if (!names.has(name)) {
-      throw new InputError(`Cannot run ${model.name}: it has no input ${name}; its inputs are ${[...names].join(", ")}`);
+      throw new InputError(
+        `Cannot run ${model.name}: it has no input ${name}; its inputs are ${[...names].join(", ")}`,
+      );
     }
   }
   const inputs: { [name: string]: Float32Array } = {};
@@ -204,7 +210,23 @@ export function prepareState(model: AnyAffineModel, dims: Dims, given?: ArrayLik
       throw new InputError(`Cannot run ${model.name}: the initial state must be finite, got ${given[i]} at ${i}`);
     }
   }
+  checkSharedExponents(model, dims, given);
   return Float64Array.from(given);
+}
+
+/** A scaled state has one whole exponent per batch row and head: read-outs take it from any of its entries. */
+function checkSharedExponents(model: AnyAffineModel, dims: Dims, state: ArrayLike<number>): void {
+  if (model.action !== "scaled") return;
+  const sequence = stateLength(model, { ...dims, B: 1, H: 1 });
+  for (let i = 1; i < state.length; i += 2) {
+    const shared = state[i - (i % sequence) + 1]!;
+    if (state[i] !== shared || !Number.isInteger(shared)) {
+      throw new InputError(
+        `Cannot run ${model.name}: the exponents of a state must be one whole number per batch row and head, got ` +
+          `${state[i]} at ${i} beside ${shared}`,
+      );
+    }
+  }
 }
 
 /**

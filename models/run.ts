@@ -8,7 +8,7 @@
  * @module
  */
 import type { Field, Index, Matrix, ScaledRing } from "./arith.ts";
-import { elementTuple, type Elements, laneActions, type MatrixElement, type Tuple } from "./action.ts";
+import { type Elements, elementTuple, laneActions, type MatrixElement, type Tuple } from "./action.ts";
 import { type AnyAffineModel, outputColumns, type Sizes, stateColumns, stateRows } from "./affine.ts";
 import type { Operator, Schedule } from "../scan/mod.ts";
 import { allSizes, type FieldValues, tokenAccessors } from "./token.ts";

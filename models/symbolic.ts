@@ -81,7 +81,9 @@ export function symbolic(): SymbolicAlgebra {
     sum(n, term) {
       const index: SymbolicIndex = { symbol: `i${binders++}` };
       const body = term(index);
-      return is(body, 0) || n === 0 ? constant(0) : intern(`sum ${index.symbol} ${n} ${body.id}`, { op: "sum", index, n, body });
+      return is(body, 0) || n === 0
+        ? constant(0)
+        : intern(`sum ${index.symbol} ${n} ${body.id}`, { op: "sum", index, n, body });
     },
     eye(i, j) {
       if (typeof i === "number" && typeof j === "number") return constant(i === j ? 1 : 0);

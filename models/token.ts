@@ -51,11 +51,13 @@ function evaluate<N>(field: unknown, shape: readonly number[]): readonly N[] {
 /** The raw inputs at batch row b, step s, head h, as numbers of the algebra. */
 export function rawValues<N>(A: Ring<N>, batch: Batch, b: number, s: number, h: number): FieldValues<N> {
   const { dims, inputs, model, steps } = batch;
-  return Object.fromEntries(inputEntries(model).map(([name, spec]) => {
-    const width = inputWidth(spec, dims.sizes);
-    const row = spec.per === "parameter" ? h : (b * steps + s) * dims.H + h;
-    return [name, Array.from(inputs[name]!.subarray(row * width, (row + 1) * width), (x) => A.of(x))];
-  }));
+  return Object.fromEntries(
+    inputEntries(model).map(([name, spec]) => {
+      const width = inputWidth(spec, dims.sizes);
+      const row = spec.per === "parameter" ? h : (b * steps + s) * dims.H + h;
+      return [name, Array.from(inputs[name]!.subarray(row * width, (row + 1) * width), (x) => A.of(x))];
+    }),
+  );
 }
 
 /** Runs a model's `gates` on raw values: the activated fields. */
@@ -65,19 +67,31 @@ export function activate<N>(A: Analytic<N>, model: AnyAffineModel, sizes: Sizes,
   );
   const fields = model.gates(A, accessors, allSizes(sizes)) as { readonly [name: string]: unknown };
   return Object.fromEntries(
-    Object.entries(model.fields as Fields).map(([name, axes]) => [name, evaluate<N>(fields[name], fieldShape(axes, sizes))]),
+    Object.entries(model.fields as Fields).map((
+      [name, axes],
+    ) => [name, evaluate<N>(fields[name], fieldShape(axes, sizes))]),
   );
 }
 
 /** Activated fields as accessors, for `lift` and `read`. */
-export function tokenAccessors<N>(model: AnyAffineModel, sizes: Sizes, values: FieldValues<N>): { [name: string]: unknown } {
+export function tokenAccessors<N>(
+  model: AnyAffineModel,
+  sizes: Sizes,
+  values: FieldValues<N>,
+): { [name: string]: unknown } {
   return Object.fromEntries(
-    Object.entries(model.fields as Fields).map(([name, axes]) => [name, accessor(values[name]!, fieldShape(axes, sizes))]),
+    Object.entries(model.fields as Fields).map((
+      [name, axes],
+    ) => [name, accessor(values[name]!, fieldShape(axes, sizes))]),
   );
 }
 
 /** Activated fields as arrays, for `step`. */
-export function tokenArrays<N>(model: AnyAffineModel, sizes: Sizes, values: FieldValues<N>): { [name: string]: unknown } {
+export function tokenArrays<N>(
+  model: AnyAffineModel,
+  sizes: Sizes,
+  values: FieldValues<N>,
+): { [name: string]: unknown } {
   return Object.fromEntries(
     Object.entries(model.fields as Fields).map(([name, axes]) => [name, dense(values[name]!, fieldShape(axes, sizes))]),
   );

@@ -34,9 +34,7 @@ export interface Judge {
 
 /** The judge of an execution with the given rounding, against a reference. */
 export function judgeOf(reference: Reference, rounding: Rounding): Judge {
-  return reference.batch.model.action === "matrix"
-    ? defectJudge(reference, rounding)
-    : laneJudge(reference, rounding);
+  return reference.batch.model.action === "matrix" ? defectJudge(reference, rounding) : laneJudge(reference, rounding);
 }
 
 function laneJudge(reference: Reference, rounding: Rounding): Judge {
@@ -50,7 +48,9 @@ function laneJudge(reference: Reference, rounding: Rounding): Judge {
     const bound = boundSequence(model, dims.sizes, tokens, states, initial, machine, late);
     if (machine.unit === 2 ** -24 && !(bound.largest < LARGEST)) {
       throw new InputError(
-        `Cannot run ${model.name} in f32: intermediate values must stay below 3.4e38, and may reach ${bound.largest.toExponential(1)}`,
+        `Cannot run ${model.name} in f32: intermediate values must stay below 3.4e38, and may reach ${
+          bound.largest.toExponential(1)
+        }`,
       );
     }
     return bound;
@@ -85,12 +85,18 @@ function defectJudge(reference: Reference, rounding: Rounding): Judge {
   const machine = accuracyOf(rounding);
   const A = ballAlgebra(machine);
   const chunk = rounding.denseChunk(model, dims);
-  const prepared = sequences.map((_, sequence): { tokens: FieldValues<Ball>[]; exact: FieldValues<number>[]; bound: DefectBound } => {
-    const [b, h] = [Math.floor(sequence / dims.H), sequence % dims.H];
-    const tokens = tokensOf(A, batch, b, h);
-    const steps = matrixSteps(model, dims.sizes, tokens, machine);
-    return { tokens, exact: tokensOf(f64, batch, b, h), bound: defectBound(model, dims.sizes, steps, chunk, machine) };
-  });
+  const prepared = sequences.map(
+    (_, sequence): { tokens: FieldValues<Ball>[]; exact: FieldValues<number>[]; bound: DefectBound } => {
+      const [b, h] = [Math.floor(sequence / dims.H), sequence % dims.H];
+      const tokens = tokensOf(A, batch, b, h);
+      const steps = matrixSteps(model, dims.sizes, tokens, machine);
+      return {
+        tokens,
+        exact: tokensOf(f64, batch, b, h),
+        bound: defectBound(model, dims.sizes, steps, chunk, machine),
+      };
+    },
+  );
   const lanes = stateRows(model, dims.sizes) * stateColumns(model, dims.sizes);
   const columns = outputColumns(model, dims.sizes);
   const n = microSteps(model);
@@ -99,7 +105,9 @@ function defectJudge(reference: Reference, rounding: Rounding): Judge {
       const steps = T * n;
       const { states } = result;
       if (states === undefined || states.length !== dims.B * steps * dims.H * lanes) {
-        throw new TypeError(`Cannot judge ${model.name}: a matrix action is judged by its states, which were not returned`);
+        throw new TypeError(
+          `Cannot judge ${model.name}: a matrix action is judged by its states, which were not returned`,
+        );
       }
       const verdicts = prepared.map(({ tokens, exact, bound }, sequence) => {
         const [b, h] = [Math.floor(sequence / dims.H), sequence % dims.H];
@@ -124,7 +132,10 @@ function defectJudge(reference: Reference, rounding: Rounding): Judge {
           const seen = model.reads === "pre" ? (s === 0 ? initial : own[s - 1]!) : own[s]!;
           const as = Array.from(seen, (x) => [x]);
           read.set(readOut(f64, model, dims.sizes, as, exact[s]!), t * columns);
-          radius.set(readOut(A, model, dims.sizes, as.map(([x]) => [ball(x!)]), tokens[s]!).map(({ r }) => r), t * columns);
+          radius.set(
+            readOut(A, model, dims.sizes, as.map(([x]) => [ball(x!)]), tokens[s]!).map(({ r }) => r),
+            t * columns,
+          );
           const at = ((b * T + t) * dims.H + h) * columns;
           got.set(result.outputs.subarray(at, at + columns), t * columns);
         }
@@ -142,4 +153,3 @@ export function measuredUlps(reference: Reference, result: RunResult, T: number)
   const zero = new Float64Array(result.outputs.length).fill(Infinity);
   return withinRadius(result.outputs, trueOutputs(reference, T), zero).maxUlp;
 }
-

@@ -55,9 +55,9 @@ export function gamma(n: number, unit: number): number {
   return n * unit / (1 - n * unit);
 }
 
-/** A value known up to `r`. */
+/** A value known up to `r`; an indeterminate radius (∞·0, ∞ − ∞) is no bound at all. */
 export function ball(x: number, r: number = 0): Ball {
-  return { x, r };
+  return { x, r: r === r ? r : Infinity };
 }
 
 /** The algebra of balls on one machine. */
@@ -141,7 +141,12 @@ export function ballAlgebra(machine: Accuracy): Analytic<Ball> {
       const x = Math.sqrt(a.x);
       const low = a.x - ra;
       // √ is steepest at the low end; where that is not positive, |√y − √x| ≤ √|y − x|.
-      return rounded(x, low > 0 ? Math.min(ra / (x + Math.sqrt(low)), Math.sqrt(ra)) : Math.sqrt(ra), machine.sqrt.units, machine.sqrtFlush);
+      return rounded(
+        x,
+        low > 0 ? Math.min(ra / (x + Math.sqrt(low)), Math.sqrt(ra)) : Math.sqrt(ra),
+        machine.sqrt.units,
+        machine.sqrtFlush,
+      );
     },
     sigmoid(a) {
       const ra = a.r;

@@ -81,7 +81,9 @@ export function laneGates(
   machine: Accuracy,
 ): LaneGate[][] {
   const monoid = modelMonoid(ballAlgebra(machine), model, sizes);
-  return tokens.map((token) => (monoid.lift(token) as readonly Tuple<Ball>[]).map((lane) => laneElement(model.action, lane)));
+  return tokens.map((token) =>
+    (monoid.lift(token) as readonly Tuple<Ball>[]).map((lane) => laneElement(model.action, lane))
+  );
 }
 
 /**
@@ -111,6 +113,8 @@ export function boundSequence(
   );
   let largest = majorant.reduce((x, y) => Math.max(x, y), 0);
   let exponentTop = 0;
+  // A scaled lane is kept as s·2^m with 2^m at least the largest of f…f·2^e so far, and 1: what f32 holds is s.
+  let kept = 1;
   const states: Float64Array[] = [];
   const outputs: Float64Array[] = [];
   const withRadius = (state: LaneState<number>, radii: Float64Array): LaneState<Ball> =>
@@ -118,15 +122,20 @@ export function boundSequence(
   let before: LaneState<Ball> = initial.map((s) => s.map((x) => ball(x)));
   tokens.forEach((token, s) => {
     const element = monoid.lift(token) as readonly Tuple<Ball>[];
-    if (model.action === "scaled") exponentTop = Math.max(exponentTop, element[0]?.[3]?.x ?? 0);
-    const flush = (rightCombines + 2) * machine.flush * (2 ** exponentTop + largest);
+    if (model.action === "scaled") {
+      const [f, p, , e] = element[0]!;
+      exponentTop = Math.max(exponentTop, e!.x);
+      // Half, since an exponent is the floor of a logarithm.
+      kept = Math.max(kept * Math.abs(f!.x) * 2 ** p!.x, 2 ** e!.x / 2, 1);
+    }
+    const flush = (rightCombines + 2) * machine.flush * 2 ** exponentTop * (1 + largest);
     const radii = new Float64Array(lanes);
     for (let lane = 0; lane < lanes; lane++) {
       const { a, ra, b, rb } = laneElement(model.action, element[lane]!);
       const aHat = a + ra;
       error[lane] = a * error[lane]! + (ra + (growth - 1) * aHat) * majorant[lane]! + rb + flush;
       majorant[lane] = aHat * growth * majorant[lane]! + b + rb;
-      if (majorant[lane]! > largest) largest = majorant[lane]!;
+      largest = Math.max(largest, majorant[lane]! / (model.action === "scaled" ? kept : 1));
       radii[lane] = error[lane]! + late * majorant[lane]!;
     }
     states.push(radii);

@@ -115,7 +115,14 @@ export interface ChunkProduct {
 }
 
 /** The error of a serial step `E x + F` on one column known up to `error`, and its value. */
-function advance(step: MatrixStep, K: number, V: number, column: Column, v: number | undefined, machine: Accuracy): Column {
+function advance(
+  step: MatrixStep,
+  K: number,
+  V: number,
+  column: Column,
+  v: number | undefined,
+  machine: Accuracy,
+): Column {
   const { E, rE, F, rF, norm } = step;
   const many = (1 + machine.unit) ** (K + 1) - 1;
   const few = (1 + machine.unit) ** K - 1;
@@ -161,7 +168,10 @@ export function defectBound(
   const chunks: ChunkProduct[] = [];
   if (chunk > 1) {
     for (let from = 0; from + chunk < steps.length; from += chunk) {
-      let P: Column[] = Array.from({ length: K }, (_, j) => ({ value: Float64Array.from({ length: K }, (_, i) => i === j ? 1 : 0), error: 0 }));
+      let P: Column[] = Array.from(
+        { length: K },
+        (_, j) => ({ value: Float64Array.from({ length: K }, (_, i) => i === j ? 1 : 0), error: 0 }),
+      );
       let F: Column[] = Array.from({ length: V }, () => ({ value: new Float64Array(K), error: 0 }));
       for (let t = from; t < from + chunk; t++) {
         P = P.map((column) => advance(steps[t]!, K, V, column, undefined, machine));
@@ -218,7 +228,8 @@ export function defects(
           const x = before[j * V + v]!;
           const size = Math.abs(x) + (boundary ? carried[v]! : 0);
           sum += e * x;
-          local += (rE[i * K + j]! + many * (Math.abs(e) + rE[i * K + j]!)) * size + machine.flush * (Math.abs(e) + size);
+          local += (rE[i * K + j]! + many * (Math.abs(e) + rE[i * K + j]!)) * size +
+            machine.flush * (Math.abs(e) + size);
         }
         expected[n] = sum;
         radius[n] = local + row * (boundary ? carried[v]! : 0);

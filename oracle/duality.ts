@@ -5,8 +5,8 @@
  * @module
  */
 import type { AnyAffineModel, Sizes } from "../models/affine.ts";
-import type { Execution } from "../models/execution.ts";
-import { scanned } from "../models/execution.ts";
+import type { Execution, Fault } from "../models/execution.ts";
+import { scanned, withRelativeFault } from "../models/execution.ts";
 import { InputError } from "../models/error.ts";
 import { type InputSource, seededSources } from "../models/source.ts";
 import { blelloch, chunked } from "../scan/mod.ts";
@@ -45,6 +45,8 @@ export interface CheckOptions {
   readonly realSources?: readonly InputSource[];
   readonly exactSizes?: Sizes;
   readonly largeSizes?: Sizes;
+  /** Plants a fault in every execution and operator, to see every kind of row fail. */
+  readonly plant?: Fault;
   /** Called with every row as it is found. */
   readonly onRow?: (row: Row) => void;
 }
@@ -63,10 +65,15 @@ function contextOf(model: AnyAffineModel, executions: readonly Execution[], opti
   }
   if (lengths.length === 0) throw new InputError(`Cannot check ${model.name}: at least one length is needed, got none`);
   const seed = options.seed ?? 1;
-  if (!Number.isSafeInteger(seed)) throw new InputError(`Cannot check ${model.name}: the seed must be a whole number, got ${seed}`);
+  if (!Number.isSafeInteger(seed)) {
+    throw new InputError(`Cannot check ${model.name}: the seed must be a whole number, got ${seed}`);
+  }
   return {
     model,
-    executions,
+    executions: options.plant === undefined
+      ? executions
+      : executions.map((execution) => planted(execution, options.plant!)),
+    ...(options.plant === undefined ? {} : { plant: options.plant }),
     lengths,
     seed,
     sources: options.sources ?? seededSources,
@@ -76,8 +83,27 @@ function contextOf(model: AnyAffineModel, executions: readonly Execution[], opti
   };
 }
 
+/** An execution with a fault, keeping its name; where it cannot have that one, its results are off by 2^−10. */
+function planted(execution: Execution, fault: Fault): Execution {
+  const faulty = execution.planted?.(fault) ?? withRelativeFault(execution);
+  const { planted, residues, gradients } = execution;
+  return {
+    ...faulty,
+    name: execution.name,
+    ...(planted === undefined ? {} : { planted }),
+    ...(gradients === undefined ? {} : { gradients }),
+    ...(residues === undefined ? {} : {
+      residues: async (...args) => (await residues(...args)).map((x) => (x + 1) % 65521),
+    }),
+  };
+}
+
 /** How many rows a check must yield, counted from what was asked for, so that none can go missing. */
-export function expectedRows(model: AnyAffineModel, executions: readonly Execution[], options: CheckOptions = {}): number {
+export function expectedRows(
+  model: AnyAffineModel,
+  executions: readonly Execution[],
+  options: CheckOptions = {},
+): number {
   const context = contextOf(model, executions, options);
   const sources = context.sources.length;
   const lengths = context.lengths.length;
@@ -87,13 +113,17 @@ export function expectedRows(model: AnyAffineModel, executions: readonly Executi
   const exactFaults = model.action === "identity" ? 1 : 2;
   return sources + // associativity
     exactSchedules.length * (exactLengths(context).length * sources + lengths) + // exact, finite ring
+    executions.filter(({ residues }) => residues !== undefined).length * lengths + // finite ring on devices
     sources * (1 + run.length) + // resume
     sources * lengths * (run.length + fast.length) + // accuracy
     context.realSources.length * (fast.length === 0 ? run.length : fast.length) +
     graded * sources * gradientLengths(context).length + // gradient
-    2 + // memory
+    3 + // memory, and its control
     exactSchedules.length * exactFaults + 2 * graded + // control
-    run.filter(({ planted }) => planted !== undefined).reduce((sum, execution) => sum + plantable(context, execution).length, 0);
+    run.filter(({ planted }) => planted !== undefined).reduce(
+      (sum, execution) => sum + plantable(context, execution).length,
+      0,
+    );
 }
 
 /** The rows of a check, one by one. */

@@ -49,12 +49,19 @@ export function sequenceGradient(
   );
   const rawOf = (s: number): FieldValues<Dual<Dyadic>> => {
     const values = rawValues(certified, batch, b, s, h);
-    return Object.fromEntries(inputEntries(model).map(([name, spec]) => [
-      name,
-      values[name]!.map((x, index) =>
-        seeded(keyOf(spec.per === "parameter" ? { kind: "parameter", name, index } : { kind: "input", name, step: s, index }), x)
-      ),
-    ]));
+    return Object.fromEntries(
+      inputEntries(model).map(([name, spec]) => [
+        name,
+        values[name]!.map((x, index) =>
+          seeded(
+            keyOf(
+              spec.per === "parameter" ? { kind: "parameter", name, index } : { kind: "input", name, step: s, index },
+            ),
+            x,
+          )
+        ),
+      ]),
+    );
   };
   let loss = A.of(0);
   const weigh = (weight: number, x: Dual<Dyadic>): void => {

@@ -19,7 +19,7 @@ import { readStep } from "../models/backward.ts";
 import { tokensOf } from "../models/execution.ts";
 import type { GradientOptions } from "../models/execution.ts";
 import { evaluator, type Scope } from "../models/evaluate.ts";
-import { outputCotangent, p, q, stateCotangents, type TracedGradient } from "../models/gradient.ts";
+import { outputCotangent, p, q, stateCotangents, stateExponent, type TracedGradient } from "../models/gradient.ts";
 import { type Batch, inputEntries, microSteps } from "../models/inputs.ts";
 import { f64 } from "../models/number.ts";
 import type { Expr } from "../models/symbolic.ts";
@@ -60,7 +60,12 @@ export function gradientBound(
   const outputsAt = outputRows(batch, cotangents);
 
   /** Leaves of one step in an algebra: its inputs, a state, and cotangents by name. */
-  function scope<N>(A: Analytic<N>, step: number, state: readonly N[], seeds: { [name: string]: readonly N[] }): Scope<N> {
+  function scope<N>(
+    A: Analytic<N>,
+    step: number,
+    state: readonly N[],
+    seeds: { [name: string]: readonly N[] },
+  ): Scope<N> {
     return evaluator(A, {
       load(name, index) {
         const seed = seeds[name];
@@ -76,10 +81,17 @@ export function gradientBound(
       return exprs.map((expr) => inner.value(expr));
     }).flat();
   }
-  const splitBy = <N>(values: readonly N[]): { [name: string]: readonly N[] } =>
-    Object.fromEntries(
-      stateCotangents.slice(0, parts).map((name, part) => [name, values.filter((_, n) => n % parts === part)]),
-    );
+  /** λ of the state after a step, as loads; a shared exponent is that of the same state. */
+  const cotangentLoads = <N>(
+    of: (x: number) => N,
+    lambda: readonly N[],
+    step: number,
+  ): { [name: string]: readonly N[] } => ({
+    ...Object.fromEntries(
+      stateCotangents.slice(0, parts).map((name, part) => [name, lambda.filter((_, n) => n % parts === part)]),
+    ),
+    [stateExponent]: states[step + 1]!.filter((_, n) => n % width === width - 1).map(of),
+  });
   /** A modulus and radius per lane from `parts` numbers each. */
   const modulus = (values: readonly number[], lane: number): number =>
     Math.hypot(...values.slice(lane * parts, (lane + 1) * parts));
@@ -125,7 +137,10 @@ export function gradientBound(
   };
   const growth = growthOf(model, machine.unit);
   let lambda: Ball[] = finalCotangent(cotangents, states[steps]!, lanes, width, parts, scaled).map((x) => ball(x));
-  let majorant = Array.from({ length: lanes }, (_, lane) => modulus(lambda.map(({ x }) => x), lane) * 2 ** -exponentAt(steps, lane));
+  let majorant = Array.from(
+    { length: lanes },
+    (_, lane) => modulus(lambda.map(({ x }) => x), lane) * 2 ** -exponentAt(steps, lane),
+  );
   let error = new Array<number>(model.action === "matrix" ? columns : lanes).fill(0);
   const late = (1 + machine.unit) ** LATE - 1;
   const withRadii = (values: readonly number[], s: number): Ball[] =>
@@ -159,7 +174,7 @@ export function gradientBound(
   for (let s = steps - 1; s >= 0; s--) {
     const read = readAt(s);
     if (early === 1 && read !== undefined) addLocal(read.local, s + 1);
-    const here = scope(balls, s, stateBalls(s), splitBy(lambda));
+    const here = scope(balls, s, stateBalls(s), cotangentLoads((x) => ball(x), lambda, s));
     collected.push(Object.fromEntries(
       Object.keys(loads).map((name) => {
         const [height = 1, depth = 1] = shapes[name]!;
@@ -167,21 +182,31 @@ export function gradientBound(
         return [
           name,
           Array.from({ length: height * depth }, (_, n) => {
-            const entry = (at: Scope<Ball>, of: Expr): Ball => at.bind(p, Math.floor(n / depth)).bind(q, n % depth).value(of);
+            const entry = (at: Scope<Ball>, of: Expr): Ball =>
+              at.bind(p, Math.floor(n / depth)).bind(q, n % depth).value(of);
             return [entry(here, expr.update), ...(read === undefined ? [] : [entry(read.at, expr.read)])];
           }),
         ];
       }),
     ));
-    const exact = scope(f64, s, states[s]!, splitBy(lambda.map(({ x }) => x)));
+    const exact = scope(f64, s, states[s]!, cotangentLoads((x) => x, lambda.map(({ x }) => x), s));
     const pulled = perLane(exact, gradient.pull);
     if (matrices !== undefined) {
-      const rounding = perLane(scope(balls, s, states[s]!.map((x) => ball(x)), splitBy(lambda.map(({ x }) => ball(x)))), gradient.pull);
+      const rounding = perLane(
+        scope(
+          balls,
+          s,
+          states[s]!.map((x) => ball(x)),
+          cotangentLoads((x) => ball(x), lambda.map(({ x }) => ball(x)), s),
+        ),
+        gradient.pull,
+      );
       error = columnErrors(rounding, error, matrices[s]!.norm, rows, columns, machine);
     } else {
       for (let lane = 0; lane < lanes; lane++) {
         const { a, ra } = gates![s]![lane]!;
-        error[lane] = a * error[lane]! + (ra + (growth - 1) * (a + ra)) * majorant[lane]! + 4 * machine.flush * (1 + majorant[lane]!);
+        error[lane] = a * error[lane]! + (ra + (growth - 1) * (a + ra)) * majorant[lane]! +
+          4 * machine.flush * (1 + majorant[lane]!);
         majorant[lane] = (a + ra) * growth * majorant[lane]!;
       }
     }
@@ -200,7 +225,9 @@ export function gradientBound(
       : collected.filter((_, s) => micro === undefined || s % n === micro).flatMap((token) => token[name]!);
     inputs[name] = terms.map((summands) => summed(summands, machine.unit));
   }
-  const initial = parts === width || !scaled ? lambda : lambda.flatMap((x, lane) => [x, ball(initialState[lane * width + 1]!)]);
+  const initial = parts === width || !scaled
+    ? lambda
+    : lambda.flatMap((x, lane) => [x, ball(initialState[lane * width + 1]!)]);
   return { inputs, initial };
 }
 
@@ -208,7 +235,10 @@ export function gradientBound(
 function summed(terms: readonly Ball[], unit: number): Ball {
   const r = terms.reduce((sum, term) => sum + term.r, 0);
   const size = terms.reduce((sum, term) => sum + Math.abs(term.x), 0);
-  return ball(terms.reduce((sum, term) => sum + term.x, 0), r + (terms.length < 2 ? 0 : gamma(terms.length - 1, unit) * (size + r)));
+  return ball(
+    terms.reduce((sum, term) => sum + term.x, 0),
+    r + (terms.length < 2 ? 0 : gamma(terms.length - 1, unit) * (size + r)),
+  );
 }
 
 /** The errors per column after `E x (+ F)`: the step's own roundings, and what was there, through ‖E‖₂ and g·‖E‖_F. */
@@ -240,8 +270,10 @@ function finalCotangent(
 ): number[] {
   if (finalState === undefined) return new Array<number>(lanes * parts).fill(0);
   if (!scaled) return Array.from(finalState);
-  return Array.from({ length: lanes }, (_, lane) =>
-    finalState[lane * width]! * 2 ** (state[lane * width + 1]! - finalState[lane * width + 1]!));
+  return Array.from(
+    { length: lanes },
+    (_, lane) => finalState[lane * width]! * 2 ** (state[lane * width + 1]! - finalState[lane * width + 1]!),
+  );
 }
 
 /** The cotangent of the output read at each step; undefined where nothing is read. */
@@ -249,7 +281,9 @@ function outputRows(batch: Batch, { outputs }: GradientOptions): (number[] | und
   const { model, dims: { T }, steps } = batch;
   const rows: (number[] | undefined)[] = Array.from({ length: steps });
   const columns = T === 0 ? 0 : outputs.length / T;
-  for (let t = 0; t < T; t++) rows[readStep(model, t)] = Array.from({ length: columns }, (_, n) => outputs[t * columns + n]!);
+  for (let t = 0; t < T; t++) {
+    rows[readStep(model, t)] = Array.from({ length: columns }, (_, n) => outputs[t * columns + n]!);
+  }
   return rows;
 }
 

@@ -109,6 +109,8 @@ export function stateValues(model: AnyAffineModel, lanes: LaneState<number>): nu
 /** The same for a state array `[…, width]`. */
 export function stateArrayValues(model: AnyAffineModel, state: ArrayLike<number>): Float64Array {
   if (model.action !== "scaled") return Float64Array.from(state);
-  return Float64Array.from({ length: state.length / 2 }, (_, lane) => f64.scale2(state[2 * lane]!, state[2 * lane + 1]!));
+  return Float64Array.from(
+    { length: state.length / 2 },
+    (_, lane) => f64.scale2(state[2 * lane]!, state[2 * lane + 1]!),
+  );
 }
-

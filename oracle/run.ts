@@ -72,8 +72,14 @@ export function recurrent(precision: Precision = single): Execution {
     },
     run: (model, dims, inputs, options = {}) =>
       Promise.resolve().then(() =>
-        collect(precision.algebra, model, dims, inputs, options, (tokens, initial) =>
-          stepStates(precision.algebra, model, dims.sizes, tokens, initial))
+        collect(
+          precision.algebra,
+          model,
+          dims,
+          inputs,
+          options,
+          (tokens, initial) => stepStates(precision.algebra, model, dims.sizes, tokens, initial),
+        )
       ),
     planted: () => withRelativeFault(execution),
   };

@@ -11,7 +11,16 @@ import type { InputSource } from "../../models/source.ts";
 import { type Judge, judgeOf, measuredUlps } from "../allowance.ts";
 import { type Reference, reference } from "../reference.ts";
 import type { Row } from "../report.ts";
-import { CERTIFIED, type CheckContext, CROSSING, exactDims, largeDims, longest, rowOf, verdictFields } from "./context.ts";
+import {
+  CERTIFIED,
+  type CheckContext,
+  CROSSING,
+  exactDims,
+  largeDims,
+  longest,
+  rowOf,
+  verdictFields,
+} from "./context.ts";
 
 /** Inputs, initial state and truths of one source at one size. */
 interface Setting {
@@ -43,7 +52,9 @@ function setting(context: CheckContext, source: InputSource, dims: Dims, exact: 
     let made: V | undefined;
     return () => made ??= make();
   };
-  const certified = once(() => reference(model, { ...dims, T: near }, sliceInputs(model, dims, inputs, 0, near), initialState, "certified"));
+  const certified = once(() =>
+    reference(model, { ...dims, T: near }, sliceInputs(model, dims, inputs, 0, near), initialState, "certified")
+  );
   const plain = once(() => reference(model, dims, inputs, initialState));
   const truth = (T: number): Reference => exact && T <= CERTIFIED ? certified() : plain();
   const judges = new Map<string, Judge>();
@@ -62,14 +73,25 @@ function setting(context: CheckContext, source: InputSource, dims: Dims, exact: 
   };
 }
 
-function run(context: CheckContext, execution: Execution, { dims, inputs, initialState }: Setting, T: number): Promise<RunResult> {
+function run(
+  context: CheckContext,
+  execution: Execution,
+  { dims, inputs, initialState }: Setting,
+  T: number,
+): Promise<RunResult> {
   const { model } = context;
   const options = { initialState, states: model.action === "matrix" };
   return execution.run(model, { ...dims, T }, sliceInputs(model, dims, inputs, 0, T), options);
 }
 
 /** Runs to a split, then on from the state that was returned, and joins the results. */
-async function resumed(context: CheckContext, execution: Execution, place: Setting, T: number, split: number): Promise<RunResult> {
+async function resumed(
+  context: CheckContext,
+  execution: Execution,
+  place: Setting,
+  T: number,
+  split: number,
+): Promise<RunResult> {
   const { model } = context;
   const { dims, inputs } = place;
   const first = await run(context, execution, place, split);
@@ -93,9 +115,15 @@ async function resumed(context: CheckContext, execution: Execution, place: Setti
   };
 }
 
-/** Whether a bound exists: a matrix action is judged by its own steps, which a tree of dense products does not take. */
+/**
+ * Whether a bound exists. A matrix action is judged by its own steps, which a tree of dense products does not take;
+ * and the unstabilised step of a model with a shared exponent leaves the range of f32.
+ */
 export function judged(context: CheckContext, execution: Execution): boolean {
-  return context.model.action !== "matrix" || execution.rounding.denseChunk(context.model, exactDims(context, CROSSING)) < CROSSING;
+  const { model } = context;
+  const { rounding } = execution;
+  if (model.action === "scaled" && execution.scans !== true && rounding.unit === 2 ** -24) return false;
+  return model.action !== "matrix" || rounding.denseChunk(model, exactDims(context, CROSSING)) < CROSSING;
 }
 
 async function accuracyRow(

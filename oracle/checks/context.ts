@@ -4,7 +4,7 @@
  * @module
  */
 import type { AnyAffineModel, Sizes } from "../../models/affine.ts";
-import type { Execution } from "../../models/execution.ts";
+import type { Execution, Fault } from "../../models/execution.ts";
 import type { Dims } from "../../models/inputs.ts";
 import type { InputSource } from "../../models/source.ts";
 import type { Verdict } from "../compare.ts";
@@ -17,6 +17,8 @@ export interface CheckContext {
   /** Ascending, without repeats. */
   readonly lengths: readonly number[];
   readonly seed: number;
+  /** A fault in every execution, to see the check fail. */
+  readonly plant?: Fault;
   /** Inputs of every row. */
   readonly sources: readonly InputSource[];
   /** Inputs of rows at one length, the longest: real text. */
@@ -53,10 +55,13 @@ export function longest({ lengths }: CheckContext): number {
 
 /** A row with what is not said set to "not measured"; a failure gets the command that runs it again. */
 export function rowOf(
-  { model, seed }: CheckContext,
-  row: Omit<Row, "model" | "seed" | "maxUlp" | "bound" | "ratio" | "liveElements" | "combines" | "depth" | "replay"> & Partial<Row>,
+  { model, seed, plant }: CheckContext,
+  row:
+    & Omit<Row, "model" | "seed" | "maxUlp" | "bound" | "ratio" | "liveElements" | "combines" | "depth" | "replay">
+    & Partial<Row>,
 ): Row {
-  const replay = `dualscan check --model ${model.name} --lengths ${row.length} --seed ${seed}`;
+  const replay = `dualscan check --model ${model.name} --lengths ${row.length} --seed ${seed}` +
+    (plant === undefined ? "" : ` --plant ${plant}`);
   return {
     model: model.name,
     seed,
@@ -72,7 +77,9 @@ export function rowOf(
 }
 
 /** The measurements of a verdict as fields of a row. A bound too wide to see a fault of 2^−10 is a failure of its own. */
-export function verdictFields(verdict: Verdict): Pick<Row, "ok" | "maxUlp" | "bound" | "ratio" | "firstBad" | "detail"> {
+export function verdictFields(
+  verdict: Verdict,
+): Pick<Row, "ok" | "maxUlp" | "bound" | "ratio" | "firstBad" | "detail"> {
   const { ok, maxUlp, boundUlp, ratio, first, planted } = verdict;
   const vacuous = planted === "missed";
   return {
@@ -90,5 +97,7 @@ export function verdictFields(verdict: Verdict): Pick<Row, "ok" | "maxUlp" | "bo
 }
 
 function describe({ index, got, want, ulps, allowed }: NonNullable<Verdict["first"]>): string {
-  return `first bad index ${index}: got ${got}, truth ${want}, ${ulps.toPrecision(3)} ulp, allowed ${allowed.toPrecision(3)}`;
+  return `first bad index ${index}: got ${got}, truth ${want}, ${ulps.toPrecision(3)} ulp, allowed ${
+    allowed.toPrecision(3)
+  }`;
 }
