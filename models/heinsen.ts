@@ -61,9 +61,9 @@ class LogLane {
 /**
  * The log-space scan as one more execution, with sequential cumulative sums.
  *
- * It has no derived bound and says so: `rounding.rightCombines` is infinite, so what is derived from it is infinite too,
- * and the harness, which refuses a bound that would let a fault of 2^−10 pass, fails every accuracy row of it.
- * That is its place: measured by {@link logSpaceErrors}, never judged equal.
+ * It has no derived bound and says so: `rounding.rightCombines` is NaN, so the bound that the harness derives is NaN,
+ * within which nothing lies, and every accuracy row of it fails. That is its place: measured by
+ * {@link logSpaceErrors}, never judged equal.
  *
  * Runs models of real lanes (identity, scalar, diagonal) whose gates are ≥ 0; an {@link InputError} for any other.
  */
@@ -72,7 +72,7 @@ export function heinsen(precision: Precision = single): Execution {
   return {
     name: `log-space ${name}`,
     scans: true,
-    rounding: { unit, rightCombines: () => Infinity, accuracy: "rounded", denseChunk: () => 1 },
+    rounding: { unit, rightCombines: () => NaN, accuracy: "rounded", denseChunk: () => 1 },
     run: (model, dims, inputs, options = {}) =>
       Promise.resolve().then(() =>
         collect(

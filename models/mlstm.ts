@@ -37,6 +37,8 @@ export const mlstm: AnyAffineModel = affineModel({
       domain: sampled(between(-500, 80, "a preactivation in [−500, 80] (e^80 is near f32's largest)"), {
         random: (r) => 8 * r() - 5,
         "long-memory": (r) => 2 * r() - 1,
+        // e^40 · 4096 · 65504, the largest i·k·v of this class, summed over 2^20 tokens, stays within f32.
+        adversarial: (r) => r() < 0.5 ? [-500, -20, 0, 40][Math.floor(4 * r())]! : 540 * r() - 500,
       }),
     },
     f: {

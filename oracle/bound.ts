@@ -16,7 +16,8 @@
  * where r_a, r_b are the radii of the lifted element (gates included; ball.ts). The telescoping keeps products of
  * errors, so this is rigorous, not first order. Complex lanes go by moduli: a product errs by √5 u (Brent, Percival
  * and Zimmermann 2007), a sum by u. Scaled lanes rescale by powers of two, which is exact, so they obey the plain
- * bound on f·2^p and c·2^e; only the flush threshold moves with the shared exponent.
+ * bound on f·2^p and c·2^e; only the flush threshold moves with the shared exponent. (That exponent may fall faster than
+ * the running maximum, by less than a bit a step, so s itself is only known to stay below h̄.)
  *
  * Flush: an operation whose result is below the smallest normal number may lose that much. In a tree a segment's product or sum
  * may be flushed and then meets an operand of at most 1 + max h̄; a step ends at most d + 2 segments.
@@ -112,30 +113,34 @@ export function boundSequence(
     (s) => model.action === "scaled" ? Math.abs(s[0]!) * 2 ** s[1]! : Math.hypot(...s),
   );
   let largest = majorant.reduce((x, y) => Math.max(x, y), 0);
-  let exponentTop = 0;
-  // A scaled lane is kept as s·2^m with 2^m at least the largest of f…f·2^e so far, and 1: what f32 holds is s.
-  let kept = 1;
+  // A scaled lane is s·2^m with 2^m at most the largest f…f·2^e so far, and 1 (an exponent is the floor of a logarithm):
+  // what is flushed of s is lost times 2^m.
+  let scale = 2 ** Math.max(0, ...initial.map((s) => model.action === "scaled" ? s[1]! : 0));
   const states: Float64Array[] = [];
   const outputs: Float64Array[] = [];
-  const withRadius = (state: LaneState<number>, radii: Float64Array): LaneState<Ball> =>
-    state.map((s, lane) => s.map((x, c) => model.action === "scaled" && c === 1 ? ball(x) : ball(x, radii[lane]!)));
-  let before: LaneState<Ball> = initial.map((s) => s.map((x) => ball(x)));
+  const withRadius = (state: LaneState<number>, radii: ArrayLike<number>): LaneState<Ball> => {
+    if (model.action !== "scaled") return state.map((s, lane) => s.map((x) => ball(x, radii[lane]!)));
+    // Read-outs are bounded at the largest exponent: rounding is the same at any, flushing is worst there.
+    const m = Math.ceil(Math.log2(scale)) + 1;
+    return state.map(([x, e], lane) => [ball(x! * 2 ** (e! - m), radii[lane]! * 2 ** -m), ball(m)]);
+  };
+  let before = withRadius(initial, new Float64Array(lanes));
   tokens.forEach((token, s) => {
     const element = monoid.lift(token) as readonly Tuple<Ball>[];
     if (model.action === "scaled") {
       const [f, p, , e] = element[0]!;
-      exponentTop = Math.max(exponentTop, e!.x);
-      // Half, since an exponent is the floor of a logarithm.
-      kept = Math.max(kept * Math.abs(f!.x) * 2 ** p!.x, 2 ** e!.x / 2, 1);
+      scale = Math.max(scale * Math.abs(f!.x) * 2 ** p!.x, 2 ** e!.x, 1);
     }
-    const flush = (rightCombines + 2) * machine.flush * 2 ** exponentTop * (1 + largest);
+    // A scaled lane's gates are normalised, never flushed: what is lost is of s, at its own scale.
+    const reach = model.action === "scaled" ? 4 * scale : 1 + largest;
+    const flush = (rightCombines + 2) * machine.flush * reach;
     const radii = new Float64Array(lanes);
     for (let lane = 0; lane < lanes; lane++) {
       const { a, ra, b, rb } = laneElement(model.action, element[lane]!);
       const aHat = a + ra;
       error[lane] = a * error[lane]! + (ra + (growth - 1) * aHat) * majorant[lane]! + rb + flush;
       majorant[lane] = aHat * growth * majorant[lane]! + b + rb;
-      largest = Math.max(largest, majorant[lane]! / (model.action === "scaled" ? kept : 1));
+      if (majorant[lane]! > largest) largest = majorant[lane]!;
       radii[lane] = error[lane]! + late * majorant[lane]!;
     }
     states.push(radii);

@@ -43,8 +43,16 @@ import { type CheckContext, CROSSING, DENSE_EXACT, exactDims, longest, rowOf } f
 /** The schedules that every model's operator is scanned with. */
 export const exactSchedules: readonly Schedule[] = [blelloch, chunked(64), counter];
 
-/** Significant bits of activated fields in dyadic runs. */
-const BITS = 3;
+/** Significant bits of activated fields in dyadic runs, and the binade that smaller ones are raised to. */
+const BITS = 2;
+const LEAST = 2 ** -2;
+/** The exponents that shared-exponent fields are brought to, either way. */
+const SPREAD = 3;
+
+/** A number with few bits near the binary point: what a product of thousands of them can be held in. Zero stays zero. */
+function coarse(x: number): Dyadic {
+  return roundTo(fromNumber(x === 0 || Math.abs(x) >= LEAST ? x : Math.sign(x) * LEAST), BITS);
+}
 
 /** An algebra with its equality and how a number of it reads in a report. */
 interface Numbers<N> {
@@ -65,7 +73,9 @@ function coarseTokens(context: CheckContext, source: InputSource, T: number): Fi
     Object.fromEntries(
       Object.entries(token).map(([name, values]) => [
         name,
-        values.map((x) => model.exponents?.includes(name) ? fromNumber(x) : roundTo(fromNumber(x), BITS)),
+        values.map((x) =>
+          model.exponents?.includes(name) ? fromNumber(Math.max(-SPREAD, Math.min(SPREAD, x))) : coarse(x)
+        ),
       ]),
     )
   );

@@ -1,0 +1,43 @@
+/**
+ * The command line of dualscan, the same under Deno, Bun and Node.
+ *
+ * @module
+ */
+import process from "node:process";
+import { check } from "./cli/check.ts";
+import { InputError } from "./models/error.ts";
+
+const help = `dualscan — one definition, every execution, one exact judge
+
+  dualscan check   takes every model through every execution and judges it against the exact oracle
+  dualscan bench   times the kernels and scans, each after checking its result
+
+  dualscan COMMAND --help prints a command's options.`;
+
+async function run([command, ...args]: readonly string[]): Promise<number> {
+  switch (command) {
+    case "check":
+      return await check(args);
+    case "bench":
+      // Loaded when asked for: its timer is not needed by anything else.
+      return await (await import("./bench/main.ts")).bench(args);
+    case undefined:
+    case "help":
+    case "--help":
+    case "-h":
+      process.stdout.write(`${help}\n`);
+      return command === undefined ? 2 : 0;
+    default:
+      throw new InputError(`Cannot run ${command}: the commands are check, bench`);
+  }
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  const usable = error instanceof InputError;
+  process.stderr.write(
+    `${usable || process.env["DUALSCAN_DEBUG"] === undefined ? (error as Error).message : (error as Error).stack}\n`,
+  );
+  process.exitCode = usable ? 2 : 1;
+}
