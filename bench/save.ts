@@ -1,0 +1,26 @@
+/**
+ * Results kept in a file, one JSON object per line, so that runs can be compared and plotted later.
+ *
+ * @module
+ */
+import { appendFileSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { InputError } from "../models/error.ts";
+import type { BenchResult } from "./result.ts";
+
+/** Where a bare name lies. */
+export const RESULTS = "bench/results";
+
+/** Opens a file for results: found unusable before anything is timed. Throws an {@link InputError}. */
+export function resultFile(name: string): (result: BenchResult) => void {
+  const path = /[\\/]/.test(name) ? name : join(RESULTS, name);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    appendFileSync(path, "");
+  } catch (error) {
+    throw new InputError(
+      `Cannot save to ${path}: it must be a file that can be written, got ${(error as Error).message}`,
+    );
+  }
+  return (result) => appendFileSync(path, `${JSON.stringify(result)}\n`);
+}
