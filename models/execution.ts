@@ -107,12 +107,14 @@ export interface Precision {
 export const single: Precision = { name: "f32", unit: 2 ** -24, algebra: f32 };
 export const double: Precision = { name: "f64", unit: 2 ** -53, algebra: f64 };
 
+/** The activated tokens of one batch row and head, one after the other. */
+export function* eachToken<N>(A: Analytic<N>, batch: Batch, b: number, h: number): Generator<FieldValues<N>> {
+  for (let s = 0; s < batch.steps; s++) yield activate(A, batch.model, batch.dims.sizes, rawValues(A, batch, b, s, h));
+}
+
 /** The activated tokens of one batch row and head. */
 export function tokensOf<N>(A: Analytic<N>, batch: Batch, b: number, h: number): FieldValues<N>[] {
-  return Array.from(
-    { length: batch.steps },
-    (_, s) => activate(A, batch.model, batch.dims.sizes, rawValues(A, batch, b, s, h)),
-  );
+  return [...eachToken(A, batch, b, h)];
 }
 
 /** The lanes of one batch row and head out of a state array. */

@@ -6,34 +6,65 @@
  */
 import type { Complex, Matrix, Ring } from "./arith.ts";
 
+/**
+ * Entry by entry, with the row's own operation looked up once: these run for every token of every check, in algebras that
+ * the engine cannot tell apart.
+ */
+function mapRows<N>(X: Matrix<N>, columns: number, row: (x: readonly N[], out: N[], i: number) => void): Matrix<N> {
+  const out: N[][] = new Array(X.length);
+  for (let i = 0; i < X.length; i++) row(X[i]!, out[i] = new Array<N>(columns), i);
+  return out;
+}
+
 /** `k vᵀ`: `[K]`, `[V]` → `[K, V]`. */
 export function outer<N>(A: Ring<N>, k: readonly N[], v: readonly N[]): Matrix<N> {
-  return k.map((ki) => v.map((vj) => A.mul(ki, vj)));
+  const { mul } = A;
+  return k.map((ki) => {
+    const row = new Array<N>(v.length);
+    for (let j = 0; j < row.length; j++) row[j] = mul(ki, v[j]!);
+    return row;
+  });
 }
 
 /** `X + Y`, entry by entry. */
 export function plus<N>(A: Ring<N>, X: Matrix<N>, Y: Matrix<N>): Matrix<N> {
-  return X.map((row, i) => row.map((x, j) => A.add(x, Y[i]![j]!)));
+  const { add } = A;
+  return mapRows(X, X[0]?.length ?? 0, (x, out, i) => {
+    const y = Y[i]!;
+    for (let j = 0; j < out.length; j++) out[j] = add(x[j]!, y[j]!);
+  });
 }
 
 /** `X − Y`, entry by entry. */
 export function minus<N>(A: Ring<N>, X: Matrix<N>, Y: Matrix<N>): Matrix<N> {
-  return X.map((row, i) => row.map((x, j) => A.sub(x, Y[i]![j]!)));
+  const { sub } = A;
+  return mapRows(X, X[0]?.length ?? 0, (x, out, i) => {
+    const y = Y[i]!;
+    for (let j = 0; j < out.length; j++) out[j] = sub(x[j]!, y[j]!);
+  });
 }
 
 /** `c · X` for a scalar `c`. */
 export function scale<N>(A: Ring<N>, c: N, X: Matrix<N>): Matrix<N> {
-  return X.map((row) => row.map((x) => A.mul(c, x)));
+  return scaleRows(A, X.map(() => c), X);
 }
 
 /** `diag(g) X`: row k of X times `g[k]`. */
 export function scaleRows<N>(A: Ring<N>, g: readonly N[], X: Matrix<N>): Matrix<N> {
-  return X.map((row, k) => row.map((x) => A.mul(g[k]!, x)));
+  const { mul } = A;
+  return mapRows(X, X[0]?.length ?? 0, (x, out, k) => {
+    const c = g[k]!;
+    for (let j = 0; j < out.length; j++) out[j] = mul(c, x[j]!);
+  });
 }
 
 /** `X ⊙ Y`, entry by entry. */
 export function hadamard<N>(A: Ring<N>, X: Matrix<N>, Y: Matrix<N>): Matrix<N> {
-  return X.map((row, i) => row.map((x, j) => A.mul(x, Y[i]![j]!)));
+  const { mul } = A;
+  return mapRows(X, X[0]?.length ?? 0, (x, out, i) => {
+    const y = Y[i]!;
+    for (let j = 0; j < out.length; j++) out[j] = mul(x[j]!, y[j]!);
+  });
 }
 
 /** `xᵀ y`. */

@@ -5,18 +5,18 @@
  * @module
  */
 import { type Accuracy, wgslAccuracy } from "../models/accuracy.ts";
-import { type AnyAffineModel, outputColumns, stateColumns, stateRows } from "../models/affine.ts";
+import { outputColumns, stateColumns, stateRows } from "../models/affine.ts";
 import { InputError } from "../models/error.ts";
-import { type Rounding, type RunResult, tokensOf } from "../models/execution.ts";
+import { eachToken, type Rounding, type RunResult, tokensOf } from "../models/execution.ts";
 import { microSteps } from "../models/inputs.ts";
 import { f64 } from "../models/number.ts";
-import { readOut } from "../models/run.ts";
+import { type LaneState, readOut } from "../models/run.ts";
 import type { FieldValues } from "../models/token.ts";
 import { type Ball, ball, ballAlgebra, roundedAccuracy } from "./ball.ts";
 import { boundSequence, type SequenceBound } from "./bound.ts";
 import { joined, type Verdict, withinRadius } from "./compare.ts";
 import { type DefectBound, defectBound, defects, matrixSteps } from "./defect.ts";
-import { type Reference, stateArrayValues, trueOutputs, trueState } from "./reference.ts";
+import { lanesAt, type Reference, stateArrayValues, trueOutputs, trueState } from "./reference.ts";
 
 /** The largest f32. */
 const LARGEST = (2 - 2 ** -23) * 2 ** 127;
@@ -44,8 +44,9 @@ function laneJudge(reference: Reference, rounding: Rounding): Judge {
   const A = ballAlgebra(machine);
   const late = rounding.rightCombines(batch.steps);
   const bounds: SequenceBound[] = sequences.map(({ states, initial }, sequence) => {
-    const tokens = tokensOf(A, batch, Math.floor(sequence / dims.H), sequence % dims.H);
-    const bound = boundSequence(model, dims.sizes, tokens, states, initial, machine, late);
+    const tokens = eachToken(A, batch, Math.floor(sequence / dims.H), sequence % dims.H);
+    const truth = (s: number): LaneState<number> => lanesAt(model, states[s]!);
+    const bound = boundSequence(model, dims.sizes, tokens, truth, initial, machine, late);
     if (machine.unit === 2 ** -24 && !(bound.largest < LARGEST)) {
       throw new InputError(
         `Cannot run ${model.name} in f32: intermediate values must stay below 3.4e38, and may reach ${

@@ -88,15 +88,15 @@ export function laneGates(
 }
 
 /**
- * The bounds of a sequence whose true states are known (`truth[s]`, as numbers; a scaled state as value and 0).
+ * The bounds of a sequence whose true states are known (`truth(s)`, as numbers; a scaled state as value and 0).
  *
  * @param rightCombines additions that no gate pays for, see above
  */
 export function boundSequence(
   model: AnyAffineModel,
   sizes: Sizes,
-  tokens: readonly FieldValues<Ball>[],
-  truth: readonly LaneState<number>[],
+  tokens: Iterable<FieldValues<Ball>>,
+  truth: (step: number) => LaneState<number>,
   initial: LaneState<number>,
   machine: Accuracy,
   rightCombines: number,
@@ -125,7 +125,7 @@ export function boundSequence(
     return state.map(([x, e], lane) => [ball(x! * 2 ** (e! - m), radii[lane]! * 2 ** -m), ball(m)]);
   };
   let before = withRadius(initial, new Float64Array(lanes));
-  tokens.forEach((token, s) => {
+  for (const token of tokens) {
     const element = monoid.lift(token) as readonly Tuple<Ball>[];
     if (model.action === "scaled") {
       const [f, p, , e] = element[0]!;
@@ -144,10 +144,10 @@ export function boundSequence(
       radii[lane] = error[lane]! + late * majorant[lane]!;
     }
     states.push(radii);
-    const after = withRadius(truth[s]!, radii);
+    const after = withRadius(truth(states.length - 1), radii);
     const row = readOut(A, model, sizes, model.reads === "pre" ? before : after, token);
     outputs.push(Float64Array.from(row, (o) => o.r));
     before = after;
-  });
+  }
   return { states, outputs, largest };
 }

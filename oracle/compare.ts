@@ -70,6 +70,7 @@ export function withinRadius(
     );
   }
   let [maxUlp, boundUlp, ratio, best] = [0, 0, -1, 0];
+  let significant = false;
   let first: BadNumber | undefined;
   for (let i = 0; i < want.length; i++) {
     const ulp = ulpOf32(want[i]!);
@@ -82,9 +83,11 @@ export function withinRadius(
     // `!(≤)`, so that a limit that is NaN fails.
     if (!(error <= limit)) first ??= { index: i, got: value, want: want[i]!, ulps: error / ulp, allowed: limit / ulp };
     // Subnormal truths are beyond any relative claim.
-    if (Math.abs(want[i]!) > 2 ** -100) best = Math.max(best, limit === 0 ? Infinity : Math.abs(want[i]!) / limit);
+    if (Math.abs(want[i]!) <= 2 ** -100) continue;
+    significant = true;
+    best = Math.max(best, limit === 0 ? Infinity : Math.abs(want[i]!) / limit);
   }
-  const planted = best === 0 ? "none" : best * PLANTED > 2 ? "seen" : "missed";
+  const planted = !significant ? "none" : best * PLANTED > 2 ? "seen" : "missed";
   return {
     ok: first === undefined,
     maxUlp,

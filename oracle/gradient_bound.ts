@@ -109,8 +109,7 @@ export function gradientBound(
   const matrices = model.action === "matrix" ? matrixSteps(model, sizes, tokens, machine) : undefined;
   const radii: (readonly number[])[] = [new Array<number>(lanes).fill(0)];
   if (matrices === undefined) {
-    const truth = states.slice(1).map((_, s) => plain(s + 1));
-    const bound = boundSequence(model, sizes, tokens, truth, plain(0), machine, LATE);
+    const bound = boundSequence(model, sizes, tokens, (s) => plain(s + 1), plain(0), machine, LATE);
     radii.push(...bound.states.map((row) => Array.from(row)));
   } else {
     let error = new Array<number>(columns).fill(0);
@@ -137,7 +136,7 @@ export function gradientBound(
   };
   const growth = growthOf(model, machine.unit);
   let lambda: Ball[] = finalCotangent(cotangents, states[steps]!, lanes, width, parts, scaled).map((x) => ball(x));
-  let majorant = Array.from(
+  const majorant = Array.from(
     { length: lanes },
     (_, lane) => modulus(lambda.map(({ x }) => x), lane) * 2 ** -exponentAt(steps, lane),
   );

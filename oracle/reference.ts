@@ -10,8 +10,8 @@
  */
 import type { Analytic } from "../models/arith.ts";
 import { type AnyAffineModel, outputColumns } from "../models/affine.ts";
-import { lanesOf, tokensOf } from "../models/execution.ts";
-import { type Batch, type Dims, type Inputs, microSteps, prepare, prepareState } from "../models/inputs.ts";
+import { eachToken, lanesOf } from "../models/execution.ts";
+import { type Batch, type Dims, type Inputs, microSteps, prepare, prepareState, stateWidth } from "../models/inputs.ts";
 import { f64 } from "../models/number.ts";
 import { type LaneState, readOut } from "../models/run.ts";
 import type { FieldValues } from "../models/token.ts";
@@ -22,8 +22,8 @@ import { stepLanes } from "./run.ts";
 /** The truth of one sequence (batch row and head), rounded to f64. */
 export interface SequenceTruth {
   readonly initial: LaneState<number>;
-  /** After every step; a scaled state as value and 0. */
-  readonly states: readonly LaneState<number>[];
+  /** After every step, lanes flat (see {@link lanesAt}); a scaled state as value and 0. */
+  readonly states: readonly Float64Array[];
   /** After every step, `[columns]`. */
   readonly outputs: readonly (readonly number[])[];
 }
@@ -40,20 +40,29 @@ function sequenceTruth<N>(
   A: Analytic<N>,
   toF64: (x: N) => number,
   batch: Batch,
-  tokens: readonly FieldValues<N>[],
+  tokens: Iterable<FieldValues<N>>,
   initial: LaneState<number>,
 ): SequenceTruth {
   const { model, dims: { sizes } } = batch;
-  const states: LaneState<number>[] = [];
+  const states: Float64Array[] = [];
   const outputs: number[][] = [];
   let state: LaneState<N> = initial.map((lane) => lane.map((x) => A.of(x)));
   for (const token of tokens) {
     const after = stepLanes(A, model, sizes, token, state);
     outputs.push(readOut(A, model, sizes, model.reads === "pre" ? state : after, token).map(toF64));
-    states.push(after.map((lane) => lane.map(toF64)));
+    states.push(Float64Array.from(after.flatMap((lane) => lane.map(toF64))));
     state = after;
   }
   return { initial, states, outputs };
+}
+
+/** The lanes of a flat state. */
+export function lanesAt(model: AnyAffineModel, flat: ArrayLike<number>): LaneState<number> {
+  const width = stateWidth(model);
+  return Array.from(
+    { length: flat.length / width },
+    (_, lane) => width === 1 ? [flat[lane]!] : [flat[lane * width]!, flat[lane * width + 1]!],
+  );
 }
 
 /** Runs the judge on checked inputs. */
@@ -72,8 +81,8 @@ export function reference(
       const initial = lanesOf(start, model, dims, b, h);
       sequences.push(
         precision === "f64"
-          ? sequenceTruth(f64, (x) => x, batch, tokensOf(f64, batch, b, h), initial)
-          : sequenceTruth(certified, toNumber, batch, tokensOf(certified, batch, b, h), initial),
+          ? sequenceTruth(f64, (x) => x, batch, eachToken(f64, batch, b, h), initial)
+          : sequenceTruth(certified, toNumber, batch, eachToken(certified, batch, b, h), initial),
       );
     }
   }
@@ -94,10 +103,12 @@ export function trueOutputs({ batch: { model, dims }, sequences }: Reference, T:
 }
 
 /** The values `[B, H, rows, columns, width]` of the state after T tokens; a scaled state as its value, with width 1. */
-export function trueState({ batch: { model, dims }, sequences }: Reference, T: number): Float64Array {
+export function trueState({ batch: { model }, sequences }: Reference, T: number): Float64Array {
   const n = microSteps(model);
   return Float64Array.from(
-    sequences.flatMap(({ initial, states }) => stateValues(model, T === 0 ? initial : states[T * n - 1]!)),
+    sequences.flatMap(({ initial, states }) =>
+      stateValues(model, T === 0 ? initial : lanesAt(model, states[T * n - 1]!))
+    ),
   );
 }
 

@@ -43,9 +43,15 @@ function initialStateOf(context: CheckContext, dims: Dims): Float32Array {
 }
 
 /** One source at one size; truths are computed when first asked for, certified up to {@link CERTIFIED} tokens. */
-function setting(context: CheckContext, source: InputSource, dims: Dims, exact: boolean): Setting {
+function setting(
+  context: CheckContext,
+  source: InputSource,
+  dims: Dims,
+  exact: boolean,
+  scale: number = longest(context),
+): Setting {
   const { model, seed } = context;
-  const inputs = source.inputs(model, dims, seed, longest(context));
+  const inputs = source.inputs(model, dims, seed, scale);
   const initialState = initialStateOf(context, dims);
   const near = Math.min(dims.T, CERTIFIED);
   const once = <V>(make: () => V): () => V => {
@@ -200,7 +206,8 @@ export async function* resumeRows(context: CheckContext): AsyncGenerator<Row> {
 /** Every execution that can plant a fault, each fault, on long memory: the row must turn red. */
 export async function* accuracyControlRows(context: CheckContext): AsyncGenerator<Row> {
   const source = context.sources.find(({ name }) => name === "long-memory") ?? context.sources[0]!;
-  const place = setting(context, source, exactDims(context, CROSSING), true);
+  // Gates of 1 − 1/129, not of the longest run's: inputs as small as 1/4096 would hide what comes before them.
+  const place = setting(context, source, exactDims(context, CROSSING), true, CROSSING);
   for (const execution of context.executions) {
     if (execution.planted === undefined || !judged(context, execution)) continue;
     for (const fault of plantable(context, execution)) {
@@ -214,7 +221,7 @@ export async function* accuracyControlRows(context: CheckContext): AsyncGenerato
         inputs: source.name,
         length: CROSSING,
         ok: seen,
-        detail: seen ? "seen" : "NOT seen: the accuracy rows are blind to this fault",
+        detail: seen ? "seen" : "NOT seen: the accuracy rows are blind to this fault; do the long-memory samples of its inputs remember?",
       });
     }
   }

@@ -99,11 +99,12 @@ function caseOf(
   context: CheckContext,
   source: InputSource,
   T: number,
+  scale: number = longest(context),
 ): { inputs: Inputs; batch: Batch; options: Required<GradientOptions> } {
   const { model, seed } = context;
   const dims = exactDims(context, T);
   const whole = exactDims(context, CROSSING);
-  const inputs = sliceInputs(model, whole, source.inputs(model, whole, seed, longest(context)), 0, T);
+  const inputs = sliceInputs(model, whole, source.inputs(model, whole, seed, scale), 0, T);
   return { inputs, batch: prepare(model, dims, inputs), options: optionsOf(context, T) };
 }
 
@@ -147,13 +148,13 @@ export async function* gradientControlRows(context: CheckContext): AsyncGenerato
   if (executions.length === 0) return;
   const source = context.sources.find(({ name }) => name === "long-memory") ?? context.sources[0]!;
   const traced = traceGradient(context.model, context.exactSizes);
-  const { inputs, batch, options } = caseOf(context, source, CROSSING);
+  const { inputs, batch, options } = caseOf(context, source, CROSSING, CROSSING);
   const truth = truthOf(batch, traced, options, context.seed);
   for (const execution of executions) {
     const result = await execution.gradients!(context.model, batch.dims, inputs, options);
     const faulty = off(result);
     // What a dropped carry of λ leaves of the first chunk: the gradient of that chunk alone.
-    const head = caseOf(context, source, 64);
+    const head = caseOf(context, source, 64, CROSSING);
     const alone = await execution.gradients!(context.model, head.batch.dims, head.inputs, {
       outputs: Float32Array.from(options.outputs).subarray(0, head.options.outputs.length),
       initialState: options.initialState,

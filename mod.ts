@@ -1,0 +1,114 @@
+/**
+ * dualscan: a research kit for prefix-scannable sequence models. A model is written down once, as the recurrence its
+ * paper prints; the kit runs that definition exactly, sequentially, in parallel, streamed, on a GPU and backwards, and
+ * proves that they agree.
+ *
+ * ```ts
+ * import { affineModel, checkDuality, cpuExecutions, gpuExecution, openDevice } from "@dualscan/dualscan";
+ * ```
+ *
+ * @module
+ */
+export * from "./scan/mod.ts";
+
+// Models: what they are written in, the contract, and the kit's own.
+export type { Analytic, Complex, Field, Index, Matrix, Ring, ScaledRing, SymbolicIndex } from "./models/arith.ts";
+export type {
+  ActionName,
+  Affine,
+  Elements,
+  LaneAction,
+  MatrixElement,
+  Scaled,
+  States,
+  Tuple,
+} from "./models/action.ts";
+export { laneActions } from "./models/action.ts";
+export * from "./models/affine.ts";
+export * from "./models/domain.ts";
+export * from "./models/linalg.ts";
+export { InputError } from "./models/error.ts";
+export {
+  type Dims,
+  type Inputs,
+  prepare,
+  prepareState,
+  sampleInputs,
+  sliceInputs,
+  stateLength,
+  stateWidth,
+} from "./models/inputs.ts";
+export { type InputSource, seededSource, seededSources, textSource } from "./models/source.ts";
+export {
+  double,
+  type Execution,
+  type Fault,
+  type GradientOptions,
+  type GradientResult,
+  type Precision,
+  type Rounding,
+  type RunOptions,
+  type RunResult,
+  scanned,
+  single,
+} from "./models/execution.ts";
+export { heinsen, logSpaceErrors } from "./models/heinsen.ts";
+export { f32, f64 } from "./models/number.ts";
+export { modular, wrap32 } from "./models/modular.ts";
+export { type Accuracy, wgslAccuracy } from "./models/accuracy.ts";
+export { backward, type Cotangents, type Gradients } from "./models/backward.ts";
+export { discretiseZoh } from "./models/zoh.ts";
+export { models } from "./models/mod.ts";
+export * as convert from "./models/convert/mod.ts";
+
+// Prefix-scannable models whose aggregator is any function.
+export { type Aggregator, aggregator } from "./models/aggregator.ts";
+export { parallel as runPsm, type Psm, type PsmState, type PsmStream, stream as streamPsm } from "./models/psm.ts";
+
+// The judge.
+export {
+  checkDuality,
+  type CheckOptions,
+  cpuExecutions,
+  defaultLengths,
+  dualityRows,
+  expectedRows,
+} from "./oracle/duality.ts";
+export { type AggregatorOptions, checkAggregator } from "./oracle/aggregator.ts";
+export { checkPsm } from "./oracle/psm.ts";
+export type { CheckName, Report, Row } from "./oracle/report.ts";
+export {
+  type Dyadic,
+  dyadic,
+  fromNumber as dyadicOf,
+  toF32 as dyadicToF32,
+  toNumber as dyadicToNumber,
+} from "./oracle/dyadic.ts";
+export { type Interval, interval } from "./oracle/interval.ts";
+export { type Dual, dual } from "./oracle/dual.ts";
+export { certified } from "./oracle/activations.ts";
+export { recurrent } from "./oracle/run.ts";
+export { type Reference, reference } from "./oracle/reference.ts";
+
+// The GPU.
+export {
+  type DeviceOptions,
+  type Gpu,
+  type GpuPolicy,
+  gpuPolicy,
+  NoAdapterError,
+  openDevice,
+} from "./kernels/device.ts";
+export {
+  gpuExecution,
+  type GpuRunOptions,
+  type GpuRunResult,
+  type GpuStream,
+  openStream,
+  runModular,
+  runOnGpu,
+} from "./kernels/scan.ts";
+export { type GpuGradients, gradientsOnGpu } from "./kernels/backward.ts";
+export { scanWgsl, type WgslOperator } from "./kernels/wgsl_operator.ts";
+
+export { corpus } from "./tasks/corpus.ts";

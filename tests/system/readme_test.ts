@@ -1,0 +1,40 @@
+/** The README's examples, run as they stand: each defines something outside the kit and gets its whole report. */
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { test } from "node:test";
+import { assertEquals, assertMatch } from "@std/assert";
+
+const blocks = [...readFileSync("README.md", "utf8").matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
+
+function runExample(name: string, code: string): string {
+  // Beside the package, whose name the example imports.
+  mkdirSync("dist/readme", { recursive: true });
+  const file = `dist/readme/${name}.ts`;
+  writeFileSync(file, code.replaceAll('"@dualscan/dualscan"', '"../../mod.ts"'));
+  const { stdout, stderr, status } = spawnSync(process.execPath, ["run", "-A", "--check", file], { encoding: "utf8" });
+  assertEquals(status, 0, stderr);
+  return stdout;
+}
+
+test("README: two examples of at most 25 lines", () => {
+  assertEquals(blocks.length, 2);
+  for (const code of blocks) assertEquals(code.trim().split("\n").length <= 25, true);
+});
+
+test("README: a recurrence of one's own gets the whole report", () => {
+  const printed = runExample("recurrence", blocks[0]!);
+  assertMatch(printed, /^true \d+ rows, 0 failed$/m);
+});
+
+test("README: a recurrence whose lift is wrong is rejected", () => {
+  const wrong = blocks[0]!.replace("b: A.mul(token.drop(d), token.x(d))", "b: token.x(d)");
+  assertMatch(runExample("wrong_recurrence", wrong), /^false \d+ rows, [1-9]\d* failed$/m);
+});
+
+test("README: an aggregator of one's own gets the whole report, its associator included", () => {
+  const printed = runExample("aggregator", blocks[1]!);
+  assertMatch(printed, /associator/);
+  assertMatch(printed, /^true \d+ rows, 0 failed$/m);
+});
