@@ -221,7 +221,9 @@ export async function* accuracyControlRows(context: CheckContext): AsyncGenerato
         inputs: source.name,
         length: CROSSING,
         ok: seen,
-        detail: seen ? "seen" : "NOT seen: the accuracy rows are blind to this fault; do the long-memory samples of its inputs remember?",
+        detail: seen
+          ? "seen"
+          : "NOT seen: the accuracy rows are blind to this fault; do the long-memory samples of its inputs remember?",
       });
     }
   }

@@ -35,7 +35,7 @@ import {
   scheduleCost,
   streamCost,
 } from "../../scan/mod.ts";
-import { type Dyadic, dyadic, equals, fromNumber, roundTo, toNumber } from "../dyadic.ts";
+import { type Dyadic, dyadic, equals, fromNumber, toNumber } from "../dyadic.ts";
 import type { Row } from "../report.ts";
 import { stepStates } from "../run.ts";
 import { type CheckContext, CROSSING, DENSE_EXACT, exactDims, longest, rowOf } from "./context.ts";
@@ -49,9 +49,14 @@ const LEAST = 2 ** -2;
 /** The exponents that shared-exponent fields are brought to, either way. */
 const SPREAD = 3;
 
-/** A number with few bits near the binary point: what a product of thousands of them can be held in. Zero stays zero. */
+/**
+ * A number cut to few bits near the binary point: what a product of thousands of them can be held in. Cut, not rounded:
+ * a gate just below 1 must not become 1, with which operands commute. Zero stays zero.
+ */
 function coarse(x: number): Dyadic {
-  return roundTo(fromNumber(x === 0 || Math.abs(x) >= LEAST ? x : Math.sign(x) * LEAST), BITS);
+  const size = Math.max(Math.abs(x), LEAST);
+  const unit = 2 ** (Math.floor(Math.log2(size)) - BITS + 1);
+  return fromNumber(Math.sign(x) * Math.floor(size / unit) * unit);
 }
 
 /** An algebra with its equality and how a number of it reads in a report. */

@@ -52,11 +52,13 @@ function chosen(all: readonly Argument[], T: number, seed: number): readonly Arg
   const atEdge = all.filter((argument) => argument.kind === "input" && edges.has(argument.step));
   const picked = (from: readonly Argument[], count: number): Argument[] =>
     Array.from({ length: Math.min(count, from.length) }, () => from[Math.floor(random() * from.length)]!);
+  const few = SAMPLED / 4;
   return [
     ...new Set([
-      ...picked(all, SAMPLED / 3),
-      ...picked(atEdge, SAMPLED / 3),
-      ...picked(all.filter(({ kind }) => kind !== "input"), SAMPLED / 3),
+      ...picked(all, few),
+      ...picked(atEdge, few),
+      ...picked(all.filter(({ kind }) => kind === "parameter"), few),
+      ...picked(all.filter(({ kind }) => kind === "state"), few),
     ]),
   ];
 }
