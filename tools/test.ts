@@ -34,7 +34,8 @@ const full: Runner = { name: "deno task test", commands: [["deno", "task", "test
 const bare: Runner = { name: "deno test, no permissions", commands: [["deno", "test", "--no-check"]], ...deno };
 const bun: Runner = {
   name: "bun test",
-  commands: [["bun", "test", ...files.map((file) => `./${file}`)]],
+  // Its own limit is 5 s a test; a software GPU is slower.
+  commands: [["bun", "test", "--timeout", "120000", ...files.map((file) => `./${file}`)]],
   passed: /^ *(\d+) pass$/gm,
   failed: /^ *(\d+) (?:fail|errors?)$/gm,
   noise: /^\(pass\).*\n/gm,

@@ -132,15 +132,15 @@ export function judged(context: CheckContext, execution: Execution): boolean {
   return model.action !== "matrix" || rounding.denseChunk(model, exactDims(context, CROSSING)) < CROSSING;
 }
 
-async function accuracyRow(
+function accuracyRow(
   context: CheckContext,
   execution: Execution,
   source: InputSource,
   place: Setting,
   T: number,
   size: string,
-): Promise<Row> {
-  const result = await run(context, execution, place, T);
+  result: RunResult,
+): Row {
   const fields = verdictFields(place.judge(execution, T).judge(result, T));
   const measured = context.model.action === "matrix" ? measuredUlps(place.truth(T), result, T) : undefined;
   return rowOf(context, {
@@ -155,6 +155,22 @@ async function accuracyRow(
   });
 }
 
+/** The rows of one execution at every length. A device is given all runs at once: each is mostly waiting. */
+async function* lengthRows(
+  context: CheckContext,
+  execution: Execution,
+  source: InputSource,
+  place: Setting,
+  lengths: readonly number[],
+  size: string,
+): AsyncGenerator<Row> {
+  const at = (T: number): Promise<RunResult> => run(context, execution, place, T);
+  const ahead = execution.accelerated === true ? await Promise.all(lengths.map(at)) : [];
+  for (const [n, T] of lengths.entries()) {
+    yield accuracyRow(context, execution, source, place, T, size, ahead[n] ?? await at(T));
+  }
+}
+
 /** Every execution, source and length; accelerated ones at both sizes. */
 export async function* accuracyRows(context: CheckContext): AsyncGenerator<Row> {
   const executions = context.executions.filter((execution) => judged(context, execution));
@@ -162,12 +178,12 @@ export async function* accuracyRows(context: CheckContext): AsyncGenerator<Row> 
   for (const source of context.sources) {
     const small = setting(context, source, exactDims(context, longest(context)), true);
     for (const execution of executions) {
-      for (const T of context.lengths) yield accuracyRow(context, execution, source, small, T, "");
+      yield* lengthRows(context, execution, source, small, context.lengths, "");
     }
     if (fast.length === 0) continue;
     const large = setting(context, source, largeDims(context, longest(context)), false);
     for (const execution of fast) {
-      for (const T of context.lengths) yield accuracyRow(context, execution, source, large, T, " large");
+      yield* lengthRows(context, execution, source, large, context.lengths, " large");
     }
   }
   for (const source of context.realSources) {
@@ -175,7 +191,7 @@ export async function* accuracyRows(context: CheckContext): AsyncGenerator<Row> 
     const dims = fast.length === 0 ? exactDims(context, T) : largeDims(context, T);
     const place = setting(context, source, dims, fast.length === 0);
     for (const execution of fast.length === 0 ? executions : fast) {
-      yield accuracyRow(context, execution, source, place, T, fast.length === 0 ? "" : " large");
+      yield* lengthRows(context, execution, source, place, [T], fast.length === 0 ? "" : " large");
     }
   }
 }

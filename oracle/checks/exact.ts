@@ -220,14 +220,18 @@ export async function* finiteRingRows(context: CheckContext): AsyncGenerator<Row
   const truth = stepStates(residues.A, model, sizes, tokens, zero).map((state) => state.flat());
   for (const execution of context.executions) {
     if (execution.residues === undefined) continue;
-    for (const T of context.lengths) {
+    const residuesAt = (T: number): Promise<Uint32Array> => {
       const fields = Object.fromEntries(
         Object.keys(model.fields as Fields).map((name) => [
           name,
           Uint32Array.from(tokens.slice(0, T * n).flatMap((token) => token[name]!)),
         ]),
       );
-      const got = await execution.residues(model, exactDims(context, T), fields, "prime");
+      return execution.residues!(model, exactDims(context, T), fields, "prime");
+    };
+    const all = await Promise.all(context.lengths.map(residuesAt));
+    for (const [i, T] of context.lengths.entries()) {
+      const got = all[i]!;
       const want = truth.slice(0, T * n).flat();
       const bad = want.findIndex((x, i) => got[i] !== x);
       const ok = bad < 0 && got.length === want.length;

@@ -116,11 +116,17 @@ export async function* gradientRows(context: CheckContext): AsyncGenerator<Row> 
   if (executions.length === 0) return;
   const traced = traceGradient(context.model, context.exactSizes);
   for (const source of context.sources) {
-    for (const T of gradientLengths(context)) {
-      const { inputs, batch, options } = caseOf(context, source, T);
+    const cases = gradientLengths(context).map((T) => caseOf(context, source, T));
+    const all = await Promise.all(
+      cases.flatMap(({ batch, inputs, options }) =>
+        executions.map((execution) => execution.gradients!(context.model, batch.dims, inputs, options))
+      ),
+    );
+    for (const [i, T] of gradientLengths(context).entries()) {
+      const { batch, options } = cases[i]!;
       const truth = truthOf(batch, traced, options, context.seed);
-      for (const execution of executions) {
-        const exact = await execution.gradients!(context.model, batch.dims, inputs, options);
+      for (const [j, execution] of executions.entries()) {
+        const exact = all[i * executions.length + j]!;
         const result = context.plant === undefined ? exact : off(exact);
         yield rowOf(context, {
           check: "gradient",
