@@ -9,6 +9,7 @@
  */
 import type { BinaryOp, Expr, UnaryOp } from "../models/symbolic.ts";
 import { InputError } from "../models/error.ts";
+import { operands } from "../models/evaluate.ts";
 import { modular, wrap32 } from "../models/modular.ts";
 
 /** How WGSL spells the operations of one algebra. */
@@ -184,14 +185,6 @@ const ringOps: ReadonlySet<string> = new Set([
   ...["const", "variable", "load", "state", "eye", "below", "sum"],
   ...["add", "sub", "mul", "neg", "max", "scale2", "exponent"],
 ]);
-
-/** The expressions an expression is made of. */
-export function operands(expr: Expr): readonly Expr[] {
-  if ("body" in expr) return [expr.body];
-  if ("then" in expr) return "a" in expr ? [expr.a, expr.b, expr.then, expr.otherwise] : [expr.then, expr.otherwise];
-  if ("b" in expr) return [expr.a, expr.b];
-  return "a" in expr ? [expr.a] : [];
-}
 
 /** Whether a finite ring can evaluate the expression. */
 export function ringOnly(expr: Expr): boolean {

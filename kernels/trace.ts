@@ -27,7 +27,8 @@
  */
 import type { Index } from "../models/arith.ts";
 import type { Expr } from "../models/symbolic.ts";
-import { operands, type Profile } from "./profile.ts";
+import { operands } from "../models/evaluate.ts";
+import type { Profile } from "./profile.ts";
 
 /** A leaf in WGSL, and the keys of the scopes it must stay in. A bare text needs nothing but its indices. */
 export type Leaf = string | { readonly text: string; readonly needs: readonly string[] };
