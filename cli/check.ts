@@ -128,7 +128,7 @@ export async function check(argv: readonly string[]): Promise<number> {
     if (typeof opened === "string") await print(opened);
     const seconds = ((performance.now() - start) / 1000).toFixed(0);
     await print(
-      `${args.names.length} models, ${all.length} checks in ${seconds} s: ` +
+      `${args.names.length} ${args.names.length === 1 ? "model" : "models"}, ${all.length} checks in ${seconds} s: ` +
         (failed.length === 0 ? "all hold" : `${failed.length} FAILED`),
     );
   } else if (typeof opened === "string" && !worker) {
