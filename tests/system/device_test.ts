@@ -1,11 +1,10 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { delimiter } from "node:path";
 import process from "node:process";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { assertEquals, assertNotEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { gpuPolicy } from "../../kernels/device.ts";
-import { gpuForTests } from "../gpu.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const path = `${root}node_modules/.bin${delimiter}${process.env.PATH}`;
@@ -72,35 +71,13 @@ for (const [way, command] of Object.entries(ways)) {
   });
 }
 
-const fold = /* wgsl */ `
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= arrayLength(&x)) { return; }
-  var hash = 2166136261u;
-  for (var i = 0u; i <= id.x; i++) { hash = (hash ^ x[i]) * 16777619u; }
-  y[id.x] = hash;
-}`;
-
-test("under Deno, wgpu and Dawn are open side by side and agree", async (t) => {
-  const results: Uint32Array[] = [];
-  const open = [
-    await gpuForTests("wgpu beside Dawn", { provider: "deno" }),
-    await gpuForTests("Dawn beside wgpu", { provider: "dawn" }),
-  ];
-  try {
-    for (const gpu of open) {
-      if (gpu === null) return t.skip("needs both");
-      const x = gpu.upload(Uint32Array.from({ length: 500 }, (_, i) => i * 2654435761));
-      const y = gpu.createBuffer({ bytes: 2000 });
-      const pipeline = await gpu.compile({ label: "fold", code: fold });
-      await gpu.run("fold", [{ pipeline, buffers: [x, y], workgroups: 8 }]);
-      results.push(await gpu.read(y, Uint32Array));
-    }
-  } finally {
-    for (const gpu of open) await gpu?.close();
-  }
-  assertEquals(results[0], results[1]);
-  assertNotEquals(results[0]?.at(-1), 0);
+test("under Deno, wgpu and Dawn are open side by side and agree", () => {
+  // In a process of its own: Dawn's objects do not always survive the end of a long one under Deno.
+  const { status, stdout, stderr } = spawnSync("deno", ["run", "-A", "--quiet", "tests/system/_beside.ts"], {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, PATH: path },
+  });
+  assertEquals(status, 0, stderr);
+  assertMatch(stdout, /^(agree|not run: needs both)$/m);
 });
