@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Accuracy } from "./accuracy.ts";
 import type { Analytic } from "./arith.ts";
 import { type AnyAffineModel, outputColumns } from "./affine.ts";
 import {
@@ -30,8 +31,11 @@ export interface Rounding {
    * additions that no gate pays for.
    */
   rightCombines(steps: number): number;
-  /** Whether gates, division and square root have WGSL's accuracy (accuracy.ts) or are correctly rounded. */
-  readonly accuracy: "wgsl" | "rounded";
+  /**
+   * Whether gates, division and square root have WGSL's accuracy (accuracy.ts) or are correctly rounded; or the accuracy
+   * of a kernel with functions of its own.
+   */
+  readonly accuracy: "wgsl" | "rounded" | Accuracy;
   /** Tokens whose dense products are formed before a state is touched, for a matrix action; 1 if serial. */
   denseChunk(model: AnyAffineModel, dims: Dims): number;
 }
@@ -69,6 +73,8 @@ export interface Execution {
   readonly scans?: boolean;
   /** Fast enough for the harness's larger sizes; default false. */
   readonly accelerated?: boolean;
+  /** Whether it runs a model; absent where it runs every one. */
+  supports?(model: AnyAffineModel): boolean;
   /** Throws {@link InputError} on inputs outside the model's contract, before anything is computed. */
   run(model: AnyAffineModel, dims: Dims, inputs: Inputs, options?: RunOptions): Promise<RunResult>;
   /** Gradients of Σ dO·o + Σ dS·S_T; absent where the execution has none. */

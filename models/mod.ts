@@ -10,6 +10,7 @@ import { hgrn2 } from "./hgrn2.ts";
 import { kda } from "./kda.ts";
 import { linearAttention } from "./linear_attention.ts";
 import { linearAttentionNormalised } from "./linear_attention_normalised.ts";
+import { linearRecurrence } from "./linear_recurrence.ts";
 import { mamba2 } from "./mamba2.ts";
 import { minGru } from "./min_gru.ts";
 import { minLstm } from "./min_lstm.ts";
@@ -24,6 +25,7 @@ import { s6 } from "./s6.ts";
 import { sru } from "./sru.ts";
 
 export const models: readonly AnyAffineModel[] = [
+  linearRecurrence,
   s4d,
   s6,
   hgrn,

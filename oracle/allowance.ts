@@ -23,7 +23,8 @@ const LARGEST = (2 - 2 ** -23) * 2 ** 127;
 
 /** The arithmetic of an execution. */
 export function accuracyOf(rounding: Rounding): Accuracy {
-  return rounding.accuracy === "wgsl" ? wgslAccuracy : roundedAccuracy(rounding.unit);
+  const { accuracy, unit } = rounding;
+  return accuracy === "wgsl" ? wgslAccuracy : accuracy === "rounded" ? roundedAccuracy(unit) : accuracy;
 }
 
 /** Judges runs of one execution on prefixes of one reference. */

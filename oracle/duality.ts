@@ -56,7 +56,8 @@ export function cpuExecutions(): Execution[] {
   return [recurrent(), scanned(blelloch), scanned(chunked(64))];
 }
 
-function contextOf(model: AnyAffineModel, executions: readonly Execution[], options: CheckOptions): CheckContext {
+function contextOf(model: AnyAffineModel, all: readonly Execution[], options: CheckOptions): CheckContext {
+  const executions = all.filter(({ supports }) => supports?.(model) ?? true);
   const lengths = [...new Set(options.lengths ?? defaultLengths)].sort((x, y) => x - y);
   for (const T of lengths) {
     if (!Number.isSafeInteger(T) || T < 0 || T > 2 ** 20) {
@@ -101,10 +102,11 @@ function planted(execution: Execution, fault: Fault): Execution {
 /** How many rows a check must yield, counted from what was asked for, so that none can go missing. */
 export function expectedRows(
   model: AnyAffineModel,
-  executions: readonly Execution[],
+  all: readonly Execution[],
   options: CheckOptions = {},
 ): number {
-  const context = contextOf(model, executions, options);
+  const context = contextOf(model, all, options);
+  const { executions } = context;
   const sources = context.sources.length;
   const lengths = context.lengths.length;
   const run = executions.filter((execution) => judged(context, execution));

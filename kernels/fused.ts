@@ -1,0 +1,30 @@
+/**
+ * The only list of fused kernels: each runs some models much faster than the generic scan, and is judged by the same
+ * rows.
+ *
+ * @module
+ */
+import type { AnyAffineModel } from "../models/affine.ts";
+import type { Execution } from "../models/execution.ts";
+import type { Fault } from "./faults.ts";
+import type { Gpu } from "./gpu.ts";
+
+export interface FusedOptions {
+  readonly fault?: Fault;
+}
+
+/** Kernels of one design, and the models they run. */
+export interface FusedFamily {
+  /** `element-wise scan` */
+  readonly name: string;
+  supports(model: AnyAffineModel): boolean;
+  /** Runs the supported models, with `supports`, `gradients` and `planted`. */
+  execution(gpu: Gpu, options?: FusedOptions): Execution;
+}
+
+export const fusedFamilies: readonly FusedFamily[] = [];
+
+/** The fused kernels as executions of the harness. */
+export function fusedExecutions(gpu: Gpu): Execution[] {
+  return fusedFamilies.map((family) => family.execution(gpu));
+}

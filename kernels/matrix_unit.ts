@@ -1,0 +1,100 @@
+/**
+ * Products of 16 × 16 tiles inside a kernel: one text for tensor cores and for adapters without.
+ *
+ * A kernel keeps its operands in workgroup memory and says which tiles to multiply; the unit writes the WGSL. A *group*
+ * of `lanes` consecutive invocations (a subgroup, on hardware) owns a block of tiles and holds its sums in registers.
+ *
+ * | mode | an operand is kept as | products | relative error of one product |
+ * |---|---|---|---|
+ * | `f32` | f32 | 1 | 2^−24 |
+ * | `f16` | the nearest half | 1 | 2^−10 |
+ * | `split` | two halves, high + low | 3 (the product of the low halves is dropped) | 3 · 2^−24, and 2^−40 of the tiles' largest |
+ *
+ * Sums are kept in f32 always. In `f16` and `split` the caller scales operands by powers of two so that a tile's largest
+ * lies in [2^13, 2^15) or is bounded by it, and unscales the sums: halves end at 65504, and below 2^−14 they lose bits.
+ *
+ * Hardware is WGSL's `chromium_experimental_subgroup_matrix` with f16 operands and f32 sums, 16 × 16 × 16. Elsewhere the
+ * same modes are computed by plain loops over workgroup memory, halves rounded in the same way, so that every mode is
+ * checked on every adapter.
+ *
+ * @module
+ */
+import type { Gpu } from "./gpu.ts";
+
+export type MatrixMode = "f32" | "f16" | "split";
+
+/** A workgroup array declared by {@linkcode MatrixUnit.declare}, read as a matrix from element `at` (a WGSL u32 expression). */
+export interface Operand {
+  readonly name: string;
+  readonly at: string;
+  /** Elements from one row to the next. */
+  readonly stride: number;
+  /** Whether the array holds the matrix's transpose: element (i, j) at `at + j·stride + i`. */
+  readonly transposed?: boolean;
+}
+
+/** An f32 array, in workgroup or storage memory, as a matrix. */
+export interface Sums {
+  readonly array: string;
+  readonly at: string;
+  readonly stride: number;
+  readonly transposed?: boolean;
+}
+
+/** `accumulators += A·B`: A is `[16·rows, 16·inner]`, B `[16·inner, 16·columns]`. */
+export interface Product {
+  /** The accumulators' name. */
+  readonly into: string;
+  readonly rows: number;
+  readonly columns: number;
+  readonly inner: number;
+  readonly a: Operand;
+  readonly b: Operand;
+}
+
+/**
+ * Writes the WGSL of one kernel's tile products. Statements are in uniform control flow of the group; the caller puts a
+ * `workgroupBarrier` between the writes of an operand and the products that read it.
+ */
+export interface MatrixUnit {
+  readonly mode: MatrixMode;
+  /** Whether subgroup matrices do the products. */
+  readonly hardware: boolean;
+  /** Invocations of a group. `local_invocation_index / lanes` is the group, for one-dimensional workgroups. */
+  readonly lanes: number;
+  /** `split subgroup-matrix 16x16x16`, for plans' `variant`. */
+  readonly key: string;
+  /** `enable` and `diagnostic` lines: what a module begins with. */
+  readonly prelude: string;
+  /** Functions and aliases that the statements use: once, at module scope. */
+  readonly functions: string;
+  /** Bytes of workgroup memory of an operand of `count` numbers. */
+  bytes(count: number): number;
+  /** Declares an operand of `count` numbers, at module scope. */
+  declare(name: string, count: number): string;
+  /** Statement: stores the f32 expression `value` as element `index`. */
+  put(name: string, index: string, value: string): string;
+  /** f32 expression: element `index` as it is kept. */
+  get(name: string, index: string): string;
+  /** Statement: declares `rows × columns` tiles of sums, zero. */
+  accumulators(name: string, rows: number, columns: number): string;
+  /** Statement: `accumulators += A·B`. The invocation's index in the workgroup is the u32 variable `lid`. */
+  product(product: Product): string;
+  /** Statement: loads sums from an f32 array (then to be added to). */
+  load(name: string, rows: number, columns: number, from: Sums): string;
+  /** Statement: stores sums to an f32 array. */
+  store(name: string, rows: number, columns: number, to: Sums): string;
+}
+
+/** What to use, instead of what the device suggests. */
+export interface MatrixChoice {
+  /** Default: `split` on hardware, `f32` elsewhere. */
+  readonly mode?: MatrixMode;
+  /** Default: whether the device has subgroup matrices of 16 × 16 × 16, f16 to f32, and one subgroup size. */
+  readonly hardware?: boolean;
+}
+
+/** The unit of a device. Throws an `InputError` if hardware is asked for where there is none. */
+export function matrixUnit(_gpu: Gpu, _choice: MatrixChoice = {}): MatrixUnit {
+  throw new Error("Cannot multiply tiles: the unit is not written yet");
+}
