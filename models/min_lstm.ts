@@ -17,7 +17,12 @@
  */
 import { affineModel, type AnyAffineModel } from "./affine.ts";
 import { hadamard, plus } from "./linalg.ts";
-import { preactivation, real, sampled } from "./domain.ts";
+import { between, type Domain, preactivation, real, sampled } from "./domain.ts";
+
+const ratioPreactivation: Domain = {
+  ...between(-(2 ** 15), 2 ** 15, "a preactivation in [−2^15, 2^15]"),
+  sample: preactivation.sample,
+};
 
 export const minLstm: AnyAffineModel = affineModel({
   name: "min-lstm",
@@ -26,11 +31,12 @@ export const minLstm: AnyAffineModel = affineModel({
   heads: false,
   state: ["D"],
   inputs: {
+    // Not clamped as a single gate's is: f′ = f / (f + i) depends on the difference of two saturated ones.
     // 1 − f′ = i / (f + i) < i / f ≤ 2 e^ĩ ≤ 1/T: f ≥ 1/2 where f̃ ≥ 0, and i < e^ĩ ≤ 1/2T.
-    f: { axes: ["D"], domain: sampled(preactivation, { "long-memory": (r) => 2 * r() }) },
+    f: { axes: ["D"], domain: sampled(ratioPreactivation, { "long-memory": (r) => 2 * r() }) },
     i: {
       axes: ["D"],
-      domain: sampled(preactivation, { "long-memory": (r, T) => -Math.log(2 * Math.max(T, 1)) - 2 ** -10 - r() }),
+      domain: sampled(ratioPreactivation, { "long-memory": (r, T) => -Math.log(2 * Math.max(T, 1)) - 2 ** -10 - r() }),
     },
     candidate: { axes: ["D"], domain: real },
   },
