@@ -42,19 +42,27 @@ interface Tiling {
   readonly down: number;
   /** Workgroups of a sequence. */
   readonly tiles: number;
+  /** Columns that a workgroup keeps in its own memory as it updates them; 0 where they do not fit. */
+  readonly kept: number;
 }
+
+/** Bytes of workgroup memory for kept columns: what half of every adapter has, so that workgroups run side by side. */
+const KEPT_BYTES = 24 * 1024;
 
 function tiling(model: AnyAffineModel, sizes: Sizes): Tiling {
   const rows = stateRows(model, sizes);
   const columns = stateColumns(model, sizes);
-  let down = 1;
-  while (down < 16 && 2 * down <= rows) down *= 2;
-  while (down * columns < INVOCATIONS && 2 * down <= rows) down *= 2;
-  down = Math.min(down, INVOCATIONS / 4);
+  // Up to 64 columns side by side, so that rows are read in whole cache lines; then as many rows as there are.
+  let down = INVOCATIONS / 64;
+  while (down * columns < INVOCATIONS && down < INVOCATIONS / 4) down *= 2;
+  while (down > rows) down /= 2;
   const across = INVOCATIONS / down;
   // A normaliser's column is read by every output, so the workgroup that updates it must make them all.
   const tiles = model.normaliser === true ? 1 : Math.ceil(columns / across);
-  return { rows, columns, across, down, tiles };
+  const own = tiles === 1 ? Math.ceil(columns / across) * across : across;
+  const fits = 4 * rows * own * stateWidth(model) <= KEPT_BYTES;
+  const kept = fits && model.reads !== "pre" ? own : 0;
+  return { rows, columns, across, down, tiles, kept };
 }
 
 /** How many workgroups a step takes, and its tiling in words. */
@@ -97,8 +105,17 @@ const symbols = (name: string): Leaf | undefined =>
     ? { text: "row", needs: ["row"] }
     : undefined;
 
+/** Statement that keeps a number of the new state at hand. */
+function keep({ kept, across }: Tiling, width: number, component: number, value: string): string {
+  return kept === 0 ? "" : ` kept[(row * ${kept}u + ${column(kept, across)}) * ${width}u + ${component}u] = ${value};`;
+}
+
+/** A column's place among those that are kept: a workgroup has all of them, or one tile. */
+const column = (kept: number, across: number): string => kept === across ? `v % ${across}u` : "v";
+
 /** Statements that replace one column of the state, `v`, where `active`; `rowLoop` strides over the rows. */
-function laneUpdate(model: AnyAffineModel, sizes: Sizes, { down, rows, columns }: Tiling): string {
+function laneUpdate(model: AnyAffineModel, sizes: Sizes, tiles: Tiling): string {
+  const { down, rows, columns } = tiles;
   const traced = traceModel(model, sizes);
   const A = traced.algebra;
   const action = laneActions[model.action as keyof typeof laneActions];
@@ -113,7 +130,7 @@ function laneUpdate(model: AnyAffineModel, sizes: Sizes, { down, rows, columns }
     e.scope(`for (var row = r; row < ${rows}u; row += ${down}u)`, ["row"], () => {
       const state = Array.from({ length: width }, (_, c) => A.variable(`state${c}`));
       const next = action.apply(A, traced.element!, state).map((expr) => e.value(expr));
-      next.forEach((value, c) => e.line(`states[${at} + ${c}u] = ${value};`));
+      next.forEach((value, c) => e.line(`states[${at} + ${c}u] = ${value};${keep(tiles, width, c, value)}`));
     });
   });
   return e.text();
@@ -122,10 +139,11 @@ function laneUpdate(model: AnyAffineModel, sizes: Sizes, { down, rows, columns }
 function matrixUpdate(
   model: AnyAffineModel,
   sizes: Sizes,
-  { down, rows, columns }: Tiling,
+  tiles: Tiling,
   parts: LowRank,
   F: Expr,
 ): string {
+  const { down, rows, columns } = tiles;
   const at = `base + row * ${columns}u + v`;
   const environment: Environment = { load: inputLoads(model, sizes), symbol: symbols };
   const loop = `for (var row = r; row < ${rows}u; row += ${down}u)`;
@@ -156,7 +174,7 @@ workgroupBarrier();`).join("");
         const factor = update.value(left);
         update.line(`next += ${factor} * dot${n};`);
       });
-      update.line(`states[${at}] = next;`);
+      update.line(`states[${at}] = next;${keep(tiles, 1, 0, "next")}`);
     });
   });
   return dots.text() + shared + update.text();
@@ -178,7 +196,7 @@ function updateSource(model: AnyAffineModel, sizes: Sizes, tiles: Tiling): strin
 function readSource(
   model: AnyAffineModel,
   sizes: Sizes,
-  { columns, across, tiles }: Tiling,
+  { columns, across, tiles, kept }: Tiling,
   fault: Fault | undefined,
 ): string {
   const width = stateWidth(model);
@@ -187,7 +205,9 @@ function readSource(
     load: inputLoads(model, sizes),
     symbol: symbols,
     state: (k, v, component) => ({
-      text: `states[base + (${k} * ${columns}u + ${v}) * ${width}u + ${component}u]`,
+      text: kept === 0
+        ? `states[base + (${k} * ${columns}u + ${v}) * ${width}u + ${component}u]`
+        : `kept[(${k} * ${kept}u + ${kept === across ? `${v} % ${across}u` : v}) * ${width}u + ${component}u]`,
       needs: ["s"],
     }),
   }, "o");
@@ -220,6 +240,7 @@ export function stepShader(model: AnyAffineModel, { B, H, sizes }: StepDims, fau
     source: f32Profile.prelude + /* wgsl */ `
 const HEADS = ${H}u;
 var<workgroup> partial: array<f32, ${INVOCATIONS}>;
+${tiles.kept === 0 ? "" : `var<workgroup> kept: array<f32, ${rows * tiles.kept * width}>;`}
 @compute @workgroup_size(${INVOCATIONS})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -251,6 +272,7 @@ fn main(
 ${updateSource(model, sizes, tiles)}
     }
     storageBarrier();
+    workgroupBarrier();
   }
   ${pre ? "" : `let s = ${n - 1}u;\n${read}`}
 }

@@ -64,11 +64,12 @@ const bunLimits = [
 ];
 
 /**
- * Toggles under which Dawn offers f16 and the matrix units on NVIDIA, and timestamps are not rounded. They step outside
+ * Toggles under which Dawn offers f16 and the matrix units on NVIDIA, timestamps are not rounded, and accesses out of
+ * range are not guarded against (the kit's kernels make none; on an H200 the guards cost up to a fifth). They step outside
  * what browsers allow, so they are given by explicit choice only.
  */
 export const experimentalToggles: DawnToggles = {
-  enable: ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model"],
+  enable: ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model", "disable_robustness"],
   disable: ["timestamp_quantization"],
 };
 
@@ -79,7 +80,7 @@ export interface DeviceOptions {
   readonly adapter?: string;
   /** Features without which the device is of no use to the caller. */
   readonly require?: readonly string[];
-  /** Dawn only. */
+  /** Dawn only. Default: {@linkcode experimentalToggles} where the environment's `DUALSCAN_GPU_EXPERIMENTAL` is 1. */
   readonly toggles?: DawnToggles;
 }
 
@@ -97,9 +98,10 @@ export class NoAdapterError extends InputError {}
 export async function openDevice(options: DeviceOptions = {}): Promise<Gpu> {
   const tried: string[] = [];
   const order = candidates(options.provider ?? providerFromEnvironment());
+  const experimental = environment("DUALSCAN_GPU_EXPERIMENTAL") === "1" ? { toggles: experimentalToggles } : {};
   for (const provider of order) {
     try {
-      const found = await findAdapter(provider, options);
+      const found = await findAdapter(provider, { ...experimental, ...options });
       return await openAdapter(provider, found, options.require ?? []);
     } catch (error) {
       tried.push(`${provider} (${error instanceof Error ? error.message : String(error)})`);
