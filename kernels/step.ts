@@ -17,15 +17,15 @@
 import { type AnyAffineModel, outputColumns, stateColumns, stateRows } from "../models/affine.ts";
 import { InputError } from "../models/error.ts";
 import { checkDims, type Dims, inputEntries, microSteps, stateWidth } from "../models/inputs.ts";
-import type { StepDims } from "./_step_shader.ts";
-import { stepShader, stepWorkgroups } from "./_step_shader.ts";
+import { stepShader } from "./_step_shader.ts";
+import { type StepDims, stepWorkgroups } from "./_step_tiling.ts";
 import type { Fault } from "./faults.ts";
 import type { Gpu } from "./gpu.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { assertShape, Tensor } from "./tensor.ts";
 import { compileShader, dispatch } from "./wgsl.ts";
 
-export type { StepDims } from "./_step_shader.ts";
+export type { StepDims } from "./_step_tiling.ts";
 
 /** What one step reads and writes. */
 export interface StepTensors {
