@@ -46,12 +46,12 @@ export {
   type GradientOptions,
   type GradientResult,
   type Precision,
-  type Rounding,
   type RunOptions,
   type RunResult,
   scanned,
   single,
 } from "./models/execution.ts";
+export type { ChunkRounding, GradientRounding, LogSums, Rounding, Telescoped, Tiles } from "./models/rounding.ts";
 export { heinsen, logSpaceErrors } from "./models/heinsen.ts";
 export { f32, f64 } from "./models/number.ts";
 export { modular, wrap32 } from "./models/modular.ts";
@@ -110,5 +110,61 @@ export {
 } from "./kernels/scan.ts";
 export { type GpuGradients, gradientsOnGpu } from "./kernels/backward.ts";
 export { scanWgsl, type WgslOperator } from "./kernels/wgsl_operator.ts";
+
+// Arrays on the GPU, and the fused kernels on them.
+export { type DType, Tensor, type TensorOptions } from "./kernels/tensor.ts";
+export { type Plan, runPlans } from "./kernels/plan.ts";
+export {
+  planScan,
+  type ScanLayout,
+  type ScanOptions,
+  type ScanPlan,
+  type ScanTensors,
+} from "./kernels/elementwise/scan.ts";
+export {
+  planScanBackward,
+  type ScanBackwardOptions,
+  type ScanBackwardTensors,
+} from "./kernels/elementwise/backward.ts";
+export {
+  type ChunkForwardOptions,
+  type ChunkTensors,
+  type ChunkTuning,
+  planChunkForward,
+} from "./kernels/chunk/forward.ts";
+export {
+  type ChunkBackwardOptions,
+  type ChunkBackwardTensors,
+  type ChunkBackwardTuning,
+  planChunkBackward,
+} from "./kernels/chunk/backward.ts";
+export type { Decay, DecayKind } from "./kernels/chunk/family.ts";
+export { type ChunkModelTensors, planChunkModel } from "./kernels/chunk/prepare.ts";
+export { planSelectiveScan, type SelectiveOptions } from "./kernels/selective/forward.ts";
+export {
+  planSelectiveScanBackward,
+  type SelectiveGradientOptions,
+  type SelectiveGradientTensors,
+} from "./kernels/selective/backward.ts";
+export type {
+  SelectiveInputs,
+  SelectiveLayout,
+  SelectiveShape,
+  SelectiveTensors,
+} from "./kernels/selective/tensors.ts";
+export { type DeltaOptions, type DeltaTensors, planDeltaForward } from "./kernels/delta/forward.ts";
+export { type DeltaBackwardOptions, type DeltaBackwardTensors, planDeltaBackward } from "./kernels/delta/backward.ts";
+export { type MatmulOptions, type MatmulPlan, type MatmulTensors, planMatmul } from "./kernels/matmul.ts";
+export {
+  type MatrixChoice,
+  type MatrixMode,
+  type MatrixUnit,
+  matrixUnit,
+  type Operand,
+  type Product,
+  type Sums,
+} from "./kernels/matrix_unit.ts";
+export { openStepper, planStep, type Stepper, type StepTensors } from "./kernels/step.ts";
+export { fusedExecutions, fusedFamilies, type FusedFamily } from "./kernels/fused.ts";
 
 export { corpus } from "./tasks/corpus.ts";

@@ -11,11 +11,11 @@ import type { Effort } from "./kernel.ts";
 import { samplesOf } from "./measure.ts";
 
 /** Work per submission: long beside a device's clock, which browsers and Dawn round to 0.1 ms. */
-const LEAST_MS = 4;
+const LEAST_MS = 10;
 /** Work per submission where only the host's clock is there, as a multiple of an empty submission. */
 const ABOVE_EMPTY = 8;
 /** Repetitions in one submission, at most; and their time. */
-const MOST = 128;
+const MOST = 256;
 const MOST_MS = 200;
 
 /** What a run on a device returned, and how long its dispatches took. */
@@ -41,7 +41,7 @@ export async function deviceTimed<R>(
   const timed: Gpu["run"] = async (label, dispatches, options) => {
     await gpu.run(label, dispatches, options);
     const kernels = dispatches.filter(({ pipeline }) => pipeline !== poison.pipeline);
-    runs.push(await repeated(gpu, effort, label, kernels));
+    runs.push((await repeatedTime(gpu, effort, label, kernels)).samples);
   };
   const result = await body(withRun(gpu, timed));
   if (runs.length !== 1) throw new Error(`Cannot time: one list of dispatches was expected, got ${runs.length}`);
@@ -59,13 +59,40 @@ function withRun(gpu: Gpu, run: Gpu["run"]): Gpu {
   });
 }
 
+/** Milliseconds of a list of dispatches, each several times in one submission, and whose clock they are by. */
+export interface Repeated {
+  readonly samples: readonly number[];
+  readonly onDevice: boolean;
+}
+
+/** How long a real GPU is kept busy before it is timed, at least and at most: its clock takes a while to rise. */
+const WARM_MS = 600;
+const WARM_MOST_MS = 3000;
+/** Two runs this close in time are at the same clock. */
+const STEADY = 0.02;
+
+/**
+ * Keeps the device busy until its times are steady. An idle GPU runs at a fraction of its clock (an H200 at a fifth), and
+ * kernels that wait for arithmetic rather than memory are as much slower.
+ */
+async function warmUp(once: () => Promise<Elapsed>): Promise<void> {
+  const start = performance.now();
+  let before = Infinity;
+  for (;;) {
+    const { ms } = await once();
+    const spent = performance.now() - start;
+    if (spent > WARM_MOST_MS || spent > WARM_MS && Math.abs(ms - before) <= STEADY * before) return;
+    before = ms;
+  }
+}
+
 /** Milliseconds of the dispatches, many times over. */
-async function repeated(
+export async function repeatedTime(
   gpu: Gpu,
-  effort: Effort,
+  effort: Pick<Effort, "time" | "calls">,
   label: string,
   dispatches: readonly Dispatch[],
-): Promise<readonly number[]> {
+): Promise<Repeated> {
   const clock = deviceClock(gpu);
   try {
     const once = (list: readonly Dispatch[]): Promise<Elapsed> => clock.time(label, list);
@@ -77,7 +104,9 @@ async function repeated(
     const work = Math.max(first.onDevice ? first.ms : first.ms - empty.ms, 0.02);
     const times = Math.max(Math.min(Math.ceil(least / work), MOST, Math.floor(MOST_MS / work)), 1);
     const list = Array.from({ length: times }, () => dispatches).flat();
-    return await samplesOf(effort, async () => (await once(list)).ms / times);
+    if (!gpu.adapter.software) await warmUp(() => once(list));
+    const samples = await samplesOf(effort, async () => (await once(list)).ms / times);
+    return { samples, onDevice: first.onDevice };
   } finally {
     clock.close();
   }

@@ -12,17 +12,19 @@ function line(cells: readonly string[]): string {
 }
 
 /** Three figures, a unit's prefix where it helps: `1.23 M`. */
-function figures(x: number): string {
+export function figures(x: number): string {
   const [scale, prefix] = x >= 1e9 ? [1e9, " G"] : x >= 1e6 ? [1e6, " M"] : x >= 1e3 ? [1e3, " k"] : [1, " "];
   const value = x / scale;
   return `${value >= 100 ? value.toFixed(0) : value.toPrecision(3)}${prefix}`;
 }
 
-function milliseconds(x: number): string {
+/** Three figures. */
+export function milliseconds(x: number): string {
   return x >= 100 ? x.toFixed(0) : x.toPrecision(3);
 }
 
-function percent(x: number): string {
+/** Two figures or three. */
+export function percent(x: number): string {
   return x >= 0.1 ? `${(100 * x).toFixed(0)} %` : `${(100 * x).toPrecision(2)} %`;
 }
 
@@ -33,7 +35,8 @@ export function tableHead(): string {
 
 /** One result. */
 export function tableLine(result: BenchResult): string {
-  const { kernel, shape, ms, spread: [low, high], bytes, tokensPerSecond, bandwidthFraction, maxUlp, ratio } = result;
+  const { kernel, shape, ms, spread: [low, high], bytes, tokensPerSecond, bandwidthFraction, maxUlp, boundFraction } =
+    result;
   return line([
     kernel,
     shape,
@@ -42,6 +45,6 @@ export function tableLine(result: BenchResult): string {
     figures(tokensPerSecond).trim(),
     percent(bandwidthFraction),
     figures(maxUlp).trim(),
-    percent(ratio),
+    percent(boundFraction),
   ]);
 }

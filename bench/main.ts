@@ -3,29 +3,22 @@
  *
  * @module
  */
-import process from "node:process";
-import { type Gpu, type GpuPolicy, NoAdapterError, openDevice } from "../kernels/device.ts";
 import { InputError } from "../models/error.ts";
 import { tableHead, tableLine } from "./format.ts";
 import { effortOf, type Kernel } from "./kernel.ts";
 import { kernels } from "./kernels.ts";
+import { openGpu } from "./open_gpu.ts";
+import { type BenchOutput, terminal } from "./output.ts";
 import { benchArguments, benchHelp, chosenKernels } from "./options.ts";
 import { runKernels } from "./run.ts";
-import { resultFile } from "./save.ts";
+import { resultFile, resultPath } from "./save.ts";
 
-/** Where lines go; progress replaces itself. */
-export interface BenchOutput {
-  out(line: string): void;
-  err(line: string): void;
-  progress(text: string): void;
-}
-
-const terminal: BenchOutput = {
-  out: (line) => void process.stdout.write(`${line}\n`),
-  err: (line) => void process.stderr.write(`${line}\n`),
-  progress(text) {
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
-  },
+/** Commands of their own, by the first word; loaded when asked for. */
+const commands: { readonly [word: string]: (args: readonly string[], output: BenchOutput) => Promise<number> } = {
+  fused: async (args, output) => await (await import("./fused/command.ts")).benchFused(args, output),
+  compare: async (args, output) => await (await import("./fused/compare.ts")).benchCompare(args, output),
+  errors: async (args, output) => await (await import("./errors/command.ts")).benchErrors(args, output),
+  table: async (args, output) => (await import("./readme.ts")).benchTable(args, output),
 };
 
 /**
@@ -38,7 +31,8 @@ export async function bench(
   output: BenchOutput = terminal,
 ): Promise<number> {
   try {
-    return await run(args, all, output);
+    const command = commands[args[0] ?? ""];
+    return await (command === undefined ? run(args, all, output) : command(args.slice(1), output));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     output.err(error.message);
@@ -61,9 +55,12 @@ async function run(
     for (const { name } of chosen) out(name);
     return 0;
   }
-  const save = asked.save === undefined ? undefined : resultFile(asked.save);
+  const save = asked.save === undefined ? undefined : resultFile(resultPath(asked.save));
   const onGpu = chosen.filter(({ device }) => device === "gpu");
-  const gpu = onGpu.length === 0 ? undefined : await device(asked.gpu, onGpu, err);
+  const gpu = onGpu.length === 0 ? undefined : await openGpu(asked.gpu, {
+    what: onGpu.map(({ name }) => name).join(", "),
+    command: "dualscan bench --gpu auto",
+  }, err);
   if (!asked.json) {
     if (gpu !== undefined) out(`device: ${gpu.adapter.description} (${gpu.adapter.provider})`);
     out(tableHead());
@@ -85,25 +82,5 @@ async function run(
   } finally {
     progress("");
     await gpu?.close();
-  }
-}
-
-/** A GPU, or in words which kernels were left out, why, and the command that enables them. */
-async function device(
-  policy: GpuPolicy,
-  kernels: readonly Kernel[],
-  err: BenchOutput["err"],
-): Promise<Gpu | undefined> {
-  const left = `not run: ${kernels.map(({ name }) => name).join(", ")}`;
-  if (policy === "off") {
-    err(`${left}: the GPU is off; enable them with: dualscan bench --gpu auto`);
-    return undefined;
-  }
-  try {
-    return await openDevice();
-  } catch (error) {
-    if (policy === "require" || !(error instanceof NoAdapterError)) throw error;
-    err(`${left}: ${error.message}`);
-    return undefined;
   }
 }

@@ -4,11 +4,10 @@
  * @module
  */
 
-/** One kernel's timing. Made only of a result that was within its bound. */
-export interface BenchResult {
+/** How long something took, where, and beside what. */
+export interface Timing {
   readonly kernel: string;
   readonly shape: string;
-  readonly dtype: "f32";
   /** The device: a GPU's description and its provider, or the CPU's. */
   readonly adapter: string;
   /** `deno 2.9.6` */
@@ -26,12 +25,17 @@ export interface BenchResult {
   readonly bandwidthFraction: number;
   /** The copy's bytes per second, read and written. */
   readonly copyBytesPerSecond: number;
+  /** ISO 8601. */
+  readonly date: string;
+}
+
+/** One kernel's timing. Made only of a result that was within its bound. */
+export interface BenchResult extends Timing {
+  readonly dtype: "f32";
   /** Largest error, in f32 ulps of the truth: large where a sum cancels, and the bound of that number with it. */
   readonly maxUlp: number;
   /** The derived bound, in ulps, of the number that comes nearest to its own; not of the one with the largest error. */
   readonly bound: number;
   /** error / bound of that number: at most 1. */
-  readonly ratio: number;
-  /** ISO 8601. */
-  readonly date: string;
+  readonly boundFraction: number;
 }

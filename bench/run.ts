@@ -57,7 +57,7 @@ export async function runKernels(
         copyBytesPerSecond: 1000 * bandwidth,
         maxUlp: verdict.maxUlp,
         bound: verdict.boundUlp,
-        ratio: verdict.ratio,
+        boundFraction: verdict.ratio,
         date: new Date().toISOString(),
       });
     } catch (error) {

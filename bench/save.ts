@@ -6,14 +6,20 @@
 import { appendFileSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InputError } from "../models/error.ts";
-import type { BenchResult } from "./result.ts";
 
 /** Where a bare name lies. */
 export const RESULTS = "bench/results";
 
-/** Opens a file for results: found unusable before anything is timed. Throws an {@link InputError}. */
-export function resultFile(name: string): (result: BenchResult) => void {
-  const path = /[\\/]/.test(name) ? name : join(RESULTS, name);
+/** Where a file of results lies: a bare name in {@link RESULTS}. */
+export function resultPath(name: string): string {
+  return /[\\/]/.test(name) ? name : join(RESULTS, name);
+}
+
+/**
+ * Opens a file for results, found unusable before anything is timed; every result is in it once the call returns. Throws
+ * an {@link InputError}.
+ */
+export function resultFile(path: string): (result: object) => void {
   try {
     mkdirSync(dirname(path), { recursive: true });
     appendFileSync(path, "");

@@ -5,14 +5,12 @@
  */
 import process from "node:process";
 import { InputError } from "../models/error.ts";
-import type { Execution } from "../models/execution.ts";
 import { models } from "../models/mod.ts";
 import { type Gpu, NoAdapterError, openDevice } from "../kernels/device.ts";
-import { gpuExecution } from "../kernels/scan.ts";
 import { gruControlCount, gruControlRows } from "../oracle/checks/gru.ts";
 import type { Row } from "../oracle/report.ts";
-import { checkModel, libraryOptions } from "./check_model.ts";
-import { type CheckArguments, checkArguments, checkHelp } from "./check_options.ts";
+import { checkModel, deviceExecutions, libraryOptions } from "./check_model.ts";
+import { type CheckArguments, checkArguments, checkHelp, softwareLengths } from "./check_options.ts";
 import { failureLines, modelLine, tableHead } from "./table.ts";
 import { inWorkers, WorkerError } from "./workers.ts";
 
@@ -34,13 +32,18 @@ function workerArguments(args: CheckArguments, name: string, gpu: "off" | "requi
     "--json",
     "--jobs=1",
     `--model=${name}`,
-    `--lengths=${args.lengths.join(",")}`,
+    ...(args.givenLengths ? [`--lengths=${args.lengths.join(",")}`] : []),
     `--seed=${args.seed}`,
     `--gpu=${gpu}`,
+    `--kernels=${args.kernels}`,
     ...(args.text === undefined ? [] : [`--text=${args.text}`]),
     ...(args.plant === undefined ? [] : [`--plant=${args.plant}`]),
   ];
 }
+
+/** What a check on a software adapter leaves out. */
+const fewLengths = `fused kernels at lengths ${softwareLengths.join(", ")} only, as the adapter computes on the CPU; ` +
+  "--lengths N,… runs them at others";
 
 /** Progress on stderr, where it is a terminal. */
 function progress(text: string): void {
@@ -67,6 +70,7 @@ export async function check(argv: readonly string[]): Promise<number> {
   libraryOptions(args);
   const start = performance.now();
   const opened = await device(args);
+  const onDevice = deviceExecutions(typeof opened === "string" ? undefined : opened, args);
   const rows = new Map<string, Row[]>(args.names.map((name) => [name, []]));
   const onRow = (row: Row): void => {
     rows.get(row.model)!.push(row);
@@ -76,7 +80,10 @@ export async function check(argv: readonly string[]): Promise<number> {
   const worker = args.jobs === 1;
   if (!args.json) {
     if (typeof opened !== "string") await print(`device: ${opened.adapter.description} (${opened.adapter.provider})`);
+    if (onDevice.few) await print(fewLengths);
     await print(tableHead());
+  } else if (onDevice.few && !worker) {
+    process.stderr.write(`${fewLengths}\n`);
   }
   const done = async (name: string): Promise<void> => {
     progress("");
@@ -84,9 +91,8 @@ export async function check(argv: readonly string[]): Promise<number> {
   };
   try {
     if (worker || args.names.length === 1) {
-      const executions: Execution[] = typeof opened === "string" ? [] : [gpuExecution(opened)];
       for (const name of args.names) {
-        await checkModel(name, executions, args, onRow);
+        await checkModel(name, onDevice, args, onRow);
         await done(name);
       }
     } else {

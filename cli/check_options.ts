@@ -12,6 +12,13 @@ import { type GpuPolicy, gpuPolicy } from "../kernels/device.ts";
 import { defaultLengths } from "../oracle/duality.ts";
 import { oneOf, parse, wholeNumber } from "./arguments.ts";
 
+/** Lengths of the fused kernels on a software adapter, unless lengths are asked for. */
+export const softwareLengths: readonly number[] = [0, 1, 65, 129];
+
+/** What a GPU runs: the generic kernel, the fused ones, or both. */
+export type KernelSet = "generic" | "fused" | "all";
+const kernelSets: readonly KernelSet[] = ["generic", "fused", "all"];
+
 export const checkHelp: string =
   `dualscan check — takes every model through every execution and judges it against the exact oracle
 
@@ -19,11 +26,16 @@ export const checkHelp: string =
   --lengths N[,N…]       sequence lengths (default: ${defaultLengths.join(",")})
   --seed N               seed of all inputs (default: 1)
   --gpu auto|off|require whether to use a GPU (default: DUALSCAN_GPU, or auto)
+  --kernels generic|fused|all
+                         which kernels a GPU runs (default: all)
   --text FILE            real input from this file's bytes (default: the text that comes with the package)
   --jobs N               models checked at a time (default: the cores, at most 2)
   --json                 one JSON object per row on stdout, nothing else
   --plant FAULT          plant a fault (${faults.join(", ")}) in every execution, to see the check fail
   --help
+
+Without --lengths, a GPU that computes on the CPU (SwiftShader, lavapipe) runs the fused kernels only at
+${softwareLengths.join(", ")}; the first line of the report says so. Other GPUs run all kernels at all lengths.
 
 Exit status: 0 all checks hold, 1 a check failed, 2 unusable arguments or input.`;
 
@@ -33,8 +45,11 @@ export interface CheckArguments {
   readonly list: boolean;
   readonly names: readonly string[];
   readonly lengths: readonly number[];
+  /** Whether lengths were asked for. */
+  readonly givenLengths: boolean;
   readonly seed: number;
   readonly gpu: GpuPolicy;
+  readonly kernels: KernelSet;
   readonly text: string | undefined;
   readonly jobs: number;
   readonly json: boolean;
@@ -51,6 +66,7 @@ export function checkArguments(args: readonly string[]): CheckArguments {
     lengths: { type: "string" },
     seed: { type: "string" },
     gpu: { type: "string" },
+    kernels: { type: "string" },
     text: { type: "string" },
     jobs: { type: "string" },
     json: { type: "boolean" },
@@ -71,10 +87,12 @@ export function checkArguments(args: readonly string[]): CheckArguments {
     list,
     names: given === undefined ? all : all.filter((name) => given.includes(name)),
     lengths: lengths?.split(",").map((text) => wholeNumber("--lengths", text.trim(), 0, LONGEST)) ?? defaultLengths,
+    givenLengths: lengths !== undefined,
     seed: values["seed"] === undefined ? 1 : wholeNumber("--seed", values["seed"] as string, 0),
     gpu: values["gpu"] === undefined
       ? gpuPolicy()
       : oneOf("--gpu", values["gpu"] as string, ["auto", "off", "require"]),
+    kernels: values["kernels"] === undefined ? "all" : oneOf("--kernels", values["kernels"] as string, kernelSets),
     text: values["text"] as string | undefined,
     jobs: values["jobs"] === undefined
       ? Math.max(1, Math.min(2, availableParallelism()))

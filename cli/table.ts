@@ -32,17 +32,20 @@ export function spdClass(rows: readonly Row[]): string {
 }
 
 /** How far the worst number of some rows is within its bound: `62 % of the bound`. */
-function used(rows: readonly Row[]): string {
+function used(rows: readonly Row[], none = "not run"): string {
   const ratio = most(rows, (row) => row.ratio);
-  return ratio === null ? "not run" : `${number(100 * ratio)} %`;
+  return ratio === null ? none : `${number(100 * ratio)} %`;
+}
+
+/** Whose arithmetic a row judges, by its execution's name. */
+function kindOf({ execution }: Row): "cpu" | "generic" | "fused" {
+  return execution.startsWith("webgpu") ? "generic" : execution.endsWith(" f32") ? "cpu" : "fused";
 }
 
 /** One line of the table. */
 export function modelLine(name: string, rows: readonly Row[]): string {
-  const of = (check: Row["check"], device?: boolean): Row[] =>
-    rows.filter((row) =>
-      row.check === check && (device === undefined || row.execution.startsWith("webgpu") === device)
-    );
+  const of = (check: Row["check"], kind?: ReturnType<typeof kindOf>): Row[] =>
+    rows.filter((row) => row.check === check && (kind === undefined || kindOf(row) === kind));
   const exact = [...of("exact"), ...of("finite-ring"), ...of("associativity")];
   const failed = rows.filter(({ ok }) => !ok).length;
   return [
@@ -50,8 +53,9 @@ export function modelLine(name: string, rows: readonly Row[]): string {
     cell(failed === 0 ? "pass" : `${failed} FAILED`, 11),
     cell(`${rows.length}`, 6),
     cell(exact.every(({ ok }) => ok) ? `${exact.length} equal` : "DIFFER", 11),
-    cell(used(of("accuracy", false)), 9),
-    cell(used(of("accuracy", true)), 9),
+    cell(used(of("accuracy", "cpu")), 9),
+    cell(used(of("accuracy", "generic")), 9),
+    cell(used(of("accuracy", "fused"), "–"), 9),
     cell(used(of("gradient")), 10),
     spdClass(rows),
   ].join(" ").trimEnd();
@@ -68,6 +72,7 @@ export function tableHead(): string {
       cell("exactly", 11),
       cell("CPU f32", 9),
       cell("GPU f32", 9),
+      cell("fused", 9),
       cell("gradients", 10),
       "class as measured (work, depth, memory)",
     ].join(" "),

@@ -6,8 +6,12 @@
  */
 import type { AnyAffineModel } from "../models/affine.ts";
 import type { Execution } from "../models/execution.ts";
+import { chunkFamily } from "./chunk/execution.ts";
+import { deltaFamily } from "./delta/family.ts";
+import { elementwiseFamily } from "./elementwise/family.ts";
 import type { Fault } from "./faults.ts";
 import type { Gpu } from "./gpu.ts";
+import { selectiveFamily } from "./selective/family.ts";
 
 export interface FusedOptions {
   readonly fault?: Fault;
@@ -22,7 +26,7 @@ export interface FusedFamily {
   execution(gpu: Gpu, options?: FusedOptions): Execution;
 }
 
-export const fusedFamilies: readonly FusedFamily[] = [];
+export const fusedFamilies: readonly FusedFamily[] = [elementwiseFamily, chunkFamily, deltaFamily, selectiveFamily];
 
 /** The fused kernels as executions of the harness. */
 export function fusedExecutions(gpu: Gpu): Execution[] {

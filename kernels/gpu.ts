@@ -39,6 +39,15 @@ export interface AdapterSummary {
   readonly software: boolean;
 }
 
+/** A shape of matrices that subgroups multiply: `[M, K] × [K, N]`, operands and sums of the named types. */
+export interface SubgroupMatrixShape {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
 /** Bytes of the buffers made through a {@linkcode Gpu} and not yet destroyed. */
 export interface GpuBytes {
   readonly live: number;
@@ -95,6 +104,8 @@ export class Gpu {
   readonly limits: GPUSupportedLimits;
   /** Smallest and largest subgroup; undefined without the feature `subgroups`. */
   readonly subgroups: { readonly min: number; readonly max: number } | undefined;
+  /** What the adapter's matrix units multiply; undefined where it does not say. */
+  readonly subgroupMatrices: readonly SubgroupMatrixShape[] | undefined;
 
   readonly #release: () => void;
   readonly #buffers = new Map<GPUBuffer, number>();
@@ -109,7 +120,11 @@ export class Gpu {
 
   constructor({ provider, adapter, device, release }: GpuParts) {
     const { description, device: model, vendor, architecture } = adapter.info;
-    const info = adapter.info as { subgroupMinSize?: number; subgroupMaxSize?: number };
+    const info = adapter.info as {
+      subgroupMinSize?: number;
+      subgroupMaxSize?: number;
+      subgroupMatrixConfigs?: Iterable<SubgroupMatrixShape>;
+    };
     this.device = device;
     this.features = new Set(device.features as unknown as Iterable<string>);
     this.limits = device.limits;
@@ -123,6 +138,7 @@ export class Gpu {
     this.subgroups = this.features.has("subgroups")
       ? { min: info.subgroupMinSize ?? 4, max: info.subgroupMaxSize ?? 128 }
       : undefined;
+    this.subgroupMatrices = info.subgroupMatrixConfigs && Array.from(info.subgroupMatrixConfigs);
     this.#release = release;
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event as unknown as { error: { message: string } };

@@ -4,14 +4,15 @@
  * A kernel keeps its operands in workgroup memory and says which tiles to multiply; the unit writes the WGSL. A *group*
  * of `lanes` consecutive invocations (a subgroup, on hardware) owns a block of tiles and holds its sums in registers.
  *
- * | mode | an operand is kept as | products | relative error of one product |
- * |---|---|---|---|
- * | `f32` | f32 | 1 | 2^−24 |
- * | `f16` | the nearest half | 1 | 2^−10 |
- * | `split` | two halves, high + low | 3 (the product of the low halves is dropped) | 3 · 2^−24, and 2^−40 of the tiles' largest |
+ * | mode | an operand is kept as | products | relative error of one product | and, of the scaled operands |
+ * |---|---|---|---|---|
+ * | `f32` | f32 | 1 | 2^−24 | |
+ * | `f16` | the nearest half | 1 | 2^−10 | 2^−25 each |
+ * | `split` | two halves, high + low | 3 (that of the low halves is dropped) | 2^−21 | 2^−25 each |
  *
- * Sums are kept in f32 always. In `f16` and `split` the caller scales operands by powers of two so that a tile's largest
- * lies in [2^13, 2^15) or is bounded by it, and unscales the sums: halves end at 65504, and below 2^−14 they lose bits.
+ * Sums are kept in f32 always; what adding to them costs, and where the figures come from, is in matrix_error.ts. In `f16`
+ * and `split` the caller scales operands by powers of two so that a tile's largest lies in [2^14, 2^15), or is bounded by
+ * that, and unscales the sums: halves end at 65504, and below 2^−14 they are multiples of 2^−24.
  *
  * Hardware is WGSL's `chromium_experimental_subgroup_matrix` with f16 operands and f32 sums, 16 × 16 × 16. Elsewhere the
  * same modes are computed by plain loops over workgroup memory, halves rounded in the same way, so that every mode is
@@ -19,11 +20,16 @@
  *
  * @module
  */
+import { InputError } from "../models/error.ts";
+import { hardwareUnit, withoutHardware } from "./_matrix_hardware.ts";
+import { portableUnit } from "./_matrix_portable.ts";
 import type { Gpu } from "./gpu.ts";
+
+export * from "./matrix_error.ts";
 
 export type MatrixMode = "f32" | "f16" | "split";
 
-/** A workgroup array declared by {@linkcode MatrixUnit.declare}, read as a matrix from element `at` (a WGSL u32 expression). */
+/** An array declared by {@linkcode MatrixUnit.declare} or {@linkcode MatrixUnit.storage}, read as a matrix from element `at` (a WGSL u32 expression). */
 export interface Operand {
   readonly name: string;
   readonly at: string;
@@ -31,6 +37,10 @@ export interface Operand {
   readonly stride: number;
   /** Whether the array holds the matrix's transpose: element (i, j) at `at + j·stride + i`. */
   readonly transposed?: boolean;
+  /** Where A's rows of tiles, or B's columns of tiles, start after `at`, if not 16 rows or columns apart: u32 expressions. */
+  readonly starts?: readonly string[];
+  /** Elements from one tile to the next along the sum, if not those of 16 columns of A, or rows of B. */
+  readonly step?: number;
 }
 
 /** An f32 array, in workgroup or storage memory, as a matrix. */
@@ -39,6 +49,12 @@ export interface Sums {
   readonly at: string;
   readonly stride: number;
   readonly transposed?: boolean;
+}
+
+/** A tile among accumulators. */
+export interface Tile {
+  readonly row: number;
+  readonly column: number;
 }
 
 /** `accumulators += A·B`: A is `[16·rows, 16·inner]`, B `[16·inner, 16·columns]`. */
@@ -53,7 +69,7 @@ export interface Product {
 }
 
 /**
- * Writes the WGSL of one kernel's tile products. Statements are in uniform control flow of the group; the caller puts a
+ * Writes the WGSL of one kernel's tile products; names of its own begin with `mu_` or `Matrix`. Statements are in uniform control flow of the group; the caller puts a
  * `workgroupBarrier` between the writes of an operand and the products that read it.
  */
 export interface MatrixUnit {
@@ -72,18 +88,24 @@ export interface MatrixUnit {
   bytes(count: number): number;
   /** Declares an operand of `count` numbers, at module scope. */
   declare(name: string, count: number): string;
-  /** Statement: stores the f32 expression `value` as element `index`. */
+  /** The type of the elements of an operand's arrays. */
+  readonly element: "f32" | "f16" | "u32";
+  /** The arrays that an operand takes, of equal length: two for halves apart. */
+  arrays(name: string): readonly string[];
+  /** Declares an operand in storage memory, its {@linkcode arrays} bound in group 0 from `binding` on. */
+  storage(name: string, binding: number, access: "read" | "read_write"): string;
+  /** Statement: stores the f32 expression `value` as element `index`. Either may be any expression; each is evaluated once. */
   put(name: string, index: string, value: string): string;
-  /** f32 expression: element `index` as it is kept. */
+  /** f32 expression: element `index` as it is kept, both halves together. */
   get(name: string, index: string): string;
-  /** Statement: declares `rows × columns` tiles of sums, zero. */
+  /** Statement: declares `rows × columns` tiles of sums, zero: 8 registers a tile. Use it in a function's scope. */
   accumulators(name: string, rows: number, columns: number): string;
   /** Statement: `accumulators += A·B`. The invocation's index in the workgroup is the u32 variable `lid`. */
   product(product: Product): string;
-  /** Statement: loads sums from an f32 array (then to be added to). */
+  /** Statement: sets accumulators, declared before, to what an f32 array holds. */
   load(name: string, rows: number, columns: number, from: Sums): string;
-  /** Statement: stores sums to an f32 array. */
-  store(name: string, rows: number, columns: number, to: Sums): string;
+  /** Statement: stores sums to an f32 array; with `from`, `rows × columns` tiles of them from that tile on. */
+  store(name: string, rows: number, columns: number, to: Sums, from?: Tile): string;
 }
 
 /** What to use, instead of what the device suggests. */
@@ -94,7 +116,17 @@ export interface MatrixChoice {
   readonly hardware?: boolean;
 }
 
-/** The unit of a device. Throws an `InputError` if hardware is asked for where there is none. */
-export function matrixUnit(_gpu: Gpu, _choice: MatrixChoice = {}): MatrixUnit {
-  throw new Error("Cannot multiply tiles: the unit is not written yet");
+/** The unit of a device. Throws an {@link InputError} if hardware is asked for where there is none. */
+export function matrixUnit(gpu: Gpu, choice: MatrixChoice = {}): MatrixUnit {
+  const missing = withoutHardware(gpu);
+  const hardware = choice.hardware ?? (choice.mode !== "f32" && missing === undefined);
+  const mode = choice.mode ?? (hardware ? "split" : "f32");
+  if (!hardware) return portableUnit(mode);
+  if (mode === "f32") {
+    throw new InputError(
+      "Cannot multiply tiles on matrix units: their operands are halves, mode must be f16 or split, got f32",
+    );
+  }
+  if (missing !== undefined) throw new InputError(`Cannot multiply tiles on matrix units: ${missing}`);
+  return hardwareUnit(gpu, mode);
 }

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { Accuracy } from "./accuracy.ts";
 import type { Analytic } from "./arith.ts";
 import { type AnyAffineModel, outputColumns } from "./affine.ts";
 import {
@@ -18,27 +17,12 @@ import {
   stateWidth,
 } from "./inputs.ts";
 import { f32, f64 } from "./number.ts";
+import type { Rounding } from "./rounding.ts";
 import { type LaneState, readOut, readState, scanStates } from "./run.ts";
 import { type Operator, rightCombines, type Schedule } from "../scan/mod.ts";
 import { activate, type FieldValues, rawValues } from "./token.ts";
 
-/** What an error bound has to know of how an execution computes. */
-export interface Rounding {
-  /** Unit roundoff of one operation: 2^−24 for f32, 2^−53 for f64, 0 for an exact algebra. */
-  readonly unit: number;
-  /**
-   * The most combines, over all outputs of a sequence of so many steps, in which one term lies in the later operand:
-   * additions that no gate pays for.
-   */
-  rightCombines(steps: number): number;
-  /**
-   * Whether gates, division and square root have WGSL's accuracy (accuracy.ts) or are correctly rounded; or the accuracy
-   * of a kernel with functions of its own.
-   */
-  readonly accuracy: "wgsl" | "rounded" | Accuracy;
-  /** Tokens whose dense products are formed before a state is touched, for a matrix action; 1 if serial. */
-  denseChunk(model: AnyAffineModel, dims: Dims): number;
-}
+export type { ChunkRounding, GradientRounding, LogSums, Rounding, Telescoped, Tiles } from "./rounding.ts";
 
 /** What to start from, and what to return besides outputs and the final state. */
 export interface RunOptions {
@@ -46,6 +30,8 @@ export interface RunOptions {
   readonly initialState?: ArrayLike<number>;
   /** Return the state after every step too. */
   readonly states?: boolean;
+  /** Return the states at chunk starts too, from an execution of chunks (`Rounding.chunk`). */
+  readonly chunkStates?: boolean;
 }
 
 /** The result of a run. */
@@ -56,6 +42,8 @@ export interface RunResult {
   readonly finalState: Float32Array | Float64Array;
   /** `[B, steps, H, rows, columns, width]` where asked for. */
   readonly states?: Float32Array | Float64Array;
+  /** `[B, ⌈steps / chunk⌉, H, rows, columns]` where asked for: the state at every chunk's start, as the kernel had it. */
+  readonly chunkStates?: Float32Array | Float64Array;
 }
 
 /**
@@ -81,6 +69,8 @@ export interface Execution {
   gradients?(model: AnyAffineModel, dims: Dims, inputs: Inputs, options: GradientOptions): Promise<GradientResult>;
   /** States of activated fields over a finite ring, bit for bit; absent where the execution has none. */
   residues?(model: AnyAffineModel, dims: Dims, fields: ResidueFields, ring: FiniteRing): Promise<Uint32Array>;
+  /** The faults that can be planted; default: all in a scan, `swapped-operands` in no other, `dropped-carry` where accelerated. */
+  readonly faults?: readonly Fault[];
   /** The same execution with a fault; absent where none can be planted. */
   planted?(fault: Fault): Execution;
 }
@@ -184,7 +174,8 @@ export function scanned(schedule: Schedule, precision: Precision = single): Exec
     scans: true,
     rounding: {
       unit: precision.unit,
-      rightCombines: (steps) => rightCombines(schedule, steps),
+      // One more where a prefix is applied to the initial state.
+      rightCombines: (steps) => rightCombines(schedule, steps) + 1,
       accuracy: "rounded",
       denseChunk: (_model, { T }) => Math.max(T, 1),
     },

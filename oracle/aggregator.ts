@@ -5,7 +5,6 @@
  * @module
  */
 import type { Aggregator } from "../models/aggregator.ts";
-import { InputError } from "../models/error.ts";
 import {
   type AggregatorContext,
   aggregatorControlRows,
@@ -19,6 +18,7 @@ import {
   treeSchedules,
 } from "./checks/aggregator.ts";
 import { defaultLengths } from "./duality.ts";
+import { checkedOptions } from "./options.ts";
 import { type Report, reportOf, type Row } from "./report.ts";
 
 /** How to check an aggregator. */
@@ -32,19 +32,7 @@ export interface AggregatorOptions {
 }
 
 function contextOf(aggregator: Aggregator, options: AggregatorOptions): AggregatorContext {
-  const { name } = aggregator;
-  const lengths = [...new Set(options.lengths ?? defaultLengths)].sort((x, y) => x - y);
-  for (const n of lengths) {
-    if (!Number.isSafeInteger(n) || n < 0 || n > 2 ** 20) {
-      throw new InputError(`Cannot check ${name}: a length must be a whole number from 0 to 2^20, got ${n}`);
-    }
-  }
-  if (lengths.length === 0) throw new InputError(`Cannot check ${name}: at least one length is needed, got none`);
-  const seed = options.seed ?? 1;
-  if (!Number.isSafeInteger(seed)) {
-    throw new InputError(`Cannot check ${name}: the seed must be a whole number, got ${seed}`);
-  }
-  return { aggregator, lengths, seed };
+  return { aggregator, ...checkedOptions(aggregator.name, options, defaultLengths) };
 }
 
 /** How many rows a check must yield, counted from what was asked for, so that none can go missing. */

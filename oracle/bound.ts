@@ -19,6 +19,17 @@
  * bound on f·2^p and c·2^e; only the flush threshold moves with the shared exponent. (That exponent may fall faster than
  * the running maximum, by less than a bit a step, so s itself is only known to stay below h̄.)
  *
+ * Kernels of chunks: late additions and products are counted in d by the kernel. Where it takes the decay over several
+ * tokens as e^{G_t − G_i} from running sums of log gates, each off by (m + 1)u|G| (m additions, all of one sign, and the rounding
+ * of the log gate), the exponent is off by at most 2(m + 2)u|G_t|: x_t = e^{2(m + 2)u|G_t|} − 1 of h̄_t more,
+ * which stays with the state where the running sum ends. Decays that cancel in the difference, |G_t − G_i| ≪ |G_t|, pay all the
+ * same: that is what such a kernel does.
+ *
+ * Tiles: an operand's entry is off by φ of the operand's largest (`Rounding.tiles`). With every field at its largest in the
+ * chunk a token adds at most b* to a state, off by 2φ b*, which no decay within the chunk makes less; a read-out's sum over n keys, of which the largest is q* (of the
+ * token where `rows`, else of the chunk), is off by `φ n q* (2 max h̄ + 4 C b*)`, C the chunk's tokens: q·S, q·k and (q·k)·v,
+ * each with both of its operands.
+ *
  * Flush: an operation whose result is below the smallest normal number may lose that much. In a tree a segment's product or sum
  * may be flushed and then meets an operand of at most 1 + max h̄; a step ends at most d + 2 segments.
  *
@@ -27,10 +38,13 @@
 import type { AnyAffineModel, Sizes } from "../models/affine.ts";
 import type { Accuracy } from "../models/accuracy.ts";
 import type { Analytic } from "../models/arith.ts";
+import type { LogSums, Tiles } from "../models/rounding.ts";
 import { type LaneState, modelMonoid, readOut } from "../models/run.ts";
 import type { Tuple } from "../models/action.ts";
 import type { FieldValues } from "../models/token.ts";
 import { type Ball, ball, ballAlgebra } from "./ball.ts";
+import { closed, growthOf, laneElement } from "./lane_gate.ts";
+import { readAlgebra, tileFloors } from "./tile_floor.ts";
 
 /** The bounds of one sequence. */
 export interface SequenceBound {
@@ -42,55 +56,16 @@ export interface SequenceBound {
   readonly largest: number;
 }
 
-/** Modulus and radius of a lane's gate and input. */
-export interface LaneGate {
-  readonly a: number;
-  readonly ra: number;
-  readonly b: number;
-  readonly rb: number;
-}
-
-function laneElement(action: string, element: Tuple<Ball>): LaneGate {
-  const r = (n: number): number => element[n]!.r;
-  const x = (n: number): number => element[n]!.x;
-  if (action === "complex") {
-    return {
-      a: Math.hypot(x(0), x(1)),
-      ra: Math.hypot(r(0), r(1)),
-      b: Math.hypot(x(2), x(3)),
-      rb: Math.hypot(r(2), r(3)),
-    };
-  }
-  if (action === "scaled") {
-    const f = 2 ** x(1);
-    const c = 2 ** x(3);
-    return { a: Math.abs(x(0)) * f, ra: r(0) * f, b: Math.abs(x(2)) * c, rb: r(2) * c };
-  }
-  return { a: Math.abs(x(0)), ra: r(0), b: Math.abs(x(1)), rb: r(1) };
-}
-
-/** What a gate's product and addition multiply a term's size by: (1 + u)², for complex lanes (1 + √5 u)(1 + u). */
-export function growthOf(model: AnyAffineModel, unit: number): number {
-  return (1 + (model.action === "complex" ? Math.sqrt(5) : 1) * unit) * (1 + unit);
-}
-
-/** Gates and inputs of every step and lane, with radii. */
-export function laneGates(
-  model: AnyAffineModel,
-  sizes: Sizes,
-  tokens: readonly FieldValues<Ball>[],
-  machine: Accuracy,
-): LaneGate[][] {
-  const monoid = modelMonoid(ballAlgebra(machine), model, sizes);
-  return tokens.map((token) =>
-    (monoid.lift(token) as readonly Tuple<Ball>[]).map((lane) => laneElement(model.action, lane))
-  );
+/** What an execution promises of lanes, see `Rounding`. */
+export interface LanePromise {
+  /** Roundings that no gate pays for. */
+  readonly late: number;
+  readonly logSums?: LogSums | undefined;
+  readonly tiles?: Tiles | undefined;
 }
 
 /**
  * The bounds of a sequence whose true states are known (`truth(s)`, as numbers; a scaled state as value and 0).
- *
- * @param rightCombines additions that no gate pays for, see above
  */
 export function boundSequence(
   model: AnyAffineModel,
@@ -99,13 +74,13 @@ export function boundSequence(
   truth: (step: number) => LaneState<number>,
   initial: LaneState<number>,
   machine: Accuracy,
-  rightCombines: number,
+  { late: roundings, logSums, tiles }: LanePromise,
 ): SequenceBound {
   const A: Analytic<Ball> = ballAlgebra(machine);
   const { unit } = machine;
   const monoid = modelMonoid(A, model, sizes);
   const growth = growthOf(model, unit);
-  const late = (1 + unit) ** rightCombines - 1;
+  const late = (1 + unit) ** roundings - 1;
   const lanes = initial.length;
   const error = new Float64Array(lanes);
   const majorant = Float64Array.from(
@@ -116,36 +91,58 @@ export function boundSequence(
   // A scaled lane is s·2^m with 2^m at most the largest f…f·2^e so far, and 1 (an exponent is the floor of a logarithm):
   // what is flushed of s is lost times 2^m.
   let scale = 2 ** Math.max(0, ...initial.map((s) => model.action === "scaled" ? s[1]! : 0));
+  const sums = new Float64Array(lanes);
+  const given = tiles === undefined ? tokens : [...tokens];
+  const floors = tiles && tileFloors(model, sizes, [...given], majorant, machine, tiles);
+  // What tiles have added since the chunk's start: decays within the chunk come before.
+  let pending = 0;
   const states: Float64Array[] = [];
   const outputs: Float64Array[] = [];
   const withRadius = (state: LaneState<number>, radii: ArrayLike<number>): LaneState<Ball> => {
-    if (model.action !== "scaled") return state.map((s, lane) => s.map((x) => ball(x, radii[lane]!)));
+    if (model.action === "complex") return state.map((s, lane) => s.map((x) => ball(x, radii[lane]!)));
+    if (model.action !== "scaled") return state.map(([x], lane) => [ball(x!, radii[lane]!)]);
     // Read-outs are bounded at the largest exponent: rounding is the same at any, flushing is worst there.
     const m = Math.ceil(Math.log2(scale)) + 1;
     return state.map(([x, e], lane) => [ball(x! * 2 ** (e! - m), radii[lane]! * 2 ** -m), ball(m)]);
   };
   let before = withRadius(initial, new Float64Array(lanes));
-  for (const token of tokens) {
+  for (const token of given) {
+    const step = states.length;
     const element = monoid.lift(token) as readonly Tuple<Ball>[];
     if (model.action === "scaled") {
       const [f, p, , e] = element[0]!;
       scale = Math.max(scale * Math.abs(f!.x) * 2 ** p!.x, 2 ** e!.x, 1);
     }
     // A scaled lane's gates are normalised, never flushed: what is lost is of s, at its own scale.
+    const floor = floors?.[Math.floor(step / tiles!.chunk)];
     const reach = model.action === "scaled" ? 4 * scale : 1 + largest;
-    const flush = (rightCombines + 2) * machine.flush * reach;
+    const flush = (roundings + 2) * machine.flush * reach;
+    pending += floor?.update ?? 0;
+    const chunkEnds = tiles !== undefined && (step + 1) % tiles.chunk === 0;
     const radii = new Float64Array(lanes);
     for (let lane = 0; lane < lanes; lane++) {
       const { a, ra, b, rb } = laneElement(model.action, element[lane]!);
       const aHat = a + ra;
       error[lane] = a * error[lane]! + (ra + (growth - 1) * aHat) * majorant[lane]! + rb + flush;
       majorant[lane] = aHat * growth * majorant[lane]! + b + rb;
+      if (chunkEnds) error[lane]! += pending;
+      radii[lane] = error[lane]! + late * majorant[lane]! + (chunkEnds ? 0 : pending);
+      if (logSums !== undefined) {
+        sums[lane] = (step % logSums.chunk === 0 ? 0 : sums[lane]!) + closed(a);
+        const off = Math.expm1(2 * (logSums.additions + 2) * unit * sums[lane]!) * majorant[lane]!;
+        radii[lane]! += (1 + late) * off;
+        if ((step + 1) % logSums.chunk === 0) {
+          error[lane]! += off;
+          majorant[lane]! += off;
+        }
+      }
       if (majorant[lane]! > largest) largest = majorant[lane]!;
-      radii[lane] = error[lane]! + late * majorant[lane]!;
     }
+    if (chunkEnds) pending = 0;
     states.push(radii);
-    const after = withRadius(truth(states.length - 1), radii);
-    const row = readOut(A, model, sizes, model.reads === "pre" ? before : after, token);
+    const after = withRadius(truth(step), radii);
+    const B = readAlgebra(A, unit, model.reads === "pre" ? late : 0, floor?.read(step % tiles!.chunk) ?? 0);
+    const row = readOut(B, model, sizes, model.reads === "pre" ? before : after, token);
     outputs.push(Float64Array.from(row, (o) => o.r));
     before = after;
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { RunResult } from "../models/execution.ts";
 import { POISON32, ulpOf32 } from "./ulp.ts";
 
 /** The relative fault that every row must be able to see: 2^−10. */
@@ -34,6 +35,15 @@ export interface Verdict {
   readonly first?: BadNumber;
   /** Whether a relative fault of 2^−10 in the best-conditioned number would have been seen; none in an all-zero array. */
   readonly planted: "seen" | "missed" | "none";
+}
+
+/** Judges runs of one execution on prefixes of one reference. */
+export interface Judge {
+  /**
+   * `T` tokens of the reference's inputs were run from its initial state; by several runs, each from the state that the one
+   * before returned, where `starts` names more tokens than the first. A matrix action needs `states`, or `chunkStates`.
+   */
+  judge(result: RunResult, T: number, starts?: readonly number[]): Verdict;
 }
 
 const nothing: Verdict = { ok: true, maxUlp: 0, boundUlp: 0, ratio: 0, planted: "none" };
@@ -96,4 +106,9 @@ export function withinRadius(
     ...(first === undefined ? {} : { first }),
     planted,
   };
+}
+
+/** Compares numbers that must be the same ones; that it sees every fault says nothing of a derived bound. */
+export function identical(got: ArrayLike<number>, want: ArrayLike<number>): Verdict {
+  return { ...withinRadius(got, want, new Float64Array(want.length)), planted: "none" };
 }

@@ -37,7 +37,7 @@ export interface MatrixStep {
 }
 
 /** Σ of squares, rooted. */
-function euclid(x: ArrayLike<number>, from: number = 0, to: number = x.length, stride: number = 1): number {
+export function euclid(x: ArrayLike<number>, from: number = 0, to: number = x.length, stride: number = 1): number {
   let sum = 0;
   for (let i = from; i < to; i += stride) sum += x[i]! ** 2;
   return Math.sqrt(sum);
@@ -88,17 +88,25 @@ export function matrixSteps(
   const full = allSizes(sizes);
   return tokens.map((token) => {
     const { E, F } = model.lift(A, tokenAccessors(model, sizes, token), 0, 0, full) as MatrixElement<Ball>;
-    const e = Array.from({ length: K * K }, (_, n) => E(Math.floor(n / K), n % K));
-    const f = Array.from({ length: K * V }, (_, n) => F(Math.floor(n / V), n % V));
-    const values = Float64Array.from(e, ({ x }) => x);
-    const rE = Float64Array.from(e, ({ r }) => r);
-    return {
-      E: values,
-      rE,
-      F: Float64Array.from(f, ({ x }) => x),
-      rF: Float64Array.from(f, ({ r }) => r),
-      norm: normBound(values, K) + euclid(rE),
+    const step = {
+      E: new Float64Array(K * K),
+      rE: new Float64Array(K * K),
+      F: new Float64Array(K * V),
+      rF: new Float64Array(K * V),
     };
+    for (let i = 0; i < K; i++) {
+      for (let j = 0; j < K; j++) {
+        const { x, r } = E(i, j);
+        step.E[i * K + j] = x;
+        step.rE[i * K + j] = r;
+      }
+      for (let v = 0; v < V; v++) {
+        const { x, r } = F(i, v);
+        step.F[i * V + v] = x;
+        step.rF[i * V + v] = r;
+      }
+    }
+    return { ...step, norm: normBound(step.E, K) + euclid(step.rE) };
   });
 }
 
@@ -205,6 +213,7 @@ export function defects(
   // Per column: what the carried state at the current chunk's start may differ by from the serial state before it.
   let carried: Float64Array = new Float64Array(V);
   let serial: Float64Array = new Float64Array(V);
+  const reach = new Float64Array(K * V);
   states.forEach((_, t) => {
     const before = t === 0 ? initial : states[t - 1]!;
     const { E, rE, F, rF, norm } = bound.steps[t]!;
@@ -214,26 +223,35 @@ export function defects(
       carried = carriedDifference(bound.chunks[t / bound.chunk - 1]!, start, carried, serial, machine);
       serial = new Float64Array(V);
     }
+    for (let n = 0; n < K * V; n++) reach[n] = Math.abs(before[n]!) + (boundary ? carried[n % V]! : 0);
     const expected = new Float64Array(K * V);
     const radius = new Float64Array(K * V);
     const squares = new Float64Array(V);
     for (let i = 0; i < K; i++) {
       const row = boundary ? euclid(E, i * K, (i + 1) * K) + euclid(rE, i * K, (i + 1) * K) : 0;
+      // Row by row of the state before, all columns at once.
+      let flushed = 2 * (K + 1) * machine.flush;
       for (let v = 0; v < V; v++) {
         const n = i * V + v;
-        let sum = F[n]!;
-        let local = rF[n]! + few * (Math.abs(F[n]!) + rF[n]!) + 2 * (K + 1) * machine.flush;
-        for (let j = 0; j < K; j++) {
-          const e = E[i * K + j]!;
-          const x = before[j * V + v]!;
-          const size = Math.abs(x) + (boundary ? carried[v]! : 0);
-          sum += e * x;
-          local += (rE[i * K + j]! + many * (Math.abs(e) + rE[i * K + j]!)) * size +
-            machine.flush * (Math.abs(e) + size);
+        expected[n] = F[n]!;
+        radius[n] = rF[n]! + few * (Math.abs(F[n]!) + rF[n]!);
+      }
+      for (let j = 0; j < K; j++) {
+        const e = E[i * K + j]!;
+        const r = rE[i * K + j]!;
+        const size = Math.abs(e);
+        const weight = r + many * (size + r) + machine.flush;
+        flushed += machine.flush * size;
+        for (let v = 0; v < V; v++) {
+          expected[i * V + v]! += e * before[j * V + v]!;
+          radius[i * V + v]! += weight * reach[j * V + v]!;
         }
-        expected[n] = sum;
-        radius[n] = local + row * (boundary ? carried[v]! : 0);
+      }
+      for (let v = 0; v < V; v++) {
+        const n = i * V + v;
+        const local = radius[n]! + flushed;
         squares[v]! += local ** 2;
+        radius[n] = local + row * (boundary ? carried[v]! : 0);
       }
     }
     for (let v = 0; v < V; v++) serial[v] = norm * serial[v]! + Math.sqrt(squares[v]!);

@@ -11,7 +11,7 @@ import { InputError } from "../models/error.ts";
 import { type InputSource, seededSources } from "../models/source.ts";
 import { blelloch, chunked } from "../scan/mod.ts";
 import { accuracyControlRows, accuracyRows, judged, plantable, resumeRows } from "./checks/accuracy.ts";
-import type { CheckContext } from "./checks/context.ts";
+import { type CheckContext, lengthsOf } from "./checks/context.ts";
 import {
   associativityRows,
   exactControlRows,
@@ -22,7 +22,9 @@ import {
   finiteRingRows,
 } from "./checks/exact.ts";
 import { gradientControlRows, gradientLengths, gradientRows } from "./checks/gradients.ts";
+import { largeGraded, largeGradientRows } from "./checks/large_gradients.ts";
 import { memoryRows } from "./checks/memory.ts";
+import { checkedOptions } from "./options.ts";
 import { type Report, reportOf, type Row } from "./report.ts";
 import { recurrent } from "./run.ts";
 
@@ -45,6 +47,8 @@ export interface CheckOptions {
   readonly realSources?: readonly InputSource[];
   readonly exactSizes?: Sizes;
   readonly largeSizes?: Sizes;
+  /** Of these lengths, the ones that an execution is run at; undefined for all of them. */
+  readonly fewerLengths?: (execution: Execution) => readonly number[] | undefined;
   /** Plants a fault in every execution and operator, to see every kind of row fail. */
   readonly plant?: Fault;
   /** Called with every row as it is found. */
@@ -58,17 +62,12 @@ export function cpuExecutions(): Execution[] {
 
 function contextOf(model: AnyAffineModel, all: readonly Execution[], options: CheckOptions): CheckContext {
   const executions = all.filter(({ supports }) => supports?.(model) ?? true);
-  const lengths = [...new Set(options.lengths ?? defaultLengths)].sort((x, y) => x - y);
-  for (const T of lengths) {
-    if (!Number.isSafeInteger(T) || T < 0 || T > 2 ** 20) {
-      throw new InputError(`Cannot check ${model.name}: a length must be a whole number from 0 to 2^20, got ${T}`);
-    }
+  const names = executions.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new InputError(`Cannot check ${model.name}: executions need names of their own, got two of ${twice}`);
   }
-  if (lengths.length === 0) throw new InputError(`Cannot check ${model.name}: at least one length is needed, got none`);
-  const seed = options.seed ?? 1;
-  if (!Number.isSafeInteger(seed)) {
-    throw new InputError(`Cannot check ${model.name}: the seed must be a whole number, got ${seed}`);
-  }
+  const { lengths, seed } = checkedOptions(model.name, options, defaultLengths);
   return {
     model,
     executions: options.plant === undefined
@@ -81,6 +80,7 @@ function contextOf(model: AnyAffineModel, all: readonly Execution[], options: Ch
     realSources: options.realSources ?? [],
     exactSizes: options.exactSizes ?? exactSizes,
     largeSizes: options.largeSizes ?? largeSizes,
+    ...(options.fewerLengths === undefined ? {} : { fewerLengths: options.fewerLengths }),
   };
 }
 
@@ -111,20 +111,23 @@ export function expectedRows(
   const lengths = context.lengths.length;
   const run = executions.filter((execution) => judged(context, execution));
   const fast = run.filter(({ accelerated }) => accelerated === true);
-  const graded = executions.filter(({ gradients }) => gradients !== undefined).length;
+  const graded = executions.filter(({ gradients }) => gradients !== undefined);
+  const total = (of: readonly Execution[], count: (execution: Execution) => number): number =>
+    of.reduce((sum, execution) => sum + count(execution), 0);
   const exactFaults = model.action === "identity" ? 1 : 2;
   return sources + // associativity
     exactSchedules.length * (exactLengths(context).length * sources + lengths) + // exact, finite ring
     executions.filter(({ residues }) => residues !== undefined).length * lengths + // finite ring on devices
     sources * (1 + run.length) + // resume
-    sources * lengths * (run.length + fast.length) + // accuracy
+    sources * total([...run, ...fast], (execution) => lengthsOf(context, execution).length) + // accuracy
     context.realSources.length * (fast.length === 0 ? run.length : fast.length) +
-    graded * sources * gradientLengths(context).length + // gradient
+    sources * total(graded, (execution) => gradientLengths(context, execution).length) + // gradient
+    (sources === 0 ? 0 : largeGraded(context).length) +
     3 + // memory, and its control
-    exactSchedules.length * exactFaults + 2 * graded + // control
-    run.filter(({ planted }) => planted !== undefined).reduce(
-      (sum, execution) => sum + plantable(context, execution).length,
-      0,
+    exactSchedules.length * exactFaults + 2 * graded.length + // control
+    total(
+      run.filter(({ planted }) => planted !== undefined),
+      (execution) => plantable(context, execution).length,
     );
 }
 
@@ -142,6 +145,7 @@ export async function* dualityRows(
   yield* accuracyRows(context);
   yield* resumeRows(context);
   yield* gradientRows(context);
+  yield* largeGradientRows(context);
   yield* memoryRows(context);
   yield* exactControlRows(context);
   yield* accuracyControlRows(context);

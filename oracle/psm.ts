@@ -8,6 +8,7 @@ import { InputError } from "../models/error.ts";
 import type { Psm } from "../models/psm.ts";
 import { seeded } from "../models/random.ts";
 import { chunkRows, driverRows, type PsmContext, psmControlRows, psmMemoryRows, psmResumeRows } from "./checks/psm.ts";
+import { checkedOptions } from "./options.ts";
 import { type Report, reportOf, type Row } from "./report.ts";
 
 /** How to check a prefix-scannable model. */
@@ -42,17 +43,7 @@ function contextOf<C, M, Y>(psm: Psm<C, M, Y>, options: PsmOptions<C, Y>): PsmCo
     throw new InputError(`Cannot check ${name}: chunk must be an integer ≥ 1, got ${chunk}`);
   }
   const around = [1, 2, 3, 4, 7, 8, 15, 16, 33].flatMap((i) => [i * chunk - 1, i * chunk, i * chunk + 1]);
-  const lengths = [...new Set(options.lengths ?? [0, 1, ...around])].sort((x, y) => x - y);
-  for (const n of lengths) {
-    if (!Number.isSafeInteger(n) || n < 0 || n > 2 ** 20) {
-      throw new InputError(`Cannot check ${name}: a length must be a whole number from 0 to 2^20, got ${n}`);
-    }
-  }
-  if (lengths.length === 0) throw new InputError(`Cannot check ${name}: at least one length is needed, got none`);
-  const seed = options.seed ?? 1;
-  if (!Number.isSafeInteger(seed)) {
-    throw new InputError(`Cannot check ${name}: the seed must be a whole number, got ${seed}`);
-  }
+  const { lengths, seed } = checkedOptions(name, options, [0, 1, ...around]);
   const tokens = (n: number): C[] =>
     Array.from({ length: n }, (_, i) => options.token(seeded(seed, "token", name, i), i));
   return { psm, lengths, seed, tokens, same: options.same ?? sameValue };

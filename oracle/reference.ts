@@ -50,19 +50,28 @@ function sequenceTruth<N>(
   for (const token of tokens) {
     const after = stepLanes(A, model, sizes, token, state);
     outputs.push(readOut(A, model, sizes, model.reads === "pre" ? state : after, token).map(toF64));
-    states.push(Float64Array.from(after.flatMap((lane) => lane.map(toF64))));
+    states.push(flatLanes(after, toF64));
     state = after;
   }
   return { initial, states, outputs };
 }
 
+/** Lanes as one array of numbers. */
+function flatLanes<N>(lanes: LaneState<N>, toF64: (x: N) => number): Float64Array {
+  const width = lanes[0]?.length ?? 1;
+  const flat = new Float64Array(lanes.length * width);
+  for (let lane = 0; lane < lanes.length; lane++) {
+    for (let c = 0; c < width; c++) flat[lane * width + c] = toF64(lanes[lane]![c]!);
+  }
+  return flat;
+}
+
 /** The lanes of a flat state. */
 export function lanesAt(model: AnyAffineModel, flat: ArrayLike<number>): LaneState<number> {
   const width = stateWidth(model);
-  return Array.from(
-    { length: flat.length / width },
-    (_, lane) => width === 1 ? [flat[lane]!] : [flat[lane * width]!, flat[lane * width + 1]!],
-  );
+  const lanes: number[][] = [];
+  for (let n = 0; n < flat.length; n += width) lanes.push(width === 1 ? [flat[n]!] : [flat[n]!, flat[n + 1]!]);
+  return lanes;
 }
 
 /** Runs the judge on checked inputs. */

@@ -18,17 +18,32 @@ export function stepState<N>(A: ScaledRing<N>, model: AnyAffineModel, sizes: Siz
       : model.action === "scaled"
       ? A.scale2(lane[0]!, lane[1]!)
       : lane[0]!;
-  return Array.from(
-    { length: stateRows(model, sizes) },
-    (_, k) => lanes.slice(k * columns, (k + 1) * columns).map(entry),
-  );
+  const state: (N | Complex<N>)[][] = [];
+  for (let k = 0; k < stateRows(model, sizes); k++) {
+    const row: (N | Complex<N>)[] = [];
+    for (let v = 0; v < columns; v++) row.push(entry(lanes[k * columns + v]!));
+    state.push(row);
+  }
+  return state;
 }
 
 /** The lanes of a state that `step` returned; a scaled one with exponent 0. */
 export function lanesOfStep<N>(A: ScaledRing<N>, model: AnyAffineModel, state: unknown): LaneState<N> {
-  if (model.action === "complex") return (state as Matrix<Complex<N>>).flat().map(({ re, im }) => [re, im]);
-  if (model.action === "scaled") return (state as Matrix<N>).flat().map((s) => [s, A.of(0)]);
-  return (state as Matrix<N>).flat().map((s) => [s]);
+  const lanes: (readonly N[])[] = [];
+  const zero = A.of(0);
+  for (const row of state as Matrix<N | Complex<N>>) {
+    for (const entry of row) {
+      if (model.action === "complex") {
+        const { re, im } = entry as Complex<N>;
+        lanes.push([re, im]);
+      } else if (model.action === "scaled") {
+        lanes.push([entry as N, zero]);
+      } else {
+        lanes.push([entry as N]);
+      }
+    }
+  }
+  return lanes;
 }
 
 /** One step from lanes to lanes. */

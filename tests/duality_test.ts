@@ -1,7 +1,11 @@
-/** Every model of the kit through every execution, the GPU's and its gradients included, at lengths around a chunk's. */
+/**
+ * Every model of the kit through every execution, the GPU's generic and fused ones and their gradients included, at lengths
+ * around a chunk's.
+ */
 
 import { after, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { fusedExecutions } from "../kernels/fused.ts";
 import { gpuExecution } from "../kernels/scan.ts";
 import { InputError } from "../models/error.ts";
 import { models } from "../models/mod.ts";
@@ -11,8 +15,14 @@ import { gpuForTests } from "./gpu.ts";
 
 const gpu = await gpuForTests("every model on the GPU");
 after(() => gpu?.close());
-const executions = [...cpuExecutions(), ...(gpu === null ? [] : [gpuExecution(gpu)])];
-const options: CheckOptions = { lengths: [0, 1, 3, 65, 129], seed: 3 };
+const fused = gpu === null ? [] : fusedExecutions(gpu);
+const executions = [...cpuExecutions(), ...(gpu === null ? [] : [gpuExecution(gpu)]), ...fused];
+// Software adapters compile slowly and compute slowly: the fused kernels run around a chunk's length.
+const options: CheckOptions = {
+  lengths: [0, 1, 3, 65, 129],
+  seed: 3,
+  fewerLengths: (execution) => fused.includes(execution) ? [0, 65, 129] : undefined,
+};
 
 const words = ({ check, execution, inputs, length, detail }: Row): string =>
   `${check} ${execution} ${inputs} ${length}: ${detail}`;
@@ -23,8 +33,19 @@ for (const model of models) {
     assertEquals(report.rows.filter(({ ok }) => !ok).map(words), []);
     assertEquals(report.rows.length, expectedRows(model, executions, options));
     assert(report.ok);
+    for (const { name, supports, gradients } of fused) {
+      if (!supports!(model)) continue;
+      const of = report.rows.filter(({ execution }) => execution.startsWith(name));
+      const checks = ["accuracy", "resume", "control", ...(gradients === undefined ? [] : ["gradient"])];
+      assertEquals([...new Set(of.map(({ check }) => check))].sort(), checks.sort(), `${model.name} by ${name}`);
+    }
   });
 }
+
+test("the fused kernels are different ones, and every one runs some model", () => {
+  assertEquals(new Set(fused.map(({ name }) => name)).size, fused.length);
+  for (const { name, supports } of fused) assert(models.some((model) => supports!(model)), name);
+});
 
 test("checkDuality: a missing row is a failure", async () => {
   const [model] = models;
@@ -39,7 +60,8 @@ for (const plant of ["relative", "dropped-carry", "swapped-operands"] as const) 
   test(`checkDuality: a planted fault (${plant}) is seen by every execution`, async () => {
     const model = models.find(({ name }) => name === "gla")!;
     const { rows } = await checkDuality(model, executions, { ...options, lengths: [129], plant });
-    for (const { name } of executions) {
+    for (const { name, supports } of executions) {
+      if (supports?.(model) === false) continue;
       const of = rows.filter(({ check, execution }) => check === "accuracy" && execution.startsWith(name));
       assert(of.length > 0 && of.some(({ ok }) => !ok), name);
     }

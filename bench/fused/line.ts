@@ -25,6 +25,13 @@ export interface LineError {
   readonly rms: number;
   /** What `max` may be, derived; a line whose error exceeds it is a failure and is not timed. */
   readonly allowed: number;
+  /** Largest |truth| over the root mean square of the truth; default 1, the least it can be. */
+  readonly peak?: number;
+  /**
+   * The same errors against the recurrence from its very start, where `max` and `rms` are of a part that starts from the
+   * kernel's own state (a defect): what peers' errors are compared with.
+   */
+  readonly whole?: { readonly max: number; readonly rms: number };
 }
 
 /** A line made ready for one shape and variant. */

@@ -4,122 +4,13 @@
  * @module
  */
 import type { Execution, RunResult } from "../../models/execution.ts";
-import { faults } from "../../models/execution.ts";
-import { type Dims, type Inputs, sliceInputs, stateLength, stateWidth } from "../../models/inputs.ts";
-import { seeded } from "../../models/random.ts";
+import { type Fault, faults } from "../../models/execution.ts";
+import type { Dims } from "../../models/inputs.ts";
 import type { InputSource } from "../../models/source.ts";
-import { type Judge, judgeOf, measuredUlps } from "../allowance.ts";
-import { type Reference, reference } from "../reference.ts";
+import { measuredUlps } from "../allowance.ts";
 import type { Row } from "../report.ts";
-import {
-  CERTIFIED,
-  type CheckContext,
-  CROSSING,
-  exactDims,
-  largeDims,
-  longest,
-  rowOf,
-  verdictFields,
-} from "./context.ts";
-
-/** Inputs, initial state and truths of one source at one size. */
-interface Setting {
-  readonly dims: Dims;
-  readonly inputs: Inputs;
-  readonly initialState: Float32Array;
-  /** The truth for a run of T tokens. */
-  truth(T: number): Reference;
-  judge(execution: Execution, T: number): Judge;
-}
-
-/** A state of ordinary f32 numbers; exponents 0. */
-function initialStateOf(context: CheckContext, dims: Dims): Float32Array {
-  const random = seeded(context.seed, "initial state", context.model.name);
-  const width = stateWidth(context.model);
-  return Float32Array.from(
-    { length: stateLength(context.model, dims) },
-    (_, n) => context.model.action === "scaled" && n % width === 1 ? 0 : Math.fround(2 * random() - 1),
-  );
-}
-
-/** One source at one size; truths are computed when first asked for, certified up to {@link CERTIFIED} tokens. */
-function setting(
-  context: CheckContext,
-  source: InputSource,
-  dims: Dims,
-  exact: boolean,
-  scale: number = longest(context),
-): Setting {
-  const { model, seed } = context;
-  const inputs = source.inputs(model, dims, seed, scale);
-  const initialState = initialStateOf(context, dims);
-  const near = Math.min(dims.T, CERTIFIED);
-  const once = <V>(make: () => V): () => V => {
-    let made: V | undefined;
-    return () => made ??= make();
-  };
-  const certified = once(() =>
-    reference(model, { ...dims, T: near }, sliceInputs(model, dims, inputs, 0, near), initialState, "certified")
-  );
-  const plain = once(() => reference(model, dims, inputs, initialState));
-  const truth = (T: number): Reference => exact && T <= CERTIFIED ? certified() : plain();
-  const judges = new Map<string, Judge>();
-  return {
-    dims,
-    inputs,
-    initialState,
-    truth,
-    judge(execution, T) {
-      const against = truth(T);
-      const key = `${execution.name} ${against.precision}`;
-      const judge = judges.get(key) ?? judgeOf(against, execution.rounding);
-      judges.set(key, judge);
-      return judge;
-    },
-  };
-}
-
-function run(
-  context: CheckContext,
-  execution: Execution,
-  { dims, inputs, initialState }: Setting,
-  T: number,
-): Promise<RunResult> {
-  const { model } = context;
-  const options = { initialState, states: model.action === "matrix" };
-  return execution.run(model, { ...dims, T }, sliceInputs(model, dims, inputs, 0, T), options);
-}
-
-/** Runs to a split, then on from the state that was returned, and joins the results. */
-async function resumed(
-  context: CheckContext,
-  execution: Execution,
-  place: Setting,
-  T: number,
-  split: number,
-): Promise<RunResult> {
-  const { model } = context;
-  const { dims, inputs } = place;
-  const first = await run(context, execution, place, split);
-  const rest = await execution.run(model, { ...dims, T: T - split }, sliceInputs(model, dims, inputs, split, T), {
-    initialState: first.finalState,
-    states: model.action === "matrix",
-  });
-  const join = (x: Float32Array | Float64Array, y: Float32Array | Float64Array): Float64Array => {
-    const [a, b] = [x.length / dims.B, y.length / dims.B];
-    const out = new Float64Array(x.length + y.length);
-    for (let row = 0; row < dims.B; row++) {
-      out.set(x.subarray(row * a, (row + 1) * a), row * (a + b));
-      out.set(y.subarray(row * b, (row + 1) * b), row * (a + b) + a);
-    }
-    return out;
-  };
-  return {
-    outputs: join(first.outputs, rest.outputs),
-    finalState: rest.finalState,
-    ...(first.states === undefined || rest.states === undefined ? {} : { states: join(first.states, rest.states) }),
-  };
-}
+import { type CheckContext, CROSSING, exactDims, largeDims, lengthsOf, rowOf, verdictFields } from "./context.ts";
+import { resumed, run, type Setting, setting } from "./setting.ts";
 
 /**
  * Whether a bound exists. A matrix action is judged by its own steps, which a tree of dense products does not take;
@@ -176,24 +67,39 @@ export async function* accuracyRows(context: CheckContext): AsyncGenerator<Row> 
   const executions = context.executions.filter((execution) => judged(context, execution));
   const fast = executions.filter(({ accelerated }) => accelerated === true);
   for (const source of context.sources) {
-    const small = setting(context, source, exactDims(context, longest(context)), true);
-    for (const execution of executions) {
-      yield* lengthRows(context, execution, source, small, context.lengths, "");
-    }
-    if (fast.length === 0) continue;
-    const large = setting(context, source, largeDims(context, longest(context)), false);
-    for (const execution of fast) {
-      yield* lengthRows(context, execution, source, large, context.lengths, " large");
+    for (const [size, of, dims] of [["", executions, exactDims], [" large", fast, largeDims]] as const) {
+      const at = settings(context, source, dims, size === "");
+      for (const execution of of) {
+        const lengths = lengthsOf(context, execution);
+        yield* lengthRows(context, execution, source, at(Math.max(0, ...lengths)), lengths, size);
+      }
     }
   }
+  const [some, size, dims] = fast.length === 0
+    ? [executions, "", exactDims] as const
+    : [fast, " large", largeDims] as const;
   for (const source of context.realSources) {
-    const T = longest(context);
-    const dims = fast.length === 0 ? exactDims(context, T) : largeDims(context, T);
-    const place = setting(context, source, dims, fast.length === 0);
-    for (const execution of fast.length === 0 ? executions : fast) {
-      yield* lengthRows(context, execution, source, place, [T], fast.length === 0 ? "" : " large");
+    const at = settings(context, source, dims, fast.length === 0);
+    for (const execution of some) {
+      const T = Math.max(0, ...lengthsOf(context, execution));
+      yield* lengthRows(context, execution, source, at(T), [T], size);
     }
   }
+}
+
+/** Settings of one source by their longest run: executions of as many lengths share one. */
+function settings(
+  context: CheckContext,
+  source: InputSource,
+  dims: (context: CheckContext, T: number) => Dims,
+  exact: boolean,
+): (T: number) => Setting {
+  const made = new Map<number, Setting>();
+  return (T) => {
+    const place = made.get(T) ?? setting(context, source, dims(context, T), exact);
+    made.set(T, place);
+    return place;
+  };
 }
 
 /** Where resumed runs stop: a multiple of every chunk size, so that the chunks of a defect's allowance stay where they are. */
@@ -207,7 +113,7 @@ export async function* resumeRows(context: CheckContext): AsyncGenerator<Row> {
       if (!judged(context, execution)) continue;
       const T = CROSSING;
       const judge = place.judge(execution, T);
-      const verdict = judge.judge(await resumed(context, execution, place, T, SPLIT), T);
+      const verdict = judge.judge(await resumed(context, execution, place, T, SPLIT), T, [0, SPLIT]);
       yield rowOf(context, {
         check: "resume",
         execution: execution.name,
@@ -245,10 +151,11 @@ export async function* accuracyControlRows(context: CheckContext): AsyncGenerato
   }
 }
 
-/** The faults that exist for an execution: a recurrence has no scan, a sum no order. */
-export function plantable(context: CheckContext, execution: Execution): readonly typeof faults[number][] {
+/** The faults that exist for an execution: its own list, or those of a scan, a fused kernel, a recurrence; a sum has no order. */
+export function plantable({ model }: CheckContext, execution: Execution): readonly Fault[] {
+  const own = execution.faults ??
+    (execution.scans === true ? faults : execution.accelerated === true ? ["relative", "dropped-carry"] : ["relative"]);
   return faults.filter((fault) =>
-    fault === "relative" ||
-    execution.scans === true && !(fault === "swapped-operands" && context.model.action === "identity")
+    own.includes(fault) && !(fault === "swapped-operands" && model.action === "identity")
   );
 }

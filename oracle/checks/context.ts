@@ -27,6 +27,8 @@ export interface CheckContext {
   readonly exactSizes: Sizes;
   /** Sizes of accelerated executions: B = H = 2 (H = 1 without heads). */
   readonly largeSizes: Sizes;
+  /** The lengths that an execution is run at, where not all. */
+  readonly fewerLengths?: (execution: Execution) => readonly number[] | undefined;
 }
 
 /** The longest length a dense matrix action is run at in dyadics: its mantissas grow with every product. */
@@ -51,6 +53,12 @@ export function largeDims({ model, largeSizes }: CheckContext, T: number): Dims 
 /** The longest of the lengths asked for. */
 export function longest({ lengths }: CheckContext): number {
   return Math.max(0, ...lengths);
+}
+
+/** The lengths that an execution is run at. */
+export function lengthsOf({ lengths, fewerLengths }: CheckContext, execution: Execution): readonly number[] {
+  const some = fewerLengths?.(execution);
+  return some === undefined ? lengths : lengths.filter((T) => some.includes(T));
 }
 
 /** A row with what is not said set to "not measured"; a failure gets the command that runs it again. */

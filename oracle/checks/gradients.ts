@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { wgslAccuracy } from "../../models/accuracy.ts";
 import type { Execution, GradientOptions, GradientResult } from "../../models/execution.ts";
+import { backward } from "../../models/backward.ts";
+import { f64 } from "../../models/number.ts";
 import { type TracedGradient, traceGradient } from "../../models/gradient.ts";
 import { type Batch, type Inputs, prepare, sliceInputs, stateLength, stateWidth } from "../../models/inputs.ts";
 import { outputColumns } from "../../models/affine.ts";
@@ -17,14 +18,24 @@ import { type Verdict, withinRadius } from "../compare.ts";
 import { type Argument, argumentPlace, argumentsOf, sequenceGradient } from "../gradient.ts";
 import { gradientBound } from "../gradient_bound.ts";
 import type { Row } from "../report.ts";
-import { type CheckContext, CROSSING, exactDims, GRADIENT_LENGTHS, longest, rowOf, verdictFields } from "./context.ts";
+import { gradientMachine, gradientPromise, offGradients } from "./gradient_promise.ts";
+import {
+  type CheckContext,
+  CROSSING,
+  exactDims,
+  GRADIENT_LENGTHS,
+  lengthsOf,
+  longest,
+  rowOf,
+  verdictFields,
+} from "./context.ts";
 
 /** Arguments compared at lengths with more of them. */
 const SAMPLED = 24;
 
-/** The lengths of gradient rows, among those asked for. */
-export function gradientLengths({ lengths }: CheckContext): readonly number[] {
-  return lengths.filter((T) => GRADIENT_LENGTHS.includes(T));
+/** The lengths of gradient rows, among those that an execution is run at. */
+export function gradientLengths(context: CheckContext, execution: Execution): readonly number[] {
+  return lengthsOf(context, execution).filter((T) => GRADIENT_LENGTHS.includes(T));
 }
 
 /** Cotangents of ordinary size and an initial state. */
@@ -44,8 +55,13 @@ function optionsOf(context: CheckContext, T: number): Required<GradientOptions> 
   };
 }
 
-/** Which arguments a row compares. */
-function chosen(all: readonly Argument[], T: number, seed: number): readonly Argument[] {
+/** Which arguments a row compares; the largest by `size` of every input are among them: they show a fault best. */
+function chosen(
+  all: readonly Argument[],
+  T: number,
+  seed: number,
+  size: (argument: Argument) => number,
+): readonly Argument[] {
   if (all.length <= 2 * SAMPLED) return all;
   const random = seeded(seed, "arguments", T);
   const edges = new Set([0, 63, 64, T - 1]);
@@ -55,6 +71,7 @@ function chosen(all: readonly Argument[], T: number, seed: number): readonly Arg
   const few = SAMPLED / 4;
   return [
     ...new Set([
+      ...largestOfEach(all, size),
       ...picked(all, few),
       ...picked(atEdge, few),
       ...picked(all.filter(({ kind }) => kind === "parameter"), few),
@@ -63,11 +80,23 @@ function chosen(all: readonly Argument[], T: number, seed: number): readonly Arg
   ];
 }
 
-/** Truth and allowance of one row. */
+/** The largest gradient of every input, and of the initial state. */
+function largestOfEach(all: readonly Argument[], size: (argument: Argument) => number): readonly Argument[] {
+  const most = new Map<string, Argument>();
+  for (const argument of all) {
+    const name = argument.kind === "state" ? "" : argument.name;
+    const before = most.get(name);
+    if (before === undefined || size(argument) > size(before)) most.set(name, argument);
+  }
+  return [...most.values()];
+}
+
+/** The truth of one source and length; what an execution is allowed follows from what it promises. */
 interface GradientTruth {
+  readonly batch: Batch;
   readonly wanted: readonly Argument[];
   readonly want: readonly number[];
-  readonly allowed: readonly number[];
+  allowed(execution: Execution): readonly number[];
 }
 
 function truthOf(
@@ -76,19 +105,35 @@ function truthOf(
   options: Required<GradientOptions>,
   seed: number,
 ): GradientTruth {
-  const wanted = chosen(argumentsOf(batch), batch.dims.T, seed);
-  const bound = gradientBound(traced, batch, options.initialState, options, wgslAccuracy);
+  const { model, dims } = batch;
+  const numberOf =
+    <V>(from: { readonly inputs: { readonly [name: string]: ArrayLike<V> } }, initial: ArrayLike<V>) =>
+    (argument: Argument): V => {
+      const { name, index } = argumentPlace(model, batch, argument);
+      return (name === undefined ? initial : from.inputs[name]!)[index]!;
+    };
+  const plain = backward(f64, batch, options, options.initialState, traced);
+  const size = numberOf(plain, plain.initialState);
+  const wanted = chosen(argumentsOf(batch), dims.T, seed, (argument) => Math.abs(size(argument)));
   return {
+    batch,
     wanted,
     want: sequenceGradient(batch, 0, 0, options.initialState, options, wanted),
-    allowed: wanted.map((argument) => {
-      const { name, index } = argumentPlace(batch.model, batch, argument);
-      return (name === undefined ? bound.initial : bound.inputs[name]!)[index]!.r;
-    }),
+    allowed(execution) {
+      const machine = gradientMachine(execution, model, dims);
+      const promise = gradientPromise(execution, model, dims);
+      const bound = gradientBound(traced, batch, options.initialState, options, machine, promise);
+      const radius = numberOf(bound, bound.initial);
+      return wanted.map((argument) => radius(argument).r);
+    },
   };
 }
 
-function verdictOf(batch: Batch, { wanted, want, allowed }: GradientTruth, result: GradientResult): Verdict {
+function verdictOf(
+  { batch, wanted, want }: GradientTruth,
+  allowed: readonly number[],
+  result: GradientResult,
+): Verdict {
   const got = wanted.map((argument) => {
     const { name, index } = argumentPlace(batch.model, batch, argument);
     return (name === undefined ? result.initialState : result.inputs[name]!)[index] ?? NaN;
@@ -116,38 +161,26 @@ export async function* gradientRows(context: CheckContext): AsyncGenerator<Row> 
   if (executions.length === 0) return;
   const traced = traceGradient(context.model, context.exactSizes);
   for (const source of context.sources) {
-    const cases = gradientLengths(context).map((T) => caseOf(context, source, T));
-    const all = await Promise.all(
-      cases.flatMap(({ batch, inputs, options }) =>
-        executions.map((execution) => execution.gradients!(context.model, batch.dims, inputs, options))
-      ),
-    );
-    for (const [i, T] of gradientLengths(context).entries()) {
-      const { batch, options } = cases[i]!;
+    for (const T of context.lengths) {
+      const some = executions.filter((execution) => gradientLengths(context, execution).includes(T));
+      if (some.length === 0) continue;
+      const { batch, inputs, options } = caseOf(context, source, T);
+      const results = await Promise.all(
+        some.map((execution) => execution.gradients!(context.model, batch.dims, inputs, options)),
+      );
       const truth = truthOf(batch, traced, options, context.seed);
-      for (const [j, execution] of executions.entries()) {
-        const exact = all[i * executions.length + j]!;
-        const result = context.plant === undefined ? exact : off(exact);
+      for (const [i, execution] of some.entries()) {
+        const result = context.plant === undefined ? results[i]! : offGradients(results[i]!);
         yield rowOf(context, {
           check: "gradient",
           execution: execution.name,
           inputs: source.name,
           length: T,
-          ...verdictFields(verdictOf(batch, truth, result)),
+          ...verdictFields(verdictOf(truth, truth.allowed(execution), result)),
         });
       }
     }
   }
-}
-
-/** Gradients off by 2^−10. */
-function off({ inputs, initialState }: GradientResult): GradientResult {
-  const each = (values: Float32Array | Float64Array): Float32Array | Float64Array =>
-    values.map((x) => x * (1 + 2 ** -10));
-  return {
-    inputs: Object.fromEntries(Object.entries(inputs).map(([name, values]) => [name, each(values)])),
-    initialState: each(initialState),
-  };
 }
 
 /** Gradients off by 2^−10, and gradients that stop at a chunk boundary: the row must turn red. */
@@ -160,7 +193,8 @@ export async function* gradientControlRows(context: CheckContext): AsyncGenerato
   const truth = truthOf(batch, traced, options, context.seed);
   for (const execution of executions) {
     const result = await execution.gradients!(context.model, batch.dims, inputs, options);
-    const faulty = off(result);
+    const allowed = truth.allowed(execution);
+    const faulty = offGradients(result);
     // What a dropped carry of λ leaves of the first chunk: the gradient of that chunk alone.
     const head = caseOf(context, source, 64, CROSSING);
     const alone = await execution.gradients!(context.model, head.batch.dims, head.inputs, {
@@ -169,7 +203,7 @@ export async function* gradientControlRows(context: CheckContext): AsyncGenerato
     });
     const dropped: GradientResult = { ...result, initialState: alone.initialState };
     for (const [fault, gradients] of [["relative", faulty], ["dropped-carry", dropped]] as const) {
-      const seen = !verdictOf(batch, truth, gradients).ok;
+      const seen = !verdictOf(truth, allowed, gradients).ok;
       yield rowOf(context, {
         check: "control",
         execution: `${execution.name} gradient with ${fault}`,

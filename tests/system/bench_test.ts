@@ -73,7 +73,7 @@ test("bench --json prints one complete object per CPU kernel and saves the same"
     assertEquals(result.spread.length, 2);
     assert(result.spread[0] <= result.ms && result.ms <= result.spread[1], line);
     assertGreaterOrEqual(result.maxUlp, 0);
-    assert(result.ratio <= 1, line);
+    assert(result.boundFraction <= 1, line);
     assertEquals(new Date(result.date).toISOString(), result.date);
   }
 });

@@ -100,11 +100,12 @@ writeFileSync(join(folder, "text.txt"), "To be, or not to be: that is the questi
 const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
   ["an unknown command", ["chekc"], /^Cannot run chekc: the commands are check, bench$/],
   ["an unknown option", ["check", "--lenghts", "3"], /^Cannot run check: Unknown option '--lenghts'.*options are/],
-  ["an unknown model", ["check", "--model", "gpt"], /^Cannot check gpt: the models are s4d,/],
+  ["an unknown model", ["check", "--model", "gpt"], /^Cannot check gpt: the models are linear-recurrence,/],
   ["a length that is no number", ["check", "--lengths", "1,x"], /^Cannot use --lengths: .* got x$/],
   ["a length beyond what is checked", ["check", "--lengths", "99999999"], /^Cannot use --lengths: .* got 99999999$/],
   ["a bad seed", ["check", "--seed", "1.5"], /^Cannot use --seed: .* got 1\.5$/],
   ["a bad policy", ["check", "--gpu", "maybe"], /^Cannot use --gpu: it must be one of auto, off, require, got maybe$/],
+  ["a bad set of kernels", ["check", "--kernels", "fast"], /must be one of generic, fused, all, got fast$/],
   ["a text that is not there", ["check", "--text", join(folder, "none")], /^Cannot read --text .*none: ENOENT$/],
   ["a folder as text", ["check", "--text", folder], /^Cannot read --text /],
   ["an empty text", ["check", "--text", join(folder, "empty")], /at least one byte, got 0$/],
@@ -133,6 +134,32 @@ test("without a GPU the report says what was not run and the command that enable
   const { status, stdout } = cli(["check", "--model", "hgrn", "--lengths", "1"]);
   assertEquals(status, 0);
   assertMatch(stdout, /GPU rows were not run: .*--gpu auto/);
+});
+
+test("check --kernels chooses what a GPU runs, and fewer lengths are said, never silent", () => {
+  const on = (...args: string[]): Ran =>
+    cli(["check", "--json", "--model", "delta-net", ...args], "deno", { DUALSCAN_GPU: "auto" });
+  const fused = on("--kernels", "fused", "--lengths", "3");
+  if (fused.stderr.includes("GPU rows were not run")) return;
+  const kinds = (stdout: string): Set<string> =>
+    new Set(
+      rowsOf(stdout).filter(({ check }) => check === "accuracy").map(({ execution }) =>
+        execution.startsWith("webgpu") ? "generic" : execution.endsWith(" f32") ? "cpu" : "fused"
+      ),
+    );
+  assertEquals(fused.status, 0, fused.stdout);
+  assertEquals(kinds(fused.stdout), new Set(["cpu", "fused"]));
+  assertEquals(fused.stderr.includes("fused kernels at lengths"), false);
+  const generic = on("--kernels", "generic", "--lengths", "3");
+  assertEquals(generic.status, 0, generic.stdout);
+  assertEquals(kinds(generic.stdout), new Set(["cpu", "generic"]));
+  assertEquals(kinds(on("--lengths", "3").stdout), new Set(["cpu", "generic", "fused"]));
+});
+
+test("check --help says at which lengths a software adapter runs the fused kernels", () => {
+  const { status, stdout } = cli(["check", "--help"]);
+  assertEquals(status, 0);
+  assertMatch(stdout, /fused kernels only at\n0, 1, 65, 129;/);
 });
 
 for (const runtime of ["bun", "node"] as const) {

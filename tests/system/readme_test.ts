@@ -18,8 +18,8 @@ function runExample(name: string, code: string): string {
   return stdout;
 }
 
-test("README: two examples of at most 25 lines", () => {
-  assertEquals(blocks.length, 2);
+test("README: three examples of at most 25 lines", () => {
+  assertEquals(blocks.length, 3);
   for (const code of blocks) assertEquals(code.trim().split("\n").length <= 25, true);
 });
 
@@ -31,6 +31,14 @@ test("README: a recurrence of one's own gets the whole report", () => {
 test("README: a recurrence whose lift is wrong is rejected", () => {
   const wrong = blocks[0]!.replace("b: A.mul(token.drop(d), token.x(d))", "b: token.x(d)");
   assertMatch(runExample("wrong_recurrence", wrong), /^false \d+ rows, [1-9]\d* failed$/m);
+});
+
+test("README: fused kernels run on tensors and pass the rows of the report", () => {
+  const printed = runExample("fused", blocks[2]!);
+  // Without an adapter the example says why, and no more.
+  if (printed.startsWith("Cannot open a GPU")) return;
+  assertMatch(printed, /last state -?\d/);
+  assertMatch(printed, /^true \d+ rows, 0 failed$/m);
 });
 
 test("README: an aggregator of one's own gets the whole report, its associator included", () => {

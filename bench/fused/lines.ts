@@ -1,0 +1,25 @@
+/**
+ * The only list of fused kernels that are timed.
+ *
+ * @module
+ */
+import { chunkBackwardLines } from "./chunk_backward.ts";
+import { chunkForwardLines } from "./chunk_forward.ts";
+import { deltaLines } from "./delta.ts";
+import { elementwiseLines } from "./elementwise.ts";
+import type { FusedLine } from "./line.ts";
+import { matmulLines } from "./matmul.ts";
+import { selectiveLines } from "./selective.ts";
+import { stepLines } from "./steps.ts";
+import { walkLines } from "./walk.ts";
+
+export const fusedLines: readonly FusedLine[] = [
+  ...elementwiseLines,
+  ...selectiveLines,
+  ...deltaLines,
+  ...stepLines,
+  ...walkLines,
+  ...chunkForwardLines,
+  ...chunkBackwardLines,
+  ...matmulLines,
+];

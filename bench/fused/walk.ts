@@ -1,0 +1,175 @@
+/**
+ * The chunked family's work done by walks: linear attention with each kind of decay, token by token in registers.
+ *
+ * @module
+ */
+import type { Gpu } from "../../kernels/device.ts";
+import { unpackHalves } from "../../kernels/half.ts";
+import { type DType, Tensor } from "../../kernels/tensor.ts";
+import { planWalk, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
+import { queryScale } from "../../models/affine.ts";
+import { lineError, worstError } from "./errors.ts";
+import type { FusedLine, LineError, LineShape, Prepared, Variant } from "./line.ts";
+import { randomTensor } from "./random.ts";
+
+/** One sequence and head of a tensor `[B, T, H, width]`, in f64. */
+async function sequence(gpu: Gpu, tensor: Tensor, b: number, h: number): Promise<Float64Array> {
+  const [, T = 1, H = 1, width = 1] = tensor.shape;
+  const range = { offset: b * T * H * width, length: T * H * width };
+  const all = tensor.dtype === "f16"
+    ? unpackHalves(await gpu.read(tensor.buffer, Uint16Array, range))
+    : await gpu.read(tensor.buffer, Float32Array, range);
+  const out = new Float64Array(T * width);
+  for (let t = 0; t < T; t++) out.set(all.subarray((t * H + h) * width, (t * H + h + 1) * width), t * width);
+  return out;
+}
+
+interface Sequence {
+  readonly q: Float64Array;
+  readonly k: Float64Array;
+  readonly v: Float64Array;
+  /** The multiplier of token t and row i. */
+  gate(t: number, i: number): number;
+}
+
+/**
+ * The recurrence in f64, and what each output of the kernel may be off by: carried with the recurrence, as in
+ * oracle/bound.ts, 7 units a gate and 2 an addition, K + 3 in the read-out, and the rounding to the stored type.
+ */
+function truthOf(
+  { q, k, v, gate }: Sequence,
+  { T, K, V }: { readonly T: number; readonly K: number; readonly V: number },
+  dtype: DType,
+): { readonly truth: Float64Array; readonly allowed: number } {
+  const unit = 2 ** -24;
+  const scale = queryScale(K);
+  const [state, size, error] = [new Float64Array(K * V), new Float64Array(K * V), new Float64Array(K * V)];
+  const truth = new Float64Array(T * V);
+  let allowed = 0;
+  const radius = new Float64Array(V);
+  for (let t = 0; t < T; t++) {
+    radius.fill(0);
+    for (let i = 0; i < K; i++) {
+      const a = gate(t, i);
+      const [ki, qi] = [k[t * K + i]!, scale * q[t * K + i]!];
+      for (let j = 0; j < V; j++) {
+        const at = i * V + j;
+        const term = ki * v[t * V + j]!;
+        const moved = a * size[at]!;
+        const whole = moved + Math.abs(term);
+        error[at] = a * error[at]! + unit * (7 * moved + 2 * whole);
+        size[at] = whole;
+        state[at] = a * state[at]! + term;
+        truth[t * V + j]! += qi * state[at]!;
+        radius[j]! += Math.abs(qi) * (error[at]! + (K + 3) * unit * whole);
+      }
+    }
+    for (let j = 0; j < V; j++) {
+      allowed = Math.max(
+        allowed,
+        radius[j]! + (dtype === "f16" ? 2 ** -11 * (Math.abs(truth[t * V + j]!) + radius[j]!) : 0),
+      );
+    }
+  }
+  return { truth, allowed };
+}
+
+async function prepare(
+  gpu: Gpu,
+  decay: WalkDecay,
+  dtype: DType,
+  { B = 1, T = 1, H = 1, K = 1, V = 1 }: LineShape,
+  tuning: WalkOptions,
+): Promise<Prepared> {
+  const random = (shape: readonly number[], seed: number, low = -1, high = 1, type = dtype): Promise<Tensor> =>
+    randomTensor(gpu, shape, { seed, low, high, dtype: type });
+  const [q, k, v] = [await random([B, T, H, K], 1), await random([B, T, H, K], 2), await random([B, T, H, V], 3)];
+  const shapes = { none: undefined, scalar: [B, T, H], head: [H], rows: [B, T, H, K], columns: [B, T, H, V] };
+  const shape = shapes[decay];
+  const g = shape === undefined
+    ? undefined
+    : decay === "head"
+    ? Tensor.from(gpu, Array.from({ length: H }, (_, h) => 1 - 2 ** (-5 - h)), [H])
+    : await random(shape, 4, -0.1, 0);
+  const out = Tensor.empty(gpu, [B, T, H, V], { dtype, label: "outputs" });
+  const plan = await planWalk(gpu, { x: k, y: v, z: q, out, ...(g === undefined ? {} : { g }) }, {
+    decay,
+    scale: queryScale(K),
+    ...(decay === "head" ? { form: "factor" } : {}),
+    ...tuning,
+  });
+  return {
+    plans: [plan],
+    tokens: B * T * H,
+    async check() {
+      const errors: LineError[] = [];
+      for (const [b, h] of [[0, 0], [B - 1, H - 1]] as const) {
+        const gates = g === undefined
+          ? undefined
+          : decay === "head"
+          ? new Float64Array(await g.read())
+          : await sequence(gpu, g, b, h);
+        const { truth, allowed } = truthOf(
+          {
+            q: await sequence(gpu, q, b, h),
+            k: await sequence(gpu, k, b, h),
+            v: await sequence(gpu, v, b, h),
+            gate: (t, i) =>
+              gates === undefined
+                ? 1
+                : decay === "head"
+                ? gates[h]!
+                : Math.exp(decay === "scalar" ? gates[t]! : gates[t * K + i]!),
+          },
+          { T, K, V },
+          dtype,
+        );
+        const got = Float32Array.from(await sequence(gpu, out, b, h));
+        const rms = Math.sqrt(truth.reduce((sum, x) => sum + x * x, 0) / truth.length) || 1;
+        errors.push(lineError(got, truth, allowed / rms));
+      }
+      return worstError(errors);
+    },
+    release() {
+      for (const tensor of [q, k, v, out, ...(g === undefined ? [] : [g])]) tensor.destroy();
+      plan.release();
+    },
+  };
+}
+
+const tilings: readonly WalkOptions[] = [
+  {},
+  { rows: 8, columns: 4, threads: 128, block: 32 },
+  { rows: 8, columns: 4, threads: 128 },
+  { rows: 4, columns: 2, threads: 512 },
+  { rows: 8, columns: 2, threads: 256 },
+  { rows: 4, columns: 4, threads: 256 },
+];
+
+const variants: readonly Variant[] = tilings.map((options) => ({
+  name: Object.entries(options).map(([name, value]) => `${name} ${value}`).join(", ") || "default",
+  options: options as Variant["options"],
+}));
+
+function line(name: string, decay: WalkDecay, dtype: DType): FusedLine {
+  return {
+    name: `${name} chunk forward`,
+    dtype,
+    shapes: [{ B: 8, T: 4096, H: 16, K: 64, V: 64 }],
+    small: { B: 1, T: 70, H: 2, K: 16, V: 24 },
+    variants,
+    prepare: (gpu, shape, { options }) => prepare(gpu, decay, dtype, shape, options as WalkOptions),
+  };
+}
+
+const work: readonly (readonly [string, WalkDecay])[] = [
+  ["linear-attention", "none"],
+  ["retnet", "head"],
+  ["mamba2", "scalar"],
+  ["gla", "rows"],
+];
+
+export const walkLines: readonly FusedLine[] = work.flatMap(([name, decay]) => [
+  line(name, decay, "f32"),
+  line(name, decay, "f16"),
+]);

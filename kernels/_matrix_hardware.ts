@@ -1,0 +1,133 @@
+/** Products of tiles by subgroup matrices: f16 operands, f32 sums, 16 × 16 × 16. */
+
+import type { Gpu } from "./gpu.ts";
+import { operandLayout } from "./_matrix_layout.ts";
+import type { MatrixMode, MatrixUnit, Operand, Product, Sums } from "./matrix_unit.ts";
+
+const FEATURE = "chromium-experimental-subgroup-matrix";
+/** Multiply-adds of tiles that are written out before a loop is. */
+const UNROLLED = 32;
+
+/** Why a device's matrices cannot be used; undefined if they can. */
+export function withoutHardware(gpu: Gpu): string | undefined {
+  for (const feature of [FEATURE, "shader-f16", "subgroups"]) {
+    if (!gpu.features.has(feature)) return `the device lacks ${feature}`;
+  }
+  const { min, max } = gpu.subgroups ?? { min: 0, max: 0 };
+  if (min !== max) return `subgroups may have ${min} to ${max} invocations`;
+  const fits = gpu.subgroupMatrices?.some(({ M, N, K, componentType, resultComponentType }) =>
+    M === 16 && N === 16 && K === 16 && componentType === "f16" && resultComponentType === "f32"
+  );
+  return fits === false ? "the adapter has no 16 × 16 × 16 matrices of f16 with f32 sums" : undefined;
+}
+
+export function hardwareUnit(gpu: Gpu, mode: "f16" | "split"): MatrixUnit {
+  const lanes = gpu.subgroups!.max;
+  return {
+    mode,
+    hardware: true,
+    lanes,
+    key: `${mode} subgroup-matrix 16x16x16`,
+    prelude: /* wgsl */ `
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+diagnostic(off, subgroup_uniformity);
+`,
+    functions: /* wgsl */ `
+alias MatrixLeft = subgroup_matrix_left<f16, 16, 16>;
+alias MatrixRight = subgroup_matrix_right<f16, 16, 16>;
+alias MatrixSums = subgroup_matrix_result<f32, 16, 16>;
+`,
+    bytes: (count) => (mode === "split" ? 4 : 2) * count,
+    declare: (name, count) =>
+      halves(mode, name).map((array) => `var<workgroup> ${array}: array<f16, ${count}>;`).join("\n"),
+    element: "f16",
+    arrays: (name) => halves(mode, name),
+    storage: (name, binding, access) =>
+      halves(mode, name).map((array, part) =>
+        `@group(0) @binding(${binding + part}) var<storage, ${access}> ${array}: array<f16>;`
+      ).join("\n"),
+    put: (name, index, value) =>
+      mode === "f16"
+        ? `${name}_hi[${index}] = f16(${value});`
+        // The high half is rounded on the bits, half away from zero: a compiler that takes f32(f16(x)) for x, as NVIDIA's
+        // does, would leave nothing for the low one.
+        : `{ let mu_value = f32(${value}); let mu_index = ${index}; ` +
+          `let mu_high = bitcast<f32>((bitcast<u32>(mu_value) + 0x1000u) & 0xffffe000u); ` +
+          `${name}_hi[mu_index] = f16(mu_high); ${name}_lo[mu_index] = f16(mu_value - mu_high); }`,
+    get: (name, index) => `(${halves(mode, name).map((array) => `f32(${array}[${index}])`).join(" + ")})`,
+    accumulators: (name, rows, columns) => each(rows, columns, (i, j) => `var ${name}_${i}_${j} = MatrixSums();`),
+    product: (product) => productText(mode, product),
+    load: (name, rows, columns, from) =>
+      each(
+        rows,
+        columns,
+        (i, j) =>
+          `${name}_${i}_${j} = subgroupMatrixLoad<MatrixSums, ${order(from)}>(&${from.array}, ${tile(from, i, j)}, ${
+            strideOf(from)
+          });`,
+      ),
+    store: (name, rows, columns, to, { row, column } = { row: 0, column: 0 }) =>
+      each(rows, columns, (i, j) => {
+        const sums = `${name}_${row + i}_${column + j}`;
+        return `subgroupMatrixStore<${order(to)}>(&${to.array}, ${tile(to, i, j)}, ${sums}, ${strideOf(to)});`;
+      }),
+  };
+}
+
+function halves(mode: MatrixMode, name: string): readonly string[] {
+  return mode === "split" ? [`${name}_hi`, `${name}_lo`] : [`${name}_hi`];
+}
+
+function each(rows: number, columns: number, text: (i: number, j: number) => string): string {
+  return Array.from({ length: rows * columns }, (_, n) => text(Math.floor(n / columns), n % columns)).join("\n");
+}
+
+type Placed = Pick<Sums, "at" | "stride" | "transposed">;
+
+const order = ({ transposed }: Placed): string => transposed === true ? "col_major" : "row_major";
+const strideOf = ({ stride }: Placed): string => `u32(${stride})`;
+
+/** The element at which tile (i, j) starts. */
+function tile({ at, stride, transposed }: Placed, i: number, j: number): string {
+  const offset = transposed === true
+    ? `${16 * j} * u32(${stride}) + ${16 * i}`
+    : `${16 * i} * u32(${stride}) + ${16 * j}`;
+  return `(${at}) + ${offset}`;
+}
+
+function fragment(kind: "Left" | "Right", name: string, array: string, operand: Operand, at: string): string {
+  return `let ${name} = subgroupMatrixLoad<Matrix${kind}, ${order(operand)}>(&${array}, ${at}, ${strideOf(operand)});`;
+}
+
+function productText(mode: MatrixMode, product: Product): string {
+  const { into, rows, columns, inner, a, b } = product;
+  const parts = mode === "split" ? ["hi", "lo"] : ["hi"];
+  // Smallest first.
+  const pairs = mode === "split" ? [["lo", "hi"], ["hi", "lo"], ["hi", "hi"]] : [["hi", "hi"]];
+  const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
+  const step = (k: string): string => {
+    const lines: string[] = [];
+    for (const part of parts) {
+      for (let i = 0; i < rows; i++) {
+        const at = `${left.start(i)} + ${k} * ${left.step}u`;
+        lines.push(fragment("Left", `mu_a_${part}_${i}`, `${a.name}_${part}`, a, at));
+      }
+      for (let j = 0; j < columns; j++) {
+        const at = `${right.start(j)} + ${k} * ${right.step}u`;
+        lines.push(fragment("Right", `mu_b_${part}_${j}`, `${b.name}_${part}`, b, at));
+      }
+    }
+    for (const [x, y] of pairs) {
+      lines.push(each(rows, columns, (i, j) => {
+        const sums = `${into}_${i}_${j}`;
+        return `${sums} = subgroupMatrixMultiplyAccumulate(mu_a_${x}_${i}, mu_b_${y}_${j}, ${sums});`;
+      }));
+    }
+    return `{\n${lines.join("\n")}\n}`;
+  };
+  if (rows * columns * inner <= UNROLLED) return Array.from({ length: inner }, (_, k) => step(`${k}u`)).join("\n");
+  return `for (var mu_k = 0u; mu_k < ${inner}u; mu_k++) ${step("mu_k")}`;
+}

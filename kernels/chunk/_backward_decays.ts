@@ -1,0 +1,97 @@
+/**
+ * Decays between the tokens of a chunk where all keys share them, as tables in workgroup memory: products of gates, by
+ * levels as in _backward_levels.ts where gates differ from token to token, powers where they do not.
+ *
+ * @module
+ */
+import type { ChunkLayout } from "./_backward_layout.ts";
+import { barrier, loopBound } from "./_backward_text.ts";
+
+/** How gates are given: not at all, log gates by token, log gates by head, factors by head. */
+export type ScalarGates = "none" | "token" | "head" | "factor";
+
+/**
+ * The tables with functions that read them (`pair_decay(i, j)` for i ≥ j, `from_start(i)`, `to_end(j)`; by head `slope(n)`,
+ * the derivative of n gates), and statements that fill them.
+ */
+export function decayTables(layout: ChunkLayout, gates: ScalarGates): {
+  readonly outside: string;
+  readonly fill: string;
+} {
+  const { chunk } = layout;
+  if (gates === "none") {
+    return {
+      outside: /* wgsl */ `
+fn pair_decay(i: u32, j: u32) -> f32 { return 1.0; }
+fn from_start(i: u32) -> f32 { return 1.0; }
+fn to_end(j: u32) -> f32 { return 1.0; }
+`,
+      fill: "",
+    };
+  }
+  if (gates === "token") {
+    const levels = Math.log2(chunk) + 1;
+    // up[l][i]: gates of i's aligned run of 2^l tokens up to i; below[l][j]: those after j. A pair is one product of two.
+    return {
+      outside: /* wgsl */ `
+var<workgroup> gate: array<f32, ${chunk}>;
+var<workgroup> up_to: array<f32, ${levels * chunk}>;
+var<workgroup> after: array<f32, ${levels * chunk}>;
+fn pair_decay(i: u32, j: u32) -> f32 {
+  if (i == j) { return 1.0; }
+  let level = firstLeadingBit(i ^ j) * ${chunk}u;
+  return up_to[level + i] * after[level + j];
+}
+fn from_start(i: u32) -> f32 { return up_to[${(levels - 1) * chunk}u + i]; }
+fn to_end(j: u32) -> f32 { return after[${(levels - 1) * chunk}u + j]; }
+`,
+      fill: /* wgsl */ `
+  if (lid < ${chunk}u) { gate[lid] = ds_exp(g_of(token0 + lid, 0u)); }
+  ${barrier}
+  if (lid < ${chunk}u) {
+    var before = gate[lid];
+    var behind = 1.0;
+    up_to[lid] = before;
+    after[lid] = behind;
+    for (var level = 1u; level < ${loopBound(layout, levels)}; level++) {
+      let half = 1u << (level - 1u);
+      let upper = (lid & half) != 0u;
+      let first = (lid & ~(2u * half - 1u)) + select(half, 0u, upper);
+      var f = 1.0;
+      for (var n = 0u; n < half; n++) { f *= gate[first + n]; }
+      if (upper) { before *= f; } else { behind *= f; }
+      up_to[level * ${chunk}u + lid] = before;
+      after[level * ${chunk}u + lid] = behind;
+    }
+  }
+  ${barrier}
+`,
+    };
+  }
+  // Tokens behind the last keep everything: decays to the chunk's end count those that are there.
+  return {
+    outside: /* wgsl */ `
+var<workgroup> powers: array<f32, ${chunk + 1}>;
+var<private> live: u32;
+fn pair_decay(i: u32, j: u32) -> f32 { return powers[i - j]; }
+fn from_start(i: u32) -> f32 { return powers[i + 1u]; }
+fn left(j: u32) -> u32 { return max(live, j + 1u) - j - 1u; }
+fn to_end(j: u32) -> f32 { return powers[left(j)]; }
+/* The derivative of a^n, or of e^(n g), by what is given. */
+fn slope(n: u32) -> f32 {
+  if (n == 0u) { return 0.0; }
+  return f32(n) * powers[n${gates === "factor" ? " - 1u" : ""}];
+}
+`,
+    fill: /* wgsl */ `
+  live = min(${chunk}u, extent.x - token0);
+  if (lid < ${chunk + 1}u) {
+    let a = ${gates === "factor" ? "g[head]" : "ds_exp(g[head])"};
+    var f = 1.0;
+    for (var n = 0u; n < lid; n++) { f *= a; }
+    powers[lid] = f;
+  }
+  ${barrier}
+`,
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * How exact the kernels of the family are, as the constants that error bounds are derived from (models/rounding.ts).
+ *
+ * *Decays.* Multipliers of the state are products of a = e^g, one rounding a factor, never quotients and never exponentials
+ * of sums. A term that passes m gates meets at most m products and one addition a chunk: fewer than the two roundings a
+ * gate that every schedule pays.
+ *
+ * *Sums.* With Σ(n) the roundings of a sum of n terms, besides what gates pay for:
+ *
+ *     k vᵀ into the state        Σ(chunk) in its chunk's Kᵀ V, 1 into the state, 1 into the segment's
+ *     out of the state           Σ(K), and Σ(chunk) with the chunk's own P V, which starts from Q S
+ *     inside a chunk             Σ(K) in a score, Σ(chunk), 1 with a bonus
+ *
+ * so at most Σ(K) + 2 Σ(chunk) + 4. Σ(n) is n where sums are loops; a matrix unit adds 16 terms in one go, as
+ * matrix_error.ts says. Every term meets two products of operands; of each, an operand as it is kept is off by `operand` of
+ * itself, and `product` of the product is left out.
+ *
+ * *Floors.* Halves are off by an absolute 2^−25 too, which is φ = 2^−39 of the operand's largest (2^−40 of the power of two
+ * above the state's). With q* the largest of a row of q, k* and v* of the chunk's k and v, s* of the state, a read-out is off
+ * by at most (see _common.ts for the scales, es for the state's)
+ *
+ *     K q* (φ s* + 2^(es − 40)) in Q S + 2 φ K q* k* C v* in P + C q* 2^(es − 39) + φ K C q* k* v* in P V
+ *
+ * where 2^es ≤ max(2 s*, 8 K k* v*): at most 2^−40 K q* ((4 + 4 C/K) s* + (8 K + 22 C) k* v*), for C ≤ 64, K ≤ 256 within the
+ * judge's `floor · K q* (2 s* + 4 C k* v*)` for floor = 2^−40 · 132 < 2^−32. A token's share of the state is off by 2 φ k* v*.
+ *
+ * @module
+ */
+import type { AnyAffineModel } from "../../models/affine.ts";
+import type { Dims } from "../../models/inputs.ts";
+import type { Rounding } from "../../models/rounding.ts";
+import { matrixError, type MatrixMode } from "../matrix_unit.ts";
+
+const UNIT = 2 ** -24;
+/** What a product of tiles adds, as a share of its operands' largest: `Tiles.floor`. */
+export const CHUNK_FLOOR: number = 2 ** -32;
+
+interface Extent {
+  readonly K: number;
+  readonly chunk: number;
+  readonly mode: MatrixMode;
+  readonly hardware: boolean;
+}
+
+/** Roundings of a sum of n terms, and of a product, beyond those of a serial f32 recurrence. */
+function costs({ mode, hardware }: Pick<Extent, "mode" | "hardware">): {
+  readonly sum: (n: number) => number;
+  readonly product: number;
+} {
+  const { operand, product, products, block, addition } = matrixError(mode, hardware);
+  return {
+    sum: (n) => Math.ceil(n / block) * products * (addition / UNIT),
+    product: (2 * operand + product) / UNIT,
+  };
+}
+
+/** Roundings that a term meets and no gate pays for. */
+export function chunkRoundings({ K, chunk, mode, hardware }: Extent): number {
+  const { sum, product } = costs({ mode, hardware });
+  return Math.ceil(sum(K) + 2 * sum(chunk) + 2 * product + 4);
+}
+
+/**
+ * The same for states and cotangents of the backward pass (backward.ts): scores over the keys or the values, up to three
+ * products over a chunk of at most 64 tokens one after the other, and a gate's gradient summed over keys, values and tokens.
+ */
+export function chunkGradientRoundings(
+  { K, V, mode, hardware }: Omit<Extent, "chunk"> & { readonly V: number },
+): number {
+  const { sum, product } = costs({ mode, hardware });
+  return Math.ceil(sum(K + V) + 3 * sum(64) + 3 * product + K + V + 64 + 16);
+}
+
+/** What a bound has to know of a kernel whose chunks are at most `chunk` tokens. */
+export function chunkRounding(
+  { chunk = 32, mode, hardware }: { readonly chunk?: number; readonly mode: MatrixMode; readonly hardware: boolean },
+): Rounding {
+  return {
+    unit: UNIT,
+    rightCombines: (_steps, _model: AnyAffineModel, { sizes }: Dims) =>
+      chunkRoundings({ K: sizes.K ?? 1, chunk, mode, hardware }),
+    accuracy: "wgsl",
+    denseChunk: () => 1,
+    gradient: (_model, { sizes }) => ({
+      late: chunkGradientRoundings({ K: sizes.K ?? 1, V: sizes.V ?? 1, mode, hardware }),
+    }),
+    ...(mode === "f32" ? {} : { tiles: { floor: CHUNK_FLOOR, chunk, rows: true } }),
+  };
+}

@@ -1,0 +1,116 @@
+/** WGSL of what an invocation does with its registers: R rows × N columns of a state, as R vectors. */
+import { columnType } from "./_staging.ts";
+import type { Tile } from "./tile.ts";
+
+/** Writes statements on the registers `name0 … name{R−1}`. */
+export interface Registers {
+  /** f32 or vec. */
+  readonly type: string;
+  /** Statements: reads the invocation's rows of a staged array along K; `part(r)` is then row r. */
+  read(array: string, at: string): string;
+  /** The f32 of row r of an array that was read. */
+  part(array: string, r: number): string;
+  /** The state's row of register r, a WGSL expression. */
+  row(r: number): string;
+  /** Statements: for every row. */
+  each(statement: (r: number) => string): string;
+  /** Statement: declares `into`, the sum over this invocation's rows of factor × register. */
+  dot(into: string, factor: (r: number) => string, register: string): string;
+  /** The sum over the group of a value, in all of its invocations. */
+  total(x: string): string;
+  /**
+   * Statements: of `unroll` values `${name}0 …`, declares `into`: for invocation i of a group, i < unroll, the sum over the
+   * group of value i. `whole`: every invocation holds the sums already.
+   */
+  spread(into: string, name: string, whole: boolean): string;
+  /** Functions and workgroup arrays the statements use. */
+  readonly functions: string;
+}
+
+export function registers(tile: Tile): Registers {
+  const { rows, columns, group, unroll, threads, subgroups } = tile;
+  const type = columnType(columns);
+  const wide = (x: string): string => columns === 1 ? x : `${type}(${x})`;
+  const part = (array: string, r: number): string => `${array}${r >> 2}.${"xyzw"[r & 3]}`;
+  const index = Array.from({ length: rows }, (_, r) => r);
+  const shared = group > 1 && !subgroups;
+  const shuffle = (x: string, mask: number): string => `subgroupShuffleXor(${x}, ${mask}u)`;
+  const masks = (from: number): number[] => {
+    const out: number[] = [];
+    for (let mask = from; mask < group; mask *= 2) out.push(mask);
+    return out;
+  };
+  const sumFrom = (name: string, from: number): string =>
+    [`fn ${name}(given: ${type}) -> ${type} {`, "  var x = given;"]
+      .concat(masks(from).map((mask) => `  x += ${shuffle("x", mask)};`), "  return x;", "}").join("\n");
+  const functions = group === 1 ? "" : shared
+    ? /* wgsl */ `
+var<workgroup> parts: array<${type}, ${threads}>;
+fn group_total(x: ${type}, lid: u32) -> ${type} {
+  parts[lid] = x;
+  workgroupBarrier();
+  let start = lid - lid % ${group}u;
+  var sum = parts[start];
+  for (var i = 1u; i < ${group}u; i++) { sum += parts[start + i]; }
+  workgroupBarrier();
+  return sum;
+}`
+    : `${sumFrom("group_total", 1)}\n${sumFrom("group_rest", unroll)}`;
+  const total = (x: string): string => group === 1 ? x : shared ? `group_total(${x}, lid)` : `group_total(${x})`;
+
+  /** The sums land where they are wanted by halving: each step sends away the half that belongs to the other side. */
+  function halved(into: string, name: string): string {
+    const lines: string[] = [];
+    let values = Array.from({ length: unroll }, (_, i) => `${name}${i}`);
+    let level = 0;
+    for (let mask = unroll / 2; mask >= 1; mask /= 2, level++) {
+      const half = values.length / 2;
+      lines.push(`let ${into}_up${level} = (lane & ${mask}u) != 0u;`);
+      const next = Array.from({ length: half }, (_, i) => `${into}_${level}_${i}`);
+      next.forEach((sum, i) => {
+        const [low, high] = [values[i]!, values[i + half]!];
+        const up = `${into}_up${level}`;
+        lines.push(
+          `let ${sum} = select(${low}, ${high}, ${up}) + ${shuffle(`select(${high}, ${low}, ${up})`, mask)};`,
+        );
+      });
+      values = next;
+    }
+    lines.push(`let ${into} = ${unroll < group ? `group_rest(${values[0]})` : values[0]};`);
+    return lines.join("\n");
+  }
+
+  return {
+    type,
+    functions,
+    part,
+    total,
+    row: (r) => `4u * lane + ${4 * group * (r >> 2) + (r & 3)}u`,
+    each: (statement) => index.map(statement).join("\n"),
+    read: (array, at) =>
+      Array.from(
+        { length: rows / 4 },
+        (_, piece) => `let ${array}${piece} = s_${array}[${at} + ${piece * group}u + lane];`,
+      ).join("\n"),
+    dot(into, factor, register) {
+      // Two chains: half the latency.
+      const chain = (parity: number): string =>
+        index.filter((r) => r % 2 === parity).reduce(
+          (sum, r) =>
+            sum === "" ? `${wide(factor(r))} * ${register}${r}` : `fma(${wide(factor(r))}, ${register}${r}, ${sum})`,
+          "",
+        );
+      return `let ${into} = ${chain(0)} + ${chain(1)};`;
+    },
+    spread(into, name, whole) {
+      if (!whole && !shared && group > 1) return halved(into, name);
+      const sum = (i: number): string => whole ? `${name}${i}` : total(`${name}${i}`);
+      return [`var ${into} = ${sum(0)};`].concat(
+        Array.from({ length: unroll - 1 }, (_, n) => {
+          const i = n + 1;
+          return `let ${into}_${i} = ${sum(i)}; ${into} = select(${into}, ${into}_${i}, lane == ${i}u);`;
+        }),
+      ).join("\n");
+    },
+  };
+}

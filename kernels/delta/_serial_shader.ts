@@ -1,0 +1,158 @@
+/** The frame of a kernel that walks through the tokens of a sequence with its part of a state in registers. */
+import type { DType } from "../tensor.ts";
+import { f32Profile } from "../profile.ts";
+import { assemble, type Binding, type Shader } from "../wgsl.ts";
+import { type Registers, registers } from "./_registers.ts";
+import { type Extents, type Staged, staging } from "./_staging.ts";
+import { loadRow, storedType, storeRow } from "./_stores.ts";
+import type { Tile } from "./tile.ts";
+
+/** A written array of rows of V numbers. */
+export interface Stored {
+  readonly name: string;
+  readonly dtype: DType;
+}
+
+/** A walk through all tokens. */
+export interface Walk {
+  /** From the last token to the first. */
+  readonly reverse: boolean;
+  /** The staged arrays that it reads; default all. */
+  readonly reads?: readonly string[];
+  /** Statements at the start of the block of tokens from `t0`, before it is walked through. */
+  atBlock(lanes: Registers): string;
+  /** Statements of `tile.unroll` tokens, the first of which is `i` of the block, in half `half`. */
+  tokens(lanes: Registers): string;
+}
+
+export interface Serial {
+  readonly label: string;
+  readonly extents: Extents;
+  readonly tile: Tile;
+  readonly staged: readonly Staged[];
+  readonly stored: readonly Stored[];
+  /** Whether the state starts from a buffer `initial`. */
+  readonly initial: boolean;
+  /** Every chunk of so many tokens by itself, in workgroups of its own, next to each other. Default: whole sequences. */
+  readonly chunk?: number;
+  /** Buffers besides, and functions that use them. */
+  readonly extra?: readonly Binding[];
+  readonly functions?: string;
+  /** Statements before the first token, with the registers zero or as `initial` has them. */
+  start?(lanes: Registers): string;
+  /** One after the other. */
+  readonly walks: readonly Walk[];
+  /** Statements at the end. */
+  atEnd(lanes: Registers): string;
+}
+
+const mostParameters = /* wgsl */ `
+struct Params { T: u32, H: u32, sequences: u32, chunks: u32 }
+var<private> batch: u32;
+// The first token that is not there.
+var<private> behind: u32;
+var<private> head: u32;
+var<private> first_column: u32;
+var<private> column: u32;
+fn ds_exp4(x: vec4f) -> vec4f { return vec4f(ds_exp(x.x), ds_exp(x.y), ds_exp(x.z), ds_exp(x.w)); }
+`;
+
+/** Workgroups that a sequence's columns take. */
+export function columnTiles(V: number, tile: Tile): number {
+  return Math.ceil(V / tile.width);
+}
+
+export function serialShader(serial: Serial): Shader {
+  const { label, extents, tile, staged, stored, walks, initial, chunk, extra = [] } = serial;
+  const { K, V } = extents;
+  const { threads, group, columns, width, block, unroll } = tile;
+  const stage = staging(staged, extents, tile);
+  const lanes = registers(tile);
+  const bindings: Binding[] = [
+    { name: "p", access: "uniform", type: "Params" },
+    ...staged.map(({ name }): Binding => ({
+      name: `in_${name}`,
+      access: "read",
+      type: stage.types[`in_${name}`]!,
+    })),
+    ...(initial ? [{ name: "initial", access: "read", type: storedType("f32", V, columns) } as const] : []),
+    ...extra,
+    ...stored.map(({ name, dtype }): Binding => ({
+      name: `out_${name}`,
+      access: "read_write",
+      type: storedType(dtype, V, columns),
+    })),
+  ];
+  const tiles = columnTiles(V, tile);
+  // In round n block n is on its way from memory while block n − 1, in workgroup memory by then, is walked through. What
+  // follows the last block is no tokens: idle.
+  const walked = ({ reverse, reads, atBlock, tokens }: Walk): string => /* wgsl */ `
+  for (var n = 0u; n <= blocks; n++) {
+    let next = select(p.T, origin + ${reverse ? "(blocks - 1u - n)" : "n"} * ${block}u, n < blocks);
+    ${stage.load("next", reads)}
+    if (n > 0u) {
+      let half = (n - 1u) & 1u;
+      let t0 = origin + ${reverse ? "(blocks - n)" : "(n - 1u)"} * ${block}u;
+      ${atBlock(lanes)}
+      for (var j = 0u; j < ${block}u; j += ${unroll}u) {
+        let i = ${reverse ? `${block - unroll}u - j` : "j"};
+        if (t0 + i < end) {
+          ${tokens(lanes)}
+        }
+      }
+    }
+    ${stage.keep("n & 1u", reads)}
+    workgroupBarrier();
+  }`;
+  const source = /* wgsl */ `
+${mostParameters}
+${stage.functions}
+${lanes.functions}
+${initial ? loadRow("initial", V, columns) : ""}
+${serial.functions ?? ""}
+${stored.map(({ name, dtype }) => storeRow(`out_${name}`, dtype, V, columns)).join("\n")}
+@compute @workgroup_size(${threads})
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let id = flat_workgroup(workgroup, grid);
+  let sequence = id / ${chunk === undefined ? `${tiles}u` : `(${tiles}u * p.chunks)`};
+  if (sequence >= p.sequences) { return; }
+  let chunk = ${chunk === undefined ? "0u" : `id / ${tiles}u % p.chunks`};
+  let origin = ${chunk === undefined ? "0u" : `chunk * ${chunk}u`};
+  let end = ${chunk === undefined ? "p.T" : `min(p.T, origin + ${chunk}u)`};
+  behind = end;
+  batch = sequence / p.H;
+  head = sequence % p.H;
+  first_column = id % ${tiles}u * ${width}u;
+  let lane = lid % ${group}u;
+  let place = min(lid / ${group}u, ${width / columns - 1}u);
+  // An invocation that only stages has no column.
+  column = select(${V}u, first_column + place * ${columns}u, lid < ${width / columns * group}u);
+  let blocks = (end - origin + ${block - 1}u) / ${block}u;
+${
+    lanes.each((r) =>
+      `var s${r} = ${lanes.type}();` +
+      (initial ? ` if (${lanes.row(r)} < ${K}u) { s${r} = load_initial(sequence * ${K}u + ${lanes.row(r)}); }` : "")
+    )
+  }
+  ${serial.start?.(lanes) ?? ""}
+  ${walks.map(walked).join("\n")}
+  ${serial.atEnd(lanes)}
+}
+`;
+  return assemble(label, {
+    bindings,
+    source: f32Profile.prelude + source,
+    enable: tile.subgroups ? "enable subgroups;\ndiagnostic(off, subgroup_uniformity);" : "",
+  });
+}
+
+/** Statements: stores the registers' rows under K of a state whose row 0 is row `first` (an expression) of `out_name`. */
+export function storeState(lanes: Registers, K: number, name: string, first: string, factor: string = ""): string {
+  return lanes.each((r) =>
+    `if (${lanes.row(r)} < ${K}u) { store_out_${name}(${first} + ${lanes.row(r)}, s${r}${factor}); }`
+  );
+}

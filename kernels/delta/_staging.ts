@@ -1,0 +1,121 @@
+/**
+ * The loads of a serial kernel: blocks of tokens brought to workgroup memory in two halves, one read while the other is
+ * filled from registers that hold the next block's loads in flight.
+ *
+ * Arrays along K are padded with zeros to whole groups of rows, arrays along V cut to the workgroup's columns, and
+ * tokens behind the end are read as zeros (a decay of e^0): they leave the state as it is. What was read is looked at when it
+ * is written to workgroup memory and no sooner, or every block would wait for the next one's loads.
+ */
+import type { DType } from "../tensor.ts";
+import type { InputLayout } from "./rule.ts";
+import type { Tile } from "./tile.ts";
+
+/** One array to stage: storage buffer `in_name`, workgroup array `s_name`. */
+export interface Staged extends InputLayout {
+  readonly name: string;
+  readonly dtype: DType;
+  /** WGSL of what is kept, from what was read (both vec4f, or f32 where the axis is none). */
+  value(raw: string): string;
+}
+
+export interface Extents {
+  readonly K: number;
+  readonly V: number;
+  readonly microSteps: number;
+}
+
+/** WGSL of the staging of one kernel. */
+export interface Staging {
+  /** WGSL types of the storage buffers by name. */
+  readonly types: Readonly<Record<string, string>>;
+  /** Workgroup arrays and load functions, for module scope. */
+  readonly functions: string;
+  /** Statements: loads the block that starts at token `first` (an expression) into values of this scope; of `only` these. */
+  load(first: string, only?: readonly string[]): string;
+  /** Statements: writes them to half `half` (an expression, 0 or 1). */
+  keep(half: string, only?: readonly string[]): string;
+}
+
+export const columnType = (columns: number): string => columns === 1 ? "f32" : `vec${columns}f`;
+
+/** The type under which a buffer's rows of `width` numbers are read in fours, or one by one. */
+function typeOf(dtype: DType, width: number): { type: string; vector: boolean } {
+  const vector = width % 4 === 0;
+  if (dtype === "f32") return { type: vector ? "array<vec4f>" : "array<f32>", vector };
+  return { type: vector ? "array<vec2u>" : "array<u32>", vector };
+}
+
+const oneHalf = (name: string, at: string): string => `unpack2x16float(${name}[(${at}) / 2u])[(${at}) & 1u]`;
+
+/** The four numbers from element `at`, of which those from column `column` on that lie below `width` exist. */
+function four(name: string, dtype: DType, width: number): string {
+  const { vector } = typeOf(dtype, width);
+  if (vector) return `let raw = ${name}[at / 4u];`;
+  const element = (c: number): string => dtype === "f32" ? `${name}[at + ${c}u]` : oneHalf(name, `at + ${c}u`);
+  return [
+    "var raw = vec4f();",
+    ...[0, 1, 2, 3].map((c) => `if (column + ${c}u < ${width}u) { raw[${c}] = ${element(c)}; }`),
+  ].join("\n  ");
+}
+
+/** The staging of `arrays` for a tile. The kernel declares `p: Params` and the privates `batch`, `head`, `behind`, `first_column`. */
+export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents, tile: Tile): Staging {
+  const { rows, group, columns, threads, width, block } = tile;
+  const padded = rows * group;
+  const each = arrays.map((array) => {
+    const { name, dtype, axis, micro, value } = array;
+    const buffer = `in_${name}`;
+    const rate = micro ? microSteps : 1;
+    const perStep = axis === "K" ? padded / 4 : axis === "V" ? width / 4 : 1;
+    const units = block * rate * perStep;
+    const count = Math.ceil(units / threads);
+    const type = axis === "none" ? "f32" : "vec4f";
+    const extent = axis === "K" ? K : V;
+    // Four halves stay packed until they are kept.
+    const packed = dtype === "f16" && axis !== "none" && extent % 4 === 0;
+    const rawType = packed ? "vec2u" : type;
+    const unpacked = (raw: string): string =>
+      packed ? `vec4f(unpack2x16float(${raw}.x), unpack2x16float(${raw}.y))` : raw;
+    const kept = axis === "V" ? columnType(columns) : type;
+    const perUnit = axis === "V" ? 4 / columns : 1;
+    const row = `(batch * p.T * ${rate}u + step) * p.H + head`;
+    const ahead = axis === "none"
+      ? [`let at = ${row};`, `let raw = ${dtype === "f32" ? `${buffer}[at]` : oneHalf(buffer, "at")};`]
+      : [
+        `let column = ${axis === "V" ? "first_column + " : ""}4u * (unit % ${perStep}u);`,
+        `if (column >= ${extent}u) { return ${rawType}(); }`,
+        `let at = (${row}) * ${extent}u + column;`,
+        four(buffer, dtype, extent),
+      ];
+    const functions = /* wgsl */ `
+var<workgroup> s_${name}: array<${kept}, ${2 * units * perUnit}>;
+fn load_${name}(unit: u32, first: u32) -> ${rawType} {
+  let step = first * ${rate}u + unit / ${perStep}u;
+  if (unit >= ${units}u || step >= behind * ${rate}u) { return ${rawType}(); }
+  ${ahead.join("\n  ")}
+  return raw;
+}`;
+    const unit = (n: number): string => n === 0 ? "lid" : `lid + ${n * threads}u`;
+    const load = (first: string): string =>
+      Array.from({ length: count }, (_, n) => `let n_${name}_${n} = load_${name}(${unit(n)}, ${first});`).join("\n");
+    const keep = (half: string): string =>
+      Array.from({ length: count }, (_, n) => {
+        const from = `v_${name}_${n}`;
+        const at = `(${half}) * ${units * perUnit}u + (${unit(n)})${perUnit === 1 ? "" : ` * ${perUnit}u`}`;
+        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`))}; ` + (axis !== "V" || columns === 4
+          ? `s_${name}[${at}] = ${from};`
+          : columns === 2
+          ? `s_${name}[${at}] = ${from}.xy; s_${name}[${at} + 1u] = ${from}.zw;`
+          : [0, 1, 2, 3].map((c) => `s_${name}[${at} + ${c}u] = ${from}[${c}];`).join(" "));
+        return (n + 1) * threads <= units ? stores : `if (${unit(n)} < ${units}u) { ${stores} }`;
+      }).join("\n");
+    return { name, buffer, type: typeOf(dtype, axis === "none" ? 1 : extent).type, functions, load, keep };
+  });
+  const chosen = (only?: readonly string[]): typeof each => each.filter(({ name }) => only?.includes(name) ?? true);
+  return {
+    types: Object.fromEntries(each.map(({ buffer, type }) => [buffer, type])),
+    functions: each.map(({ functions }) => functions).join("\n"),
+    load: (first, only) => chosen(only).map(({ load }) => load(first)).join("\n"),
+    keep: (half, only) => chosen(only).map(({ keep }) => keep(half)).join("\n"),
+  };
+}

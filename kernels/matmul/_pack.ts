@@ -1,0 +1,117 @@
+/**
+ * Brings one operand into the order and the precision of a matrix unit: 16 × 16 tiles one after the other, rows (of A; of B
+ * columns) scaled by powers of two so that halves hold them. What lies beyond the ends is zero.
+ *
+ * A workgroup takes 16 rows of one chunk of the sum: it finds their largest magnitudes, then scales and stores.
+ */
+
+import { flatWorkgroup } from "../workgroups.ts";
+import type { MatrixUnit } from "../matrix_unit.ts";
+import { quadLoad } from "./_load.ts";
+import type { Side } from "./_problem.ts";
+
+export const PACK_THREADS = 256;
+
+/** An operand as it is packed. */
+export interface Packed {
+  readonly batches: number;
+  /** Of 16 rows of A, or columns of B. */
+  readonly blocks: number;
+  /** Of 16 terms of the sum. */
+  readonly tiles: number;
+  /** Tiles of a chunk, over which a row has one scale. */
+  readonly chunkTiles: number;
+}
+
+export const chunksOf = ({ tiles, chunkTiles }: Packed): number => Math.ceil(tiles / chunkTiles);
+
+/** Elements of the packed operand. */
+export const packedLength = ({ batches, blocks, tiles }: Packed): number => 256 * batches * blocks * tiles;
+
+/** Numbers of the reciprocal scales, `[batches, chunks, 16·blocks]`. */
+export const scalesLength = (packed: Packed): number => packed.batches * chunksOf(packed) * 16 * packed.blocks;
+
+/** The exponent that a scaled row's largest number gets, and the largest a scale may have, so that both are normal. */
+const TOP = 14;
+const MOST = 126;
+
+export function packWorkgroups(packed: Packed): number {
+  return packed.batches * packed.blocks * chunksOf(packed);
+}
+
+export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string {
+  const { blocks, tiles, chunkTiles } = packed;
+  const chunks = chunksOf(packed);
+  const groups = packWorkgroups(packed);
+  // Along the sum, 16 threads read a row; across it, 4 threads read 16 rows at 64 terms.
+  const place = side.along
+    ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad: "x_quad(batch, 16u * block + row, k)" }
+    : { row: "4u * (lid / 16u % 4u)", k: "lid % 16u + 16u * (lid / 64u)", quad: "x_quad(batch, k, 16u * block + row)" };
+  const put = [0, 1, 2, 3].map((c) => {
+    const at = side.along ? `to + ${c}u` : `to + ${16 * c}u`;
+    return unit.put("packed", at, `quad[${c}] * scale${side.along ? "" : `[${c}]`}`);
+  });
+  const vector = side.along ? "f32" : "vec4f";
+  return /* wgsl */ `${unit.prelude}
+${quadLoad("x", 0, side)}
+@group(0) @binding(1) var<storage, read_write> scales: array<f32>;
+${unit.storage("packed", 2, "read_write")}
+${unit.functions}
+${flatWorkgroup}
+var<workgroup> largest: array<${vector}, ${PACK_THREADS}>;
+
+/* Powers of two: what brings a number of this size to [2^${TOP}, 2^${TOP + 1}), and back. */
+fn scale_of(size: f32) -> f32 {
+  let exponent = i32(bitcast<u32>(size) >> 23u) - 127;
+  return bitcast<f32>(u32(min(${TOP} - exponent, ${MOST}) + 127) << 23u);
+}
+fn reciprocal(scale: f32) -> f32 {
+  return bitcast<f32>((254u << 23u) - bitcast<u32>(scale));
+}
+
+@compute @workgroup_size(${PACK_THREADS})
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let group = flat_workgroup(id, grid);
+  if (group >= ${groups}u) { return; }
+  let chunk = group % ${chunks}u;
+  let block = group / ${chunks}u % ${blocks}u;
+  let batch = group / ${chunks * blocks}u;
+  let row = ${place.row};
+  let first = ${16 * chunkTiles}u * chunk;
+  let end = min(first + ${16 * chunkTiles}u, ${16 * tiles}u);
+
+  var most = vec4f();
+  for (var k = first + ${place.k}; k < end; k += 64u) { most = max(most, abs(${place.quad})); }
+  largest[lid] = ${side.along ? "max(max(most.x, most.y), max(most.z, most.w))" : "most"};
+  workgroupBarrier();
+  ${
+    side.along
+      ? "var size = 0.0; for (var i = 0u; i < 16u; i++) { size = max(size, largest[lid / 16u * 16u + i]); }"
+      : `var size = vec4f();
+  for (var i = 0u; i < 64u; i++) { size = max(size, largest[i % 16u + 64u * (i / 16u) + lid / 16u % 4u * 16u]); }`
+  }
+  ${
+    side.along
+      ? "let scale = scale_of(size);"
+      : "let scale = vec4f(scale_of(size.x), scale_of(size.y), scale_of(size.z), scale_of(size.w));"
+  }
+  let at = (batch * ${chunks}u + chunk) * ${16 * blocks}u + 16u * block + row;
+  if (${side.along ? "lid % 16u == 0u" : "lid % 16u == 0u && lid < 64u"}) {
+    ${
+    side.along
+      ? "scales[at] = reciprocal(scale);"
+      : [0, 1, 2, 3].map((c) => `scales[at + ${c}u] = reciprocal(scale[${c}]);`).join(" ")
+  }
+  }
+  for (var k = first + ${place.k}; k < end; k += 64u) {
+    let quad = ${place.quad};
+    let to = ((batch * ${blocks}u + block) * ${tiles}u + k / 16u) * 256u + row * 16u + k % 16u;
+    ${put.join("\n    ")}
+  }
+}
+`;
+}

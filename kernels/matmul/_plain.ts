@@ -1,0 +1,206 @@
+/**
+ * The product in plain f32: a workgroup computes a block of C, an invocation 8 × 8 (or 4 × 4) of its numbers, with terms in workgroup
+ * memory; what the next step needs is read into registers while this one multiplies.
+ */
+
+import { InputError } from "../../models/error.ts";
+import { flatWorkgroup } from "../workgroups.ts";
+import { quadLoad } from "./_load.ts";
+import type { Problem, Side } from "./_problem.ts";
+import { placeOf } from "./_tiling.ts";
+
+export interface PlainTuning {
+  /** Rows, and columns, of an invocation: 4 or 8. */
+  readonly each?: number;
+  /** Rows and columns of C of a workgroup, multiples of `each`. */
+  readonly blockRows?: number;
+  readonly blockColumns?: number;
+  /** Terms of the sum at a time, a multiple of 4. */
+  readonly blockTerms?: number;
+  /** Whether the next terms are read ahead. */
+  readonly prefetch?: boolean;
+  readonly swizzle?: number;
+}
+
+export interface Plain {
+  readonly problem: Problem;
+  readonly tuning: Required<PlainTuning>;
+  readonly parts: number;
+  readonly accumulate: boolean;
+}
+
+export const plainThreads = ({ each, blockRows, blockColumns }: Required<PlainTuning>): number =>
+  blockRows / each * (blockColumns / each);
+
+/** One vector more than a row of terms has, so that neighbouring rows lie on other banks. */
+const widthOf = (numbers: number): number => numbers / 4 + 1;
+
+export const plainBytes = ({ blockRows, blockColumns, blockTerms }: Required<PlainTuning>): number =>
+  16 * blockTerms * (widthOf(blockRows) + widthOf(blockColumns));
+
+/** Throws an {@link InputError} on numbers that do not fit the kernel. */
+export function plainTuning(tuning: PlainTuning, defaults: Required<PlainTuning>): Required<PlainTuning> {
+  const all = { ...defaults, ...tuning };
+  const { each } = all;
+  if (each !== 4 && each !== 8) throw new InputError(`Cannot multiply: each must be 4 or 8, got ${each}`);
+  for (
+    const [name, unit] of [["blockRows", each], ["blockColumns", each], ["blockTerms", 4], ["swizzle", 1]] as const
+  ) {
+    if (Number.isInteger(all[name]) && all[name] >= unit && all[name] % unit === 0) continue;
+    throw new InputError(`Cannot multiply: ${name} must be a positive multiple of ${unit}, got ${all[name]}`);
+  }
+  return all;
+}
+
+function grid({ problem, tuning }: Plain): { readonly down: number; readonly across: number } {
+  return { down: Math.ceil(problem.M / tuning.blockRows), across: Math.ceil(problem.N / tuning.blockColumns) };
+}
+
+export function plainWorkgroups(plain: Plain): number {
+  const { down, across } = grid(plain);
+  return down * across * plain.parts * plain.problem.batches;
+}
+
+/** Terms of one part of the sum, whole steps. */
+export function termsEach({ problem, tuning, parts }: Plain): number {
+  return Math.ceil(problem.K / (tuning.blockTerms * parts)) * tuning.blockTerms;
+}
+
+const four = [0, 1, 2, 3] as const;
+
+/** Bindings: A, B, the result. */
+export function plainShader(plain: Plain): string {
+  const { problem, tuning, parts, accumulate } = plain;
+  const { batches, M, N, K, a, b } = problem;
+  const { blockRows, blockColumns, blockTerms, prefetch } = tuning;
+  // Vectors of four rows, and of four columns, of an invocation, evenly apart in the block.
+  const vectors = tuning.each / 4;
+  const threads = plainThreads(tuning);
+  const [widthA, widthB] = [widthOf(blockRows), widthOf(blockColumns)];
+  const across = blockColumns / tuning.each;
+  const aligned = N % 4 === 0;
+  const blocksA = blockRows / 4 * (blockTerms / 4);
+  const blocks = blocksA + blockColumns / 4 * (blockTerms / 4);
+  const turns = Math.ceil(blocks / threads);
+  const registers: string[] = [];
+  const reads: string[] = [];
+  const writes: string[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const next = four.map((c) => `next_${turn}_${c}`);
+    registers.push(...next.map((name) => `var ${name} = vec4f();`));
+    const block = `lid + ${turn * threads}u`;
+    const either = (ofA: string, ofB: string): string =>
+      `if (${block} < ${blocksA}u) { let block = ${block}; ${ofA} } ` +
+      `else if (${block} < ${blocks}u) { let block = ${block} - ${blocksA}u; ${ofB} }`;
+    reads.push(either(
+      read("a", a, next, blockRows, blockTerms, `${blockRows}u * tile_row`),
+      read("b", b, next, blockColumns, blockTerms, `${blockColumns}u * tile_column`),
+    ));
+    writes.push(either(
+      write("a", a, next, blockRows, blockTerms, widthA),
+      write("b", b, next, blockColumns, blockTerms, widthB),
+    ));
+  }
+  const sums = (line: (i: number, h: number) => string): string =>
+    Array.from({ length: 4 * vectors ** 2 }, (_, n) => line(Math.floor(n / vectors), n % vectors)).join("\n");
+  const each = (line: (v: number) => string): string => Array.from({ length: vectors }, (_, v) => line(v)).join("\n");
+  const readAll = (k: string): string => `{ let ahead = ${k};\n${reads.join("\n")}\n}`;
+  const terms = termsEach(plain);
+  return /* wgsl */ `
+${quadLoad("a", 0, a)}
+${quadLoad("b", 1, b)}
+@group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
+var<workgroup> terms_a: array<vec4f, ${blockTerms * widthA}>;
+var<workgroup> terms_b: array<vec4f, ${blockTerms * widthB}>;
+${flatWorkgroup}
+fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
+  if (row >= ${M}u || column >= ${N}u) { return; }
+  let at = ((part * ${batches}u + batch) * ${M}u + row) * ${N}u + column;
+  ${
+    aligned
+      ? `result[at / 4u] = ${accumulate ? "result[at / 4u] + " : ""}value;`
+      : `for (var c = 0u; c < min(4u, ${N}u - column); c++) {
+    result[at + c] = ${accumulate ? "result[at + c] + " : ""}value[c];
+  }`
+  }
+}
+
+@compute @workgroup_size(${threads})
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let group = flat_workgroup(id, grid);
+  if (group >= ${plainWorkgroups(plain)}u) { return; }
+  ${placeOf({ ...grid(plain), parts, swizzle: tuning.swizzle })}
+  let row = lid / ${across}u;
+  let column = lid % ${across}u;
+  ${registers.join("\n  ")}
+  ${sums((i, h) => `var sum_${i}_${h} = vec4f();`)}
+  ${prefetch ? readAll(`part * ${terms}u`) : ""}
+  for (var k = part * ${terms}u; k < min(part * ${terms}u + ${terms}u, ${K}u); k += ${blockTerms}u) {
+    ${prefetch ? "" : readAll("k")}
+    ${writes.join("\n    ")}
+    workgroupBarrier();
+    ${prefetch ? readAll(`k + ${blockTerms}u`) : ""}
+    for (var t = 0u; t < ${blockTerms}u; t++) {
+      ${each((v) => `let a_${v} = terms_a[t * ${widthA}u + row + ${v * blockRows / tuning.each}u];`)}
+      ${each((v) => `let b_${v} = terms_b[t * ${widthB}u + column + ${v * across}u];`)}
+      ${sums((i, h) => `sum_${i}_${h} = fma(vec4f(a_${i >> 2}[${i & 3}]), b_${h}, sum_${i}_${h});`)}
+    }
+    workgroupBarrier();
+  }
+  let top = ${blockRows}u * tile_row + 4u * row;
+  let left = ${blockColumns}u * tile_column + 4u * column;
+  ${
+    sums((i, h) => {
+      const at = `top + ${(i >> 2) * blockRows / vectors + (i & 3)}u, left + ${h * blockColumns / vectors}u`;
+      return `emit(batch, part, ${at}, sum_${i}_${h});`;
+    })
+  }
+}
+`;
+}
+
+/** Four vectors of a 4 × 4 block: rows of the operand as it lies. */
+function read(
+  name: string,
+  side: Side,
+  next: readonly string[],
+  size: number,
+  blockTerms: number,
+  first: string,
+): string {
+  const batch = side.batched ? "batch" : "0u";
+  const { outside, inside } = placeOfBlock(side, size, blockTerms);
+  return next.map((register, c) => {
+    const at = side.along
+      ? `${first} + 4u * ${outside} + ${c}u, ahead + 4u * ${inside}`
+      : `ahead + 4u * ${outside} + ${c}u, ${first} + 4u * ${inside}`;
+    return `${register} = ${name}_quad(${batch}, ${at});`;
+  }).join(" ");
+}
+
+/** Neighbouring invocations take neighbouring blocks along the axis that is contiguous. */
+function placeOfBlock(side: Side, size: number, blockTerms: number): { outside: string; inside: string } {
+  const inner = (side.along ? blockTerms : size) / 4;
+  return { outside: `(block / ${inner}u)`, inside: `(block % ${inner}u)` };
+}
+
+/** Stores a block as four terms of four numbers of the outer axis. */
+function write(
+  name: string,
+  side: Side,
+  next: readonly string[],
+  size: number,
+  blockTerms: number,
+  width: number,
+): string {
+  const { outside, inside } = placeOfBlock(side, size, blockTerms);
+  return four.map((c) => {
+    const [term, at] = side.along ? [inside, outside] : [outside, inside];
+    const value = side.along ? `vec4f(${next.map((register) => `${register}[${c}]`).join(", ")})` : next[c];
+    return `terms_${name}[(4u * ${term} + ${c}u) * ${width}u + ${at}] = ${value};`;
+  }).join(" ");
+}

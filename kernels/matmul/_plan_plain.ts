@@ -1,0 +1,88 @@
+/** A product in plain f32, made ready. */
+
+import type { Gpu } from "../gpu.ts";
+import { BUSY, type Design, partsOf, writesPartial } from "./_design.ts";
+import {
+  plainBytes,
+  plainShader,
+  plainThreads,
+  type PlainTuning,
+  plainTuning,
+  plainWorkgroups,
+  termsEach,
+} from "./_plain.ts";
+import type { Problem } from "./_problem.ts";
+import { InputError } from "../../models/error.ts";
+import type { Tensor } from "../tensor.ts";
+
+export type { PlainTuning } from "./_plain.ts";
+
+const sizes: readonly Required<PlainTuning>[] = [
+  { each: 8, blockRows: 128, blockColumns: 128, blockTerms: 16, prefetch: true, swizzle: 8 },
+  { each: 8, blockRows: 64, blockColumns: 64, blockTerms: 16, prefetch: true, swizzle: 8 },
+];
+/** Compiles fast, which is what counts on the CPU. */
+const software: Required<PlainTuning> = {
+  each: 4,
+  blockRows: 32,
+  blockColumns: 32,
+  blockTerms: 4,
+  prefetch: false,
+  swizzle: 8,
+};
+
+export interface PlainOptions extends PlainTuning {
+  readonly accumulate: boolean;
+  readonly parts?: number;
+}
+
+export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainOptions): Design {
+  const { limits } = gpu;
+  const fits = (tuning: Required<PlainTuning>): boolean =>
+    plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
+    plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
+  const workgroups = (tuning: Required<PlainTuning>): number =>
+    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false });
+  const defaults = gpu.adapter.software
+    ? software
+    : sizes.find((tuning) => fits(tuning) && workgroups(tuning) >= BUSY) ?? sizes.at(-1)!;
+  const tuning = plainTuning(given(options), defaults);
+  if (!fits(tuning)) {
+    throw new InputError(
+      `Cannot multiply: a block of ${tuning.blockRows} × ${tuning.blockColumns} × ${tuning.blockTerms} takes ` +
+        `${plainThreads(tuning)} invocations and ${plainBytes(tuning)} bytes of workgroup memory, the device allows ` +
+        `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
+    );
+  }
+  const parts = partsOf(problem, workgroups(tuning), options.parts, 512);
+  const accumulate = options.accumulate && !writesPartial(c, { parts, hardware: false });
+  const plain = { problem, tuning, parts, accumulate };
+  return {
+    variant: `f32, ${tuning.blockRows}x${tuning.blockColumns}x${tuning.blockTerms}` +
+      `${tuning.prefetch ? ", read ahead" : ""}, ${parts === 1 ? "1 part" : `${parts} parts`}`,
+    mode: "f32",
+    hardware: false,
+    chunk: termsEach(plain),
+    direct: true,
+    parts,
+    scratch: [],
+    async dispatches(result) {
+      const pipeline = await gpu.compile({ label: "matmul f32", code: plainShader(plain) });
+      const { a, b } = problem;
+      return [{
+        pipeline,
+        buffers: [a.tensor.buffer, b.tensor.buffer, result],
+        workgroups: plainWorkgroups(plain),
+      }];
+    },
+  };
+}
+
+/** Options that were given: an undefined one must not hide a default. */
+function given({ each, blockRows, blockColumns, blockTerms, prefetch, swizzle }: PlainTuning): PlainTuning {
+  return Object.fromEntries(
+    Object.entries({ each, blockRows, blockColumns, blockTerms, prefetch, swizzle }).filter(([, value]) =>
+      value !== undefined
+    ),
+  );
+}

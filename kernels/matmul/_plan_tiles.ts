@@ -1,0 +1,146 @@
+/** A product on a matrix unit, made ready: packing, then tiles; or tiles of halves as they lie. */
+
+import { InputError } from "../../models/error.ts";
+import type { Dispatch, Gpu } from "../gpu.ts";
+import type { MatrixUnit } from "../matrix_unit.ts";
+import type { Tensor } from "../tensor.ts";
+import { BUSY, type Design, partsOf, writesPartial } from "./_design.ts";
+import { type Packed, packedLength, packShader, packWorkgroups, scalesLength } from "./_pack.ts";
+import type { Problem, Side } from "./_problem.ts";
+import { productBytes, productShader, productWorkgroups, type Spread, threadsOf } from "./_product.ts";
+import { type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
+
+export interface TilesTuning extends TileTuning {
+  /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 256, f16 all. */
+  readonly chunk?: number;
+  /** Whether halves may be multiplied as they lie; default true. */
+  readonly direct?: boolean;
+}
+
+export interface TilesOptions extends TilesTuning {
+  readonly accumulate: boolean;
+  readonly parts?: number;
+}
+
+const large = { f16: { rows: 4, columns: 4, down: 2, across: 2 }, split: { rows: 2, columns: 4, down: 4, across: 2 } };
+const small = { rows: 2, columns: 2, down: 2, across: 2 };
+const rest = { unroll: 2, staged: false, swizzle: 8 };
+
+export function planTiles(gpu: Gpu, problem: Problem, c: Tensor, unit: MatrixUnit, options: TilesOptions): Design {
+  if (unit.lanes !== 32) {
+    throw new InputError(`Cannot multiply on matrix units: subgroups must have 32 invocations, got ${unit.lanes}`);
+  }
+  if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
+    throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
+  }
+  const candidates: readonly Tiling[] = unit.hardware
+    ? [{ ...large[unit.mode === "f16" ? "f16" : "split"], ...rest }, { ...small, ...rest }]
+    // Loops that imitate matrix units are for checks: small enough to compile fast.
+    : [{ rows: 1, columns: 2, down: 1, across: 2, ...rest }];
+  const spreads = candidates.map((defaults) => spreadOf(problem, c, unit, tilingOf(given(options), defaults), options));
+  const spread = fitting(
+    gpu,
+    unit,
+    spreads.find((spread) => productWorkgroups(spread) >= BUSY * spread.parts) ?? spreads.at(-1)!,
+  );
+  const { tiling, parts, direct } = spread;
+  const chunk = 16 * spread.a.chunkTiles;
+  const packs = direct ? [] : [pack(gpu, unit, problem.a, spread.a), pack(gpu, unit, problem.b, spread.b)];
+  const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
+  return {
+    variant:
+      `${unit.key}, ${block} by ${tiling.down}x${tiling.across}, ${tiling.staged ? "staged" : "from storage"}, ` +
+      `${direct ? "as they lie" : `packed, chunk ${chunk}`}, ${parts === 1 ? "1 part" : `${parts} parts`}`,
+    mode: unit.mode,
+    hardware: unit.hardware,
+    chunk,
+    direct,
+    parts,
+    scratch: packs.flatMap(({ operands, scales }) => [...operands, scales]),
+    async dispatches(result) {
+      const first = await Promise.all(packs.map(({ dispatch }) => dispatch()));
+      const pipeline = await gpu.compile({ label: `matmul ${unit.key}`, code: productShader(unit, spread) });
+      const operands = direct
+        ? [problem.a.tensor.buffer, problem.b.tensor.buffer]
+        : [...packs.flatMap(({ operands }) => operands), ...packs.map(({ scales }) => scales)];
+      return [...first, { pipeline, buffers: [result, ...operands], workgroups: productWorkgroups(spread) }];
+    },
+  };
+}
+
+function given({ rows, columns, down, across, unroll, staged, swizzle }: TileTuning): TileTuning {
+  return Object.fromEntries(
+    Object.entries({ rows, columns, down, across, unroll, staged, swizzle }).filter(([, value]) => value !== undefined),
+  );
+}
+
+function spreadOf(problem: Problem, c: Tensor, unit: MatrixUnit, tiling: Tiling, options: TilesOptions): Spread {
+  const { batches, M, N, K, a, b } = problem;
+  const { unroll } = tiling;
+  const direct = (options.direct ?? true) && !tiling.staged && unit.hardware && unit.mode === "f16" &&
+    a.tensor.dtype === "f16" && b.tensor.dtype === "f16" && M % 16 === 0 && N % 16 === 0 && K % (16 * unroll) === 0;
+  const tiles = Math.ceil(K / (16 * unroll)) * unroll;
+  const whole = (terms: number): number => Math.min(tiles, Math.ceil(terms / (16 * unroll)) * unroll);
+  const packed = (side: Side, rows: number, chunkTiles: number): Packed => ({
+    batches: side.batched ? batches : 1,
+    blocks: Math.ceil(rows / 16),
+    tiles,
+    chunkTiles,
+  });
+  const spread = (wanted: number): Spread => {
+    const chunkTiles = whole(options.chunk ?? (unit.mode === "f16" ? Math.ceil(K / wanted) : 256));
+    const parts = Math.min(wanted, Math.ceil(tiles / chunkTiles));
+    const partial = writesPartial(c, { parts, hardware: unit.hardware });
+    return {
+      problem,
+      tiling,
+      a: packed(a, M, chunkTiles),
+      b: packed(b, N, chunkTiles),
+      direct,
+      parts,
+      type: partial ? "f32" : c.dtype,
+      strip: tiling.columns,
+      accumulate: options.accumulate && !partial,
+    };
+  };
+  return spread(partsOf(problem, productWorkgroups(spread(1)), options.parts, 1024));
+}
+
+/** The same with the widest strips that workgroup memory has room for. */
+function fitting(gpu: Gpu, unit: MatrixUnit, spread: Spread): Spread {
+  const { limits } = gpu;
+  const { columns } = spread.tiling;
+  const strips = Array.from({ length: columns }, (_, i) => columns - i).filter((strip) => columns % strip === 0);
+  const fits = (strip: number): boolean =>
+    productBytes(unit, { ...spread, strip }) <= limits.maxComputeWorkgroupStorageSize;
+  const strip = strips.find(fits);
+  const threads = threadsOf(unit, spread.tiling);
+  if (strip !== undefined && threads <= limits.maxComputeInvocationsPerWorkgroup) return { ...spread, strip };
+  throw new InputError(
+    `Cannot multiply: these tiles take ${threads} invocations and ${
+      productBytes(unit, { ...spread, strip: 1 })
+    } bytes of ` +
+      `workgroup memory, the device allows ${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
+  );
+}
+
+interface Pack {
+  readonly operands: readonly GPUBuffer[];
+  readonly scales: GPUBuffer;
+  dispatch(): Promise<Dispatch>;
+}
+
+function pack(gpu: Gpu, unit: MatrixUnit, side: Side, packed: Packed): Pack {
+  const arrays = unit.arrays("operand");
+  const width = unit.element === "f16" ? 2 : 4;
+  const operands = arrays.map((label) => gpu.createBuffer({ bytes: width * packedLength(packed), label }));
+  const scales = gpu.createBuffer({ bytes: 4 * scalesLength(packed), label: "scales" });
+  return {
+    operands,
+    scales,
+    async dispatch() {
+      const pipeline = await gpu.compile({ label: `matmul pack ${unit.key}`, code: packShader(unit, side, packed) });
+      return { pipeline, buffers: [side.tensor.buffer, scales, ...operands], workgroups: packWorkgroups(packed) };
+    },
+  };
+}

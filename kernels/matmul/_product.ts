@@ -1,0 +1,201 @@
+/**
+ * The product of packed operands on a matrix unit. Groups of lanes each hold a block of tiles; every chunk of the sum is
+ * unscaled and added in plain f32, so that what a matrix unit loses in long sums stays that of a short one (Ootomo and
+ * Yokota 2022).
+ */
+
+import { flatWorkgroup } from "../workgroups.ts";
+import type { MatrixUnit } from "../matrix_unit.ts";
+import { chunksOf, type Packed } from "./_pack.ts";
+import type { Problem } from "./_problem.ts";
+import { stagedOperands } from "./_stage.ts";
+import { storedOperands } from "./_stored.ts";
+import { blockOf, placeOf, type Tiling } from "./_tiling.ts";
+
+/** A product of one shape, as it is spread over workgroups. */
+export interface Spread {
+  readonly problem: Problem;
+  readonly tiling: Tiling;
+  readonly a: Packed;
+  readonly b: Packed;
+  /** Whether operands are the tensors themselves, unscaled halves. */
+  readonly direct: boolean;
+  /** Parts of the sum, each by workgroups of its own. */
+  readonly parts: number;
+  /** What is written: numbers of C, or of partial sums `[parts, batches, M, N]`. */
+  readonly type: "f32" | "f16";
+  /** Tiles that a group brings through workgroup memory at a time; divides its columns. */
+  readonly strip: number;
+  readonly accumulate: boolean;
+}
+
+/** Chunks of one part; it holds running sums in registers if there are several. */
+const chunksEach = ({ a, parts }: Spread): number => Math.ceil(chunksOf(a) / parts);
+
+export const threadsOf = (unit: MatrixUnit, { down, across }: Tiling): number => unit.lanes * down * across;
+
+function grid({ tiling, a, b }: Spread): { readonly down: number; readonly across: number } {
+  const block = blockOf(tiling);
+  return { down: Math.ceil(a.blocks / block.down), across: Math.ceil(b.blocks / block.across) };
+}
+
+export function productWorkgroups(spread: Spread): number {
+  const { down, across } = grid(spread);
+  return down * across * spread.parts * spread.problem.batches;
+}
+
+/** Whether sums can go from the unit to the result in whole blocks. */
+function whole({ problem: { M, N }, tiling, type, direct, parts }: Spread): boolean {
+  const block = blockOf(tiling);
+  return direct && parts === 1 && type === "f32" && M % (16 * block.down) === 0 && N % (16 * block.across) === 0;
+}
+
+/** Numbers from one row of a strip to the next: 8 more than a row of tiles has, apart in the banks of workgroup memory. */
+const widthOf = ({ strip }: Spread): number => 16 * strip + 8;
+
+/** Bytes of workgroup memory. */
+export function productBytes(unit: MatrixUnit, spread: Spread): number {
+  const { tiling } = spread;
+  const sums = whole(spread) && chunksEach(spread) === 1 ? 0 : 4 * 16 * widthOf(spread) * tiling.down * tiling.across;
+  return sums + (tiling.staged ? stagedOperands(unit, spread).bytes : 0);
+}
+
+/** Bindings: the result, the operands' arrays, then the scales of A and B unless the operands are direct. */
+export function productShader(unit: MatrixUnit, spread: Spread): string {
+  const { problem: { batches, M, N }, tiling, a, direct, parts, type } = spread;
+  const { rows, columns, down, across, unroll, swizzle } = tiling;
+  const block = blockOf(tiling);
+  const each = chunksEach(spread);
+  const count = unit.arrays("a").length;
+  const staged = tiling.staged ? stagedOperands(unit, spread) : undefined;
+  const operands = staged ?? storedOperands(unit, spread);
+  const wholeBlocks = whole(spread) && each === 1;
+  const sums = { array: "result", at: "corner", stride: N };
+  return /* wgsl */ `${unit.prelude}
+@group(0) @binding(0) var<storage, read_write> result: array<${type}>;
+${operands.declarations}
+${
+    direct ? "" : `@group(0) @binding(${1 + 2 * count}) var<storage, read> scales_a: array<f32>;
+@group(0) @binding(${2 + 2 * count}) var<storage, read> scales_b: array<f32>;`
+  }
+${unit.functions}
+${flatWorkgroup}
+${wholeBlocks ? "" : `var<workgroup> strips: array<f32, ${16 * widthOf(spread) * down * across}>;`}
+${emit(spread)}
+/* Scales apart at first: together they may leave the range of f32 where the number does not. */
+fn unscaled(x: f32, a: f32, b: f32) -> f32 {
+  return x * min(a, b) * max(a, b);
+}
+
+@compute @workgroup_size(${threadsOf(unit, tiling)})
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let group = flat_workgroup(id, grid);
+  if (group >= ${productWorkgroups(spread)}u) { return; }
+  ${placeOf({ ...grid(spread), parts, swizzle })}
+  let lane = lid % ${unit.lanes}u;
+  let down = lid / ${unit.lanes * across}u;
+  let across = lid / ${unit.lanes}u % ${across}u;
+  let first_row = ${block.down}u * tile_row + ${rows}u * down;
+  let first_column = ${block.across}u * tile_column + ${columns}u * across;
+  ${operands.prepare}
+  ${each > 1 ? running(tiling, (name) => `var ${name} = vec4f();`) : ""}
+  for (var chunk = part * ${each}u; chunk < min(part * ${each}u + ${each}u, ${chunksOf(a)}u); chunk++) {
+    ${unit.accumulators("c", rows, columns)}
+    ${
+    wholeBlocks
+      ? `let corner = (batch * ${M}u + 16u * first_row) * ${N}u + 16u * first_column;
+    ${spread.accumulate ? unit.load("c", rows, columns, sums) : ""}`
+      : ""
+  }
+    let end = min(chunk * ${a.chunkTiles}u + ${a.chunkTiles}u, ${a.tiles}u);
+    for (var k = chunk * ${a.chunkTiles}u; k < end; k += ${unroll}u) {
+      ${operands.step}
+      ${unit.product({ into: "c", rows, columns, inner: unroll, a: operands.a, b: operands.b })}
+    }
+    ${wholeBlocks ? unit.store("c", rows, columns, sums) : unload(unit, spread, each > 1)}
+  }
+  ${each > 1 ? emitRunning(tiling) : ""}
+}
+`;
+
+  function emit({ accumulate }: Spread): string {
+    return /* wgsl */ `
+fn emit(batch: u32, part: u32, row: u32, column: u32, value: f32) {
+  if (row >= ${M}u || column >= ${N}u) { return; }
+  let at = ((part * ${batches}u + batch) * ${M}u + row) * ${N}u + column;
+  result[at] = ${type}(${accumulate ? "f32(result[at]) + value" : "value"});
+}
+`;
+  }
+}
+
+const runningName = (i: number, j: number, q: number): string => `sum_${i}_${j}_${q >> 2}`;
+
+function running({ rows, columns }: Tiling, line: (name: string) => string): string {
+  const lines: string[] = [];
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) for (const q of [0, 4]) lines.push(line(runningName(i, j, q)));
+  }
+  return lines.join("\n  ");
+}
+
+/** A lane holds column `lane % 16` of these rows of a tile: stores to C in runs of 16, and no two on one bank. */
+const rowOf = (q: number): string => `2u * (lane / 16u) + ${(q & 1) + 4 * (q >> 1)}u`;
+const eight = [0, 1, 2, 3, 4, 5, 6, 7] as const;
+
+/** Sums of a chunk, a strip of tiles at a time: through workgroup memory into lanes, unscaled, and added or written. */
+function unload(unit: MatrixUnit, spread: Spread, adds: boolean): string {
+  const { tiling: { rows, columns }, a, b, direct, strip } = spread;
+  const width = widthOf(spread);
+  const lines: string[] = [`let strip = lid / ${unit.lanes}u * ${16 * width}u;`];
+  const scales = (name: string, packed: Packed, block: string): string =>
+    `((${packed.batches > 1 ? "batch" : "0u"} * ${chunksOf(packed)}u + chunk) * ${packed.blocks}u + min(${block}, ${
+      packed.blocks - 1
+    }u)) * 16u` + (name === "a" ? "" : " + lane % 16u");
+  if (!direct) {
+    for (let j = 0; j < columns; j++) {
+      lines.push(`let scale_b_${j} = scales_b[${scales("b", b, `first_column + ${j}u`)}];`);
+    }
+  }
+  const to = { array: "strips", at: "strip", stride: width };
+  for (let i = 0; i < rows; i++) {
+    lines.push("{");
+    if (!direct) {
+      lines.push(`let at = ${scales("a", a, `first_row + ${i}u`)};`);
+      for (const q of eight) lines.push(`let scale_a_${q} = scales_a[at + ${rowOf(q)}];`);
+    }
+    for (let first = 0; first < columns; first += strip) {
+      lines.push(unit.store("c", 1, strip, to, { row: i, column: first }), "workgroupBarrier();");
+      for (let j = first; j < first + strip; j++) {
+        for (const q of eight) {
+          const read = `strips[strip + (${rowOf(q)}) * ${width}u + ${16 * (j - first)}u + lane % 16u]`;
+          const value = direct ? read : `unscaled(${read}, scale_a_${q}, scale_b_${j})`;
+          lines.push(adds ? `${runningName(i, j, q)}[${q & 3}] += ${value};` : emitOne(i, j, q, value));
+        }
+      }
+      lines.push("workgroupBarrier();");
+    }
+    lines.push("}");
+  }
+  return lines.join("\n    ");
+}
+
+function emitOne(i: number, j: number, q: number, value: string): string {
+  return `emit(batch, part, 16u * (first_row + ${i}u) + ${
+    rowOf(q)
+  }, 16u * (first_column + ${j}u) + lane % 16u, ${value});`;
+}
+
+function emitRunning({ rows, columns }: Tiling): string {
+  const lines: string[] = [];
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      for (const q of eight) lines.push(emitOne(i, j, q, `${runningName(i, j, q)}[${q & 3}]`));
+    }
+  }
+  return lines.join("\n  ");
+}

@@ -1,0 +1,65 @@
+/** How a matrix unit's product is spread over workgroups: the numbers that can be tuned. */
+
+import { InputError } from "../../models/error.ts";
+
+export interface TileTuning {
+  /** Tiles of 16 × 16 that a group of lanes (a subgroup) holds. */
+  readonly rows?: number;
+  readonly columns?: number;
+  /** Groups of a workgroup, down and across. */
+  readonly down?: number;
+  readonly across?: number;
+  /** Tiles along the sum that are loaded together. */
+  readonly unroll?: number;
+  /** Whether operands pass through workgroup memory; from storage otherwise. */
+  readonly staged?: boolean;
+  /** Rows of workgroups that walk the columns together, for the sake of the cache. */
+  readonly swizzle?: number;
+}
+
+export type Tiling = Required<TileTuning>;
+
+/** Throws an {@link InputError} if a number is not a positive integer. */
+export function tilingOf(tuning: TileTuning, defaults: Tiling): Tiling {
+  const tiling = { ...defaults, ...tuning };
+  const { staged: _, ...numbers } = tiling;
+  for (const [name, value] of Object.entries(numbers)) {
+    if (Number.isInteger(value) && value >= 1) continue;
+    throw new InputError(`Cannot multiply: ${name} must be an integer ≥ 1, got ${value}`);
+  }
+  return tiling;
+}
+
+export interface Block {
+  /** Tiles of a workgroup, down and across. */
+  readonly down: number;
+  readonly across: number;
+}
+
+export const blockOf = ({ rows, columns, down, across }: Tiling): Block => ({
+  down: rows * down,
+  across: columns * across,
+});
+
+/**
+ * WGSL: from the flat index `group` to `tile_row` and `tile_column` (of workgroups), `part` and `batch`. A band of `swizzle`
+ * rows walks the columns together, so that what workgroups at work read at a time fits the cache.
+ */
+export function placeOf(
+  { down, across, parts, swizzle }: {
+    readonly down: number;
+    readonly across: number;
+    readonly parts: number;
+    readonly swizzle: number;
+  },
+): string {
+  return /* wgsl */ `
+  let inside = group % ${down * across}u;
+  let part = group / ${down * across}u % ${parts}u;
+  let batch = group / ${down * across * parts}u;
+  let band = inside / ${swizzle * across}u * ${swizzle}u;
+  let height = min(${down}u - band, ${swizzle}u);
+  let tile_row = band + inside % ${swizzle * across}u % height;
+  let tile_column = inside % ${swizzle * across}u / height;
+`;
+}

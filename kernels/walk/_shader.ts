@@ -1,0 +1,140 @@
+/** The kernel of a walk: sums of outer products with the state in registers. */
+import { positions, rowOf } from "../delta/_forward_shader.ts";
+import type { Registers } from "../delta/_registers.ts";
+import { serialShader, type Stored, storeState } from "../delta/_serial_shader.ts";
+import type { Staged } from "../delta/_staging.ts";
+import type { Tile } from "../delta/tile.ts";
+import { type Fault, relativeFactor } from "../faults.ts";
+import type { DType } from "../tensor.ts";
+import type { Binding, Shader } from "../wgsl.ts";
+
+/** What the decay of a token is: nothing, one number, one number a head for all tokens, one a row or a column. */
+export type WalkDecay = "none" | "scalar" | "head" | "rows" | "columns";
+
+export interface WalkText {
+  readonly rows: number;
+  readonly columns: number;
+  readonly decay: WalkDecay;
+  /** `log`: g, the multiplier is e^g; otherwise the multiplier itself, per head. */
+  readonly form: "log" | "factor";
+  readonly reverse: boolean;
+  readonly scale: number;
+  readonly tile: Tile;
+  readonly dtypes: { readonly x: DType; readonly y: DType; readonly z: DType; readonly g: DType; readonly out: DType };
+  readonly initial: boolean;
+  readonly final: boolean;
+  readonly chunk: number | undefined;
+  readonly fault: Fault | undefined;
+}
+
+/** The staged inputs. The scale is z's: it is applied where z is kept. */
+export function walkStaged(
+  { decay, scale, dtypes }: Pick<WalkText, "decay" | "scale" | "dtypes">,
+): Staged[] {
+  const plain = (raw: string): string => raw;
+  const axis = decay === "rows" ? "K" : decay === "columns" ? "V" : "none";
+  const exp = axis === "none" ? "ds_exp" : "ds_exp4";
+  return [
+    { name: "x", dtype: dtypes.x, axis: "K", micro: false, value: plain },
+    { name: "y", dtype: dtypes.y, axis: "V", micro: false, value: plain },
+    {
+      name: "z",
+      dtype: dtypes.z,
+      axis: "K",
+      micro: false,
+      value: scale === 1
+        ? plain
+        : (raw) => `${raw} * bitcast<f32>(${new Uint32Array(Float32Array.of(scale).buffer)[0]}u)`,
+    },
+    ...(decay === "none" || decay === "head" ? [] : [
+      {
+        name: "g",
+        dtype: dtypes.g,
+        axis,
+        micro: false,
+        // A token behind the end is zeros: it leaves the state as it is.
+        value: (raw: string): string => `${exp}(${raw})`,
+      } as const,
+    ]),
+  ];
+}
+
+export function walkShader(text: WalkText): Shader {
+  const { rows: K, columns: V, decay, form, reverse, tile, dtypes, initial, final, chunk, fault } = text;
+  const { unroll } = tile;
+  const staged = walkStaged(text);
+  const { at } = positions(staged, 1, tile);
+  const factor = relativeFactor(fault);
+  const stored: Stored[] = [
+    { name: "o", dtype: dtypes.out },
+    ...(final ? [{ name: "final", dtype: "f32" } as const] : []),
+    ...(chunk === undefined ? [] : [{ name: "states", dtype: "f32" } as const]),
+  ];
+  const perHead: Binding[] = decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" }] : [];
+
+  function step(lanes: Registers, token: number): string {
+    const { read, part, each, dot, type } = lanes;
+    const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
+    const gate = (r: number): string => decay === "rows" ? wide(part("g", r)) : decay === "columns" ? "g" : "decay";
+    const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;
+    const add = (r: number, before: string): string => `s${r} = fma(${wide(part("x", r))}, y, ${before});`;
+    return [
+      "{",
+      read("x", at("x", token, 0)),
+      read("z", at("z", token, 0)),
+      `let y = s_y[${at("y", token, 0)}];`,
+      decay === "rows" ? read("g", at("g", token, 0)) : "",
+      decay === "columns" ? `let g = s_g[${at("g", token, 0)}];` : "",
+      decay === "scalar" ? `let decay = s_g[${at("g", token, 0)}];` : "",
+      each((r) => add(r, reverse ? `s${r}` : decayed(r))),
+      dot("o", (r) => part("z", r), "s"),
+      `o${token} = o;`,
+      // In reverse the decay of token t stands between t and t − 1.
+      reverse && decay !== "none" ? each((r) => `s${r} = ${decayed(r)};`) : "",
+      "}",
+    ].join("\n");
+  }
+
+  const tokens = (lanes: Registers): string => {
+    const all = Array.from({ length: unroll }, (_, token) => token);
+    return [
+      ...all.map((token) => `var o${token}: ${lanes.type};`),
+      ...(reverse ? [...all].reverse() : all).map((token) => step(lanes, token)),
+      lanes.spread("out", "o", false),
+      `if (lane < ${unroll}u && t0 + i + lane < p.T) { store_out_o(${rowOf("lane", 1, 0)}, out${factor}); }`,
+    ].join("\n");
+  };
+  // A state of chunk c is the one before its first token, in the walk's direction.
+  const edge = reverse
+    ? `(t0 + ${tile.block}u) % ${chunk}u == 0u || t0 + ${tile.block}u >= p.T`
+    : `t0 % ${chunk}u == 0u`;
+
+  return serialShader({
+    label: `outer product walk${reverse ? ", reverse" : ""}`,
+    extents: { K, V, microSteps: 1 },
+    tile,
+    staged,
+    stored,
+    initial,
+    extra: perHead,
+    start: () => decay !== "head" ? "" : `let decay = ${form === "log" ? "ds_exp(in_g[head])" : "in_g[head]"};`,
+    walks: [{
+      reverse,
+      atBlock: (lanes) =>
+        [
+          fault === "dropped-carry"
+            ? lanes.each((r) =>
+              `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
+            )
+            : "",
+          chunk === undefined
+            ? ""
+            : `if (${edge}) {\n${
+              storeState(lanes, K, "states", `((batch * p.chunks + t0 / ${chunk}u) * p.H + head) * ${K}u`)
+            }\n}`,
+        ].join("\n"),
+      tokens,
+    }],
+    atEnd: (lanes) => final ? storeState(lanes, K, "final", `sequence * ${K}u`, factor) : "",
+  });
+}

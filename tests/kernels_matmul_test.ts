@@ -1,0 +1,284 @@
+/** Matrix products against f64, entry by entry within the derived bound, in every mode, layout and size; faults seen. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { fromHalfBits, toHalfBits } from "../kernels/half.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import { matmulBound, type MatmulOptions, type MatmulPlan, planMatmul } from "../kernels/matmul.ts";
+import type { MatrixMode } from "../kernels/matrix_unit.ts";
+import { runPlans } from "../kernels/plan.ts";
+import { type DType, lengthOf, Tensor } from "../kernels/tensor.ts";
+import { InputError } from "../models/error.ts";
+import { seeded } from "../models/random.ts";
+import { POISON32 } from "../oracle/ulp.ts";
+import { gpuForTests } from "./gpu.ts";
+import { wgslValidator } from "./wgsl_validator.ts";
+
+const gpu = await gpuForTests("matrix products against f64");
+const validator = await wgslValidator("the compiler on products by matrix units");
+after(async () => {
+  validator?.close();
+  await gpu?.close();
+});
+
+function gpuTest(name: string, body: (device: Gpu) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+interface Case {
+  readonly batch?: readonly number[];
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly shared?: boolean;
+  /** Types of A, B and C. */
+  readonly types?: readonly [DType, DType, DType];
+  readonly options?: MatmulOptions;
+}
+
+const floats: readonly [DType, DType, DType] = ["f32", "f32", "f32"];
+const block = { each: 4, blockRows: 16, blockColumns: 8, blockTerms: 4 };
+const f32: readonly Case[] = [
+  { M: 1, N: 1, K: 1, options: block },
+  { M: 20, N: 36, K: 8, options: { ...block, prefetch: false, transposeA: true } },
+  { M: 13, N: 24, K: 7, batch: [2, 3], options: { ...block, transposeB: true, accumulate: true } },
+  { M: 13, N: 7, K: 31, batch: [3], shared: true, options: { ...block, transposeA: true, transposeB: true, parts: 3 } },
+  {
+    M: 9,
+    N: 5,
+    K: 12,
+    batch: [3],
+    shared: true,
+    types: ["f16", "f32", "f16"],
+    options: { ...block, accumulate: true },
+  },
+  {
+    M: 3,
+    N: 33,
+    K: 6,
+    batch: [2],
+    types: ["f32", "f16", "f32"],
+    options: { ...block, transposeA: true, transposeB: true },
+  },
+  { M: 65, N: 70, K: 33 },
+];
+const tiled: readonly Case[] = [
+  { M: 17, N: 33, K: 37 },
+  { M: 16, N: 32, K: 40, batch: [2], options: { transposeA: true, chunk: 16, unroll: 1 } },
+  {
+    M: 5,
+    N: 20,
+    K: 70,
+    batch: [2],
+    options: { transposeB: true, chunk: 32, parts: 2, accumulate: true, rows: 1, columns: 1 },
+  },
+  {
+    M: 18,
+    N: 7,
+    K: 64,
+    batch: [3],
+    shared: true,
+    options: { transposeA: true, transposeB: true, staged: true, chunk: 32 },
+  },
+  {
+    M: 31,
+    N: 15,
+    K: 50,
+    types: ["f16", "f16", "f16"],
+    options: { accumulate: true, staged: true, down: 2, rows: 2, columns: 1 },
+  },
+];
+/** Halves as they lie, in whole tiles: matrix units only. */
+const direct: readonly Case[] = [
+  { M: 48, N: 80, K: 64, types: ["f16", "f16", "f32"], options: { mode: "f16" } },
+  {
+    M: 128,
+    N: 128,
+    K: 96,
+    types: ["f16", "f16", "f32"],
+    options: { mode: "f16", transposeA: true, accumulate: true, rows: 2 },
+  },
+  { M: 32, N: 64, K: 64, batch: [2], types: ["f16", "f16", "f16"], options: { mode: "f16", transposeB: true } },
+  {
+    M: 64,
+    N: 64,
+    K: 64,
+    types: ["f16", "f16", "f32"],
+    options: { mode: "f16", transposeA: true, transposeB: true, chunk: 32 },
+  },
+];
+const blocks: readonly MatmulOptions[] = [
+  {},
+  { rows: 2, columns: 2, down: 2, across: 2, chunk: 32 },
+  { rows: 2, columns: 4, down: 4, across: 2, unroll: 1, staged: true },
+];
+const hardware = gpu !== null && gpu.subgroups?.max === 32 && gpu.features.has("chromium-experimental-subgroup-matrix");
+
+function casesOf(on: "plain" | "loops" | "hardware"): Case[] {
+  if (on === "plain") return [...f32];
+  const as = (mode: MatrixMode, of: Case): Case => ({
+    ...of,
+    options: { ...of.options, mode, hardware: on === "hardware" },
+  });
+  // Software adapters compile slowly: modes share the cases there.
+  if (on === "loops") return tiled.map((of, i) => as((["f16", "split", "f32", "split", "f16"] as const)[i]!, of));
+  const large = blocks.map((options) => as("split", { M: 150, N: 140, K: 100, options }));
+  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...direct, ...large];
+}
+
+/** Numbers of magnitudes far apart, row by row. */
+function numbers(words: string, shape: readonly number[], dtype: DType): Float32Array {
+  const random = seeded("matmul", words);
+  const width = shape.at(-1)!;
+  const values = Float32Array.from({ length: lengthOf(shape) }, (_, i) => {
+    const size = dtype === "f16" ? 1 : 2 ** (Math.floor(i / width) % 5 * 9 - 18);
+    return (random() - 0.5) * size * 2 ** Math.floor(random() * -6);
+  });
+  return dtype === "f16" ? values.map((x) => fromHalfBits(toHalfBits(x))) : values;
+}
+
+interface Entry {
+  readonly got: number;
+  readonly truth: number;
+  readonly bound: number;
+  /** What the last 16 terms add. */
+  readonly last: number;
+}
+
+/** Every entry of a case's product, one run after the other into the same C when it adds up. */
+async function run(
+  device: Gpu,
+  { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+) {
+  const { transposeA = false, transposeB = false, accumulate = false } = options;
+  const shapes = [
+    [...batch, ...(transposeA ? [K, M] : [M, K])],
+    [...(shared ? [] : batch), ...(transposeB ? [N, K] : [K, N])],
+    [...batch, M, N],
+  ] as const;
+  const name = JSON.stringify({ shapes, types });
+  const [a, b] = [numbers(`a${name}`, shapes[0], types[0]), numbers(`b${name}`, shapes[1], types[1])];
+  const poison = types[2] === "f16" ? 31744 : POISON32;
+  const start = accumulate
+    ? numbers(`c${name}`, shapes[2], types[2])
+    : new Float32Array(lengthOf(shapes[2])).fill(poison);
+  const tensors = {
+    a: Tensor.from(device, a, shapes[0], { dtype: types[0] }),
+    b: Tensor.from(device, b, shapes[1], { dtype: types[1] }),
+    c: Tensor.from(device, start, shapes[2], { dtype: types[2] }),
+  };
+  let plan: MatmulPlan | undefined;
+  try {
+    plan = await planMatmul(device, tensors, options);
+    await runPlans(device, "matmul", [plan]);
+    const c = await tensors.c.read();
+    const exact = types[0] === "f16" && types[1] === "f16";
+    const entries: Entry[] = [];
+    for (let e = 0; e < c.length; e++) {
+      const [z, i, j] = [Math.floor(e / (M * N)), Math.floor(e / N) % M, e % N];
+      const ofB = shared ? 0 : z;
+      const row = Float64Array.from({ length: K }, (_, k) => a[z * M * K + (transposeA ? k * M + i : i * K + k)]!);
+      const column = Float64Array.from({ length: K }, (_, k) => b[ofB * K * N + (transposeB ? j * K + k : k * N + j)]!);
+      const initial = accumulate ? start[e]! : 0;
+      const sum = (from: number): number => row.reduce((sum, x, k) => k < from ? sum : sum + x * column[k]!, 0);
+      const [truth, last] = [initial + sum(0), sum(K - 16)];
+      entries.push({
+        got: c[e]!,
+        truth,
+        last,
+        bound: matmulBound(plan, row, column, { initial, result: types[2], exact }),
+      });
+    }
+    return { plan, entries };
+  } finally {
+    plan?.release();
+    for (const tensor of Object.values(tensors)) tensor.destroy();
+  }
+}
+
+async function judge(device: Gpu, cases: readonly Case[]): Promise<void> {
+  for (const of of cases) {
+    const { plan, entries } = await run(device, of);
+    const words = `${plan.variant}: ${JSON.stringify(of)}`;
+    const bad = entries.findIndex(({ got, truth, bound }) => !(Math.abs(got - truth) <= bound));
+    assertEquals(bad, -1, `${words}: entry ${bad} ${JSON.stringify(entries[bad])}`);
+    const fault = plan.mode === "f16" || of.types?.[2] === "f16" ? 2 ** -6 : 2 ** -10;
+    const seen = entries.some(({ got, truth, bound }) => Math.abs(got * (1 + fault) - truth) > bound);
+    const whole = entries.some(({ got, truth, bound, last }) => Math.abs(got - (truth - last)) > bound);
+    assert(whole, `${words}: dropped terms are not seen`);
+    assert(seen, `${words}: a relative fault of ${fault} is not seen`);
+  }
+}
+
+gpuTest("plain products are within the bound of f64", (device) => judge(device, casesOf("plain")));
+gpuTest("products by tiles, in loops, are within the bound of f64", (device) => judge(device, casesOf("loops")));
+test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
+  return judge(gpu!, casesOf("hardware"));
+});
+
+gpuTest("an empty sum is zero or leaves what was there; an empty result runs nothing", async (device) => {
+  for (const accumulate of [false, true]) {
+    const { entries } = await run(device, { M: 3, N: 5, K: 0, options: { accumulate } });
+    assert(entries.every(({ got, truth }) => got === truth));
+  }
+  const { plan } = await run(device, { M: 0, N: 5, K: 3 });
+  assertEquals(plan.dispatches.length, 0);
+});
+
+gpuTest("buffers of a plan are freed, also when it is refused", async (device) => {
+  const before = device.bytes.live;
+  await run(device, { M: 40, N: 3, K: 20, options: { mode: "split", parts: 2, chunk: 16 } });
+  assertEquals(device.bytes.live, before);
+});
+
+gpuTest("shapes and options that do not fit are refused", async (device) => {
+  const tensor = (...shape: number[]): Tensor => Tensor.empty(device, shape);
+  const [a, b, c] = [tensor(2, 3, 4), tensor(2, 4, 5), tensor(2, 3, 5)];
+  const refused = (
+    tensors: Parameters<typeof planMatmul>[1],
+    options: MatmulOptions,
+    words: string,
+  ): Promise<unknown> => assertRejects(() => planMatmul(device, tensors, options), InputError, words);
+  await refused({ a, b, c }, { transposeA: true }, "b must be");
+  await refused({ a, b: c, c: b }, {}, "b must be");
+  await refused({ a, b, c: a }, {}, "c must be");
+  await refused({ a: tensor(3), b, c }, {}, "at least 2 axes");
+  await refused({ a, b, c }, { parts: 0 }, "parts must be");
+  await refused({ a, b, c }, { blockRows: 13 }, "blockRows must be");
+  await refused({ a, b, c }, { mode: "split", chunk: 8 }, "chunk must be");
+  await refused({ a, b, c }, { mode: "split", rows: 0.5 }, "rows must be");
+  await refused({ a, b, c }, { blockRows: 4096, blockColumns: 4096 }, "the device allows");
+  [a, b, c].forEach((tensor) => tensor.destroy());
+});
+
+/** A device that takes down the kernels it is given. */
+function recorder(): { readonly device: Gpu; readonly codes: string[] } {
+  const codes: string[] = [];
+  const device = {
+    features: new Set(["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"]),
+    subgroups: { min: 32, max: 32 },
+    limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 },
+    createBuffer: ({ bytes }: { bytes: number }) => ({ size: bytes, destroy() {} }),
+    compile: ({ code }: { code: string }) => Promise.resolve(codes.push(code)),
+  };
+  return { device: device as unknown as Gpu, codes };
+}
+
+test("the compiler accepts products by matrix units", { skip: validator === null }, async () => {
+  const { device, codes } = recorder();
+  const plans: MatmulPlan[] = [];
+  for (
+    const { batch = [], M, N, K, shared = false, types = floats, options = {} } of casesOf("hardware")
+  ) {
+    const of = (shape: readonly number[], dtype: DType): Tensor => Tensor.empty(device, shape, { dtype });
+    plans.push(
+      await planMatmul(device, {
+        a: of([...batch, ...(options.transposeA ? [K, M] : [M, K])], types[0]),
+        b: of([...(shared ? [] : batch), ...(options.transposeB ? [N, K] : [K, N])], types[1]),
+        c: of([...batch, M, N], types[2]),
+      }, options),
+    );
+  }
+  assert(plans.every(({ hardware }) => hardware));
+  assertEquals(plans.filter(({ direct }) => direct).length, direct.length);
+  for (const code of codes) assertEquals(await validator!.error(code), undefined, code);
+});

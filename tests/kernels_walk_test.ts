@@ -1,0 +1,222 @@
+/** Walks, forward and in reverse, against f64 with a derived bound; faults seen. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Gpu } from "../kernels/device.ts";
+import type { Fault } from "../kernels/faults.ts";
+import { runPlans } from "../kernels/plan.ts";
+import { Tensor } from "../kernels/tensor.ts";
+import { planWalk, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
+import { InputError } from "../models/error.ts";
+import { seeded } from "../models/random.ts";
+import { POISON32 } from "../oracle/ulp.ts";
+import { gpuForTests } from "./gpu.ts";
+
+const gpu = await gpuForTests("walks on the GPU");
+after(() => gpu?.close());
+
+function gpuTest(name: string, body: (device: Gpu) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+const UNIT = 2 ** -24;
+const decays: readonly WalkDecay[] = ["none", "scalar", "head", "rows", "columns"];
+
+interface Case {
+  readonly B: number;
+  readonly T: number;
+  readonly H: number;
+  readonly R: number;
+  readonly C: number;
+  readonly decay: WalkDecay;
+  readonly reverse: boolean;
+}
+
+interface Data {
+  readonly x: Float32Array;
+  readonly y: Float32Array;
+  readonly z: Float32Array;
+  readonly g: Float32Array | undefined;
+  readonly initial: Float32Array;
+}
+
+const adversarial = [-104, 0, -0.5, -1e-30, -50, 0, 0, -(2 ** -149)];
+
+function dataOf({ B, T, H, R, C, decay, reverse }: Case, kind: "gentle" | "adversarial" = "gentle"): Data {
+  const random = seeded(11, "walk", decay, reverse ? 1 : 0);
+  const numbers = (n: number): Float32Array => Float32Array.from({ length: n }, () => 2 * random() - 1);
+  const gates = { none: 0, scalar: B * T * H, head: H, rows: B * T * H * R, columns: B * T * H * C }[decay];
+  return {
+    x: numbers(B * T * H * R),
+    y: numbers(B * T * H * C),
+    z: numbers(B * T * H * R),
+    g: gates === 0 ? undefined : Float32Array.from(
+      { length: gates },
+      () => kind === "gentle" ? -0.05 * random() : adversarial[Math.floor(8 * random())]!,
+    ),
+    initial: numbers(B * H * R * C),
+  };
+}
+
+interface Truth {
+  readonly outputs: Float64Array;
+  readonly final: Float64Array;
+  /** Largest error allowed, of each number. */
+  readonly outputsAllowed: Float64Array;
+  readonly finalAllowed: Float64Array;
+}
+
+/**
+ * The recurrence in f64. The bound is carried with it: per entry and token one multiply-add after the product with the gate,
+ * itself off by 4 units (3 of the exponential, models/accuracy.ts, and 2^-10 of |g| ≤ 104 more), and R + 2 roundings
+ * of what is summed in an output.
+ */
+function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial }: Data, scale: number): Truth {
+  const outputs = new Float64Array(B * T * H * C), outputsAllowed = new Float64Array(outputs.length);
+  const final = new Float64Array(B * H * R * C), finalAllowed = new Float64Array(final.length);
+  const gate = (row: number, h: number, i: number, j: number): number => {
+    if (g === undefined) return 1;
+    const at = { none: 0, scalar: row, head: h, rows: row * R + i, columns: row * C + j }[decay];
+    return Math.exp(g[at]!);
+  };
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      for (let i = 0; i < R; i++) {
+        for (let j = 0; j < C; j++) {
+          const at = ((b * H + h) * R + i) * C + j;
+          let s: number = initial[at]!;
+          let size = Math.abs(s);
+          let error = 0;
+          const decayed = (row: number): void => {
+            const a = gate(row, h, i, j);
+            error = a * (error + 6 * UNIT * size) + 2 ** -120;
+            [s, size] = [a * s, a * size];
+          };
+          for (let n = 0; n < T; n++) {
+            const row = (b * T + (reverse ? T - 1 - n : n)) * H + h;
+            if (!reverse) decayed(row);
+            const term = x[row * R + i]! * y[row * C + j]!;
+            [s, size] = [s + term, size + Math.abs(term)];
+            error += 2 * UNIT * size;
+            const weight = Math.abs(scale * z[row * R + i]!);
+            outputs[row * C + j] = outputs[row * C + j]! + scale * z[row * R + i]! * s;
+            outputsAllowed[row * C + j]! += weight * (error + (R + 3) * UNIT * size);
+            if (reverse) decayed(row);
+          }
+          [final[at], finalAllowed[at]] = [s, error];
+        }
+      }
+    }
+  }
+  return { outputs, final, outputsAllowed, finalAllowed };
+}
+
+interface Ran {
+  readonly outputs: Float32Array;
+  readonly final: Float32Array;
+}
+
+async function ran(device: Gpu, size: Case, data: Data, options: WalkOptions): Promise<Ran> {
+  const { B, T, H, R, C, decay, reverse } = size;
+  const made: Tensor[] = [];
+  const tensor = (values: ArrayLike<number>, shape: readonly number[]): Tensor => {
+    const t = Tensor.from(device, values, shape);
+    made.push(t);
+    return t;
+  };
+  const shapes = { none: [], scalar: [B, T, H], head: [H], rows: [B, T, H, R], columns: [B, T, H, C] };
+  const out = tensor(new Float32Array(B * T * H * C).fill(POISON32), [B, T, H, C]);
+  const final = tensor(new Float32Array(B * H * R * C).fill(POISON32), [B, H, R, C]);
+  const plan = await planWalk(device, {
+    x: tensor(data.x, [B, T, H, R]),
+    y: tensor(data.y, [B, T, H, C]),
+    z: tensor(data.z, [B, T, H, R]),
+    ...(data.g === undefined ? {} : { g: tensor(data.g, shapes[decay]) }),
+    out,
+    initial: tensor(data.initial, [B, H, R, C]),
+    final,
+  }, { decay, reverse, ...options });
+  await runPlans(device, "walk", [plan]);
+  const result = { outputs: await out.read(), final: await final.read() };
+  plan.release();
+  made.forEach((t) => t.destroy());
+  return result;
+}
+
+/** The first number outside its bound. */
+function wrong(got: Float32Array, want: Float64Array, allowed: Float64Array): string | undefined {
+  const bad = got.findIndex((x, i) => !(Math.abs(x - want[i]!) <= allowed[i]!));
+  return bad < 0 ? undefined : `at ${bad}: got ${got[bad]}, truth ${want[bad]}, allowed ${allowed[bad]}`;
+}
+
+const tilings: readonly WalkOptions[] = [{}, { rows: 4, columns: 1, block: 8 }, {
+  rows: 8,
+  columns: 4,
+  subgroups: false,
+}];
+
+for (const decay of decays) {
+  for (const reverse of [false, true]) {
+    gpuTest(`walk ${reverse ? "in reverse" : "forward"}, decay ${decay}: within the derived bound`, async (device) => {
+      for (const [n, [T, R, C]] of ([[37, 16, 24], [1, 3, 5], [65, 20, 7]] as const).entries()) {
+        const size: Case = { B: 2, T, H: 2, R, C, decay, reverse };
+        for (const kind of ["gentle", "adversarial"] as const) {
+          const data = dataOf(size, kind);
+          const truth = truthOf(size, data, 0.25);
+          const { outputs, final } = await ran(device, size, data, { scale: 0.25, ...tilings[n] });
+          assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `T ${T} ${kind} outputs`);
+          assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `T ${T} ${kind} final`);
+        }
+      }
+    });
+  }
+}
+
+gpuTest("a walk with a fault is seen, in both directions", async (device) => {
+  const faults: readonly Fault[] = [{ relative: 2 ** -10 }, "dropped-carry"];
+  for (const fault of faults) {
+    for (const reverse of [false, true]) {
+      const size: Case = { B: 1, T: 40, H: 1, R: 8, C: 8, decay: "rows", reverse };
+      const data = dataOf(size);
+      const truth = truthOf(size, data, 1);
+      const { outputs } = await ran(device, size, data, { fault, block: 8 });
+      assert(wrong(outputs, truth.outputs, truth.outputsAllowed) !== undefined, JSON.stringify(fault));
+    }
+  }
+});
+
+gpuTest("a walk resumed at a split is the whole walk, bit for bit", async (device) => {
+  const size: Case = { B: 1, T: 23, H: 2, R: 8, C: 8, decay: "scalar", reverse: false };
+  const data = dataOf(size);
+  const whole = await ran(device, size, data, {});
+  const cut = (values: Float32Array, from: number, to: number): Float32Array =>
+    values.subarray(from * values.length / size.T, to * values.length / size.T);
+  for (const split of [1, 7, 16, 22]) {
+    const part = (from: number, to: number, initial: Float32Array): Data => ({
+      x: cut(data.x, from, to),
+      y: cut(data.y, from, to),
+      z: cut(data.z, from, to),
+      g: cut(data.g!, from, to),
+      initial,
+    });
+    const first = await ran(device, { ...size, T: split }, part(0, split, data.initial), {});
+    const rest = await ran(device, { ...size, T: size.T - split }, part(split, size.T, first.final), {});
+    assertEquals([...first.outputs, ...rest.outputs], [...whole.outputs], `split ${split}`);
+    assertEquals(rest.final, whole.final);
+  }
+});
+
+gpuTest("unusable tensors and options of a walk are refused in one line", async (device) => {
+  const t = (shape: readonly number[], dtype: "f32" | "f16" = "f32"): Tensor => Tensor.empty(device, shape, { dtype });
+  const [x, y, z, out] = [t([1, 4, 1, 8]), t([1, 4, 1, 3]), t([1, 4, 1, 8]), t([1, 4, 1, 3])];
+  for (
+    const attempt of [
+      () => planWalk(device, { x, y, z, out }, { decay: "scalar" }),
+      () => planWalk(device, { x, y, z, out, g: t([1, 4, 1]) }),
+      () => planWalk(device, { x, y, z: y, out }),
+      () => planWalk(device, { x, y, z, out: t([1, 4, 1, 3], "f16") }),
+      () => planWalk(device, { x, y, z, out, g: t([1], "f16") }, { decay: "head" }),
+      () => planWalk(device, { x, y, z, out }, { chunk: 48 }),
+      () => planWalk(device, { x, y, z, out }, { rows: 3 }),
+    ]
+  ) await assertRejects(attempt, InputError, "Cannot");
+});

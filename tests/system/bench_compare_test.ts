@@ -1,0 +1,261 @@
+/** Results in files: compared with peers', made into the README's table, drawn; and the script that times peers. */
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertThrows } from "@std/assert";
+import { benchFused } from "../../bench/fused/command.ts";
+import { peerTimings } from "../../bench/fused/peer.ts";
+import { bench } from "../../bench/main.ts";
+import { benchTable, markdownTable, tableEntries, withTable } from "../../bench/readme.ts";
+import { InputError } from "../../models/error.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "dualscan-compare-"));
+after(() => rmSync(folder, { recursive: true }));
+
+interface Said {
+  readonly status: number;
+  readonly out: string[];
+  readonly err: string[];
+}
+
+async function said(...args: readonly string[]): Promise<Said> {
+  const [out, err]: string[][] = [[], []];
+  const status = await bench(args, [], {
+    out: (line) => out!.push(line),
+    err: (line) => err!.push(line),
+    progress: () => {},
+  });
+  return { status, out: out!, err: err! };
+}
+
+function file(name: string, lines: readonly (object | string)[]): string {
+  const path = join(folder, name);
+  writeFileSync(path, lines.map((line) => typeof line === "string" ? line : JSON.stringify(line)).join("\n"));
+  return path;
+}
+
+const ours = (kernel: string, ms: number, more: object = {}): object => ({
+  kernel,
+  shape: "B=8 T=4096",
+  dtype: "f32",
+  adapter: "this GPU",
+  variant: "128 threads",
+  ms,
+  maxError: 2e-6,
+  date: "2026-01-01T00:00:00.000Z",
+  ...more,
+});
+const theirs = (kernel: string, ms: number, more: object = {}): object => ({
+  kernel,
+  shape: "B=8 T=4096",
+  dtype: "f32",
+  adapter: "this GPU",
+  peer: "them",
+  ms,
+  maxError: 1e-3,
+  date: "2026-01-01T00:00:00.000Z",
+  ...more,
+});
+
+test("bench compare joins the fastest tuning with every peer, by kernel, shape and type", async () => {
+  const mine = file("ours.jsonl", [
+    ours("gla", 2, { variant: "slow" }),
+    ours("gla", 1),
+    ours("gla", 0.9, { shape: "B=1 T=64" }),
+    ours("copy", 1),
+    { ...ours("gla", 0.1), ms: undefined, error: "Cannot compile" },
+  ]);
+  const peers = file("peers.jsonl", [
+    theirs("gla", 2),
+    theirs("gla", 1.5, { peer: "others", shape: "T=4096 B=8", maxError: null }),
+    theirs("gla", 0.5, { dtype: "bf16" }),
+    { ...theirs("gla", 1), peer: "broken", ms: undefined, error: "ImportError" },
+    "",
+  ]);
+  const saved = join(folder, "compared.jsonl");
+  const { status, out, err } = await said("compare", mine, peers, "--json", "--save", saved);
+  assertEquals(status, 0);
+  const pairs = out.map((line) => JSON.parse(line));
+  assertEquals(pairs.map(({ variant, ms, peer, peerMs, ratio }) => [variant, ms, peer, peerMs, ratio]), [
+    ["128 threads", 1, "them", 2, 0.5],
+    ["128 threads", 1, "others", 1.5, 1 / 1.5],
+  ]);
+  assertEquals(pairs.map(({ maxError, peerMaxError }) => [maxError, peerMaxError]), [[2e-6, 1e-3], [2e-6, undefined]]);
+  assertEquals(readFileSync(saved, "utf8"), `${out.join("\n")}\n`);
+  assertEquals(err, ["no peer's time: gla f32, B=1 T=64", "no peer's time: copy f32, B=8 T=4096"]);
+  const table = (await said("compare", mine, peers)).out;
+  assertEquals(table.length, 3);
+  assertMatch(table[1]!, /^gla +B=8 T=4096 +f32 +1\.00 +them +2\.00 +0\.500 +2\.0e-6 +1\.0e-3 +128 threads$/);
+  assertMatch(table[2]!, /others +1\.50 +0\.667 +2\.0e-6 +–/);
+});
+
+test("bench compare refuses malformed files in one line", async () => {
+  const good = file("good.jsonl", [theirs("gla", 1)]);
+  const mine = file("mine.jsonl", [ours("gla", 1)]);
+  const cases: [readonly string[], RegExp][] = [
+    [[join(folder, "none.jsonl"), good], /^Cannot read .*none\.jsonl: ENOENT$/],
+    [
+      [file("text.jsonl", ["kernel gla"]), good],
+      /^Cannot read .*text\.jsonl: line 1 must be one JSON object, got kernel gla$/,
+    ],
+    [[file("list.jsonl", [ours("gla", 1), "[1]"]), good], /line 2 must be one JSON object, got \[1\]$/],
+    [[file("zero.jsonl", [ours("gla", 0)]), good], /ms of timing 1 must be a number > 0, got 0$/],
+    [[file("bare.jsonl", [{ ms: 1 }]), good], /kernel of timing 1 must be text, got undefined$/],
+    [[good, good], /variant of timing 1 must be text, got undefined$/],
+    [[mine, mine], /peer of timing 1 must be text, got undefined$/],
+    [[mine], /^Cannot run bench compare: it takes OURS\.jsonl and PEERS\.jsonl, got .*mine\.jsonl$/],
+    [[mine, good, "--nonsense"], /^Cannot run bench compare: .*its options are --json, --save, --help$/],
+    [["--save", "", mine, good], /^Cannot use --save: it must have a value, got nothing$/],
+  ];
+  for (const [args, pattern] of cases) {
+    const { status, out, err } = await said("compare", ...args);
+    assertEquals([status, out, err.length], [2, [], 1], args.join(" "));
+    assertMatch(err[0]!, pattern);
+    assertNotMatch(err[0]!, /\n/);
+  }
+  assertMatch((await said("compare", "--help")).out[0]!, /ratio: our time over theirs/);
+});
+
+test("README's table of times is up to date", async () => {
+  const { status, err } = await said("table", "--check");
+  assertEquals(err, []);
+  assertEquals(status, 0);
+});
+
+test("bench table takes the last result of a kind, and only what has a peer", () => {
+  const results = join(folder, "results");
+  const readme = join(folder, "README.md");
+  mkdirSync(results);
+  const line = (ms: number, date: string): object => ({
+    ...ours("gla", ms, { date }),
+    peer: "them",
+    peerMs: 2,
+    ratio: ms / 2,
+    peerMaxError: 1e-3,
+  });
+  writeFileSync(
+    join(results, "a.jsonl"),
+    [line(1, "2026-02-01"), line(3, "2026-01-01")].map((x) => JSON.stringify(x)).join("\n"),
+  );
+  writeFileSync(join(results, "b.jsonl"), JSON.stringify(ours("copy", 1)));
+  writeFileSync(join(results, "c.txt"), "not a result");
+  const entries = tableEntries(results);
+  assertEquals(entries.map(({ kernel, ms }) => [kernel, ms]), [["gla", 1]]);
+  assertMatch(
+    markdownTable(entries),
+    /^\| gla \| B=8 T=4096 \| f32 1\.00 \| them, f32 2\.00 \| \*\*0\.50\*\* \| 2\.0e-6 \| 1\.0e-3 \|$/m,
+  );
+  const marks = "a\n<!-- bench table: start -->\nold\n<!-- bench table: end -->\nz\n";
+  writeFileSync(readme, marks);
+  const errors: string[] = [];
+  const output = { out: () => {}, err: (text: string) => void errors.push(text), progress: () => {} };
+  assertEquals(benchTable(["--check"], output, { readme, results }), 1);
+  assertMatch(errors[0]!, /README\.md is out of date: bring it up to date with: dualscan bench table$/);
+  assertEquals(readFileSync(readme, "utf8"), marks);
+  assertEquals(benchTable([], output, { readme, results }), 0);
+  assertEquals(benchTable(["--check"], output, { readme, results }), 0);
+  const text = readFileSync(readme, "utf8");
+  assert(text.startsWith("a\n<!--") && text.endsWith("-->\nz\n") && !text.includes("old"));
+  assertThrows(() => withTable("no marks", ""), InputError, "must hold <!-- bench table: start -->");
+  writeFileSync(join(results, "d.jsonl"), JSON.stringify({ peer: "them" }));
+  assertThrows(() => tableEntries(results), InputError, "a result with a peer must have kernel");
+});
+
+test("bench fused --peers and --out are looked at before anything runs", async () => {
+  const output = { out: () => {}, err: () => {}, progress: () => {} };
+  const failed = async (args: readonly string[]): Promise<string> => {
+    try {
+      await benchFused(args, output);
+    } catch (error) {
+      assert(error instanceof InputError);
+      return error.message;
+    }
+    return "";
+  };
+  assertMatch(await failed(["--peers", join(folder, "none.jsonl")]), /^Cannot read .*none\.jsonl: ENOENT$/);
+  assertMatch(await failed(["--out", `${folder}/`]), /^Cannot save to /);
+});
+
+test("bench errors --draw draws the plots of a file beside it", async () => {
+  const point = {
+    family: "chunk",
+    model: "gla",
+    pass: "forward",
+    inputs: "random",
+    adapter: "here",
+    length: 64,
+    maxError: 1e-6,
+  };
+  const path = file("errors.jsonl", [point, { ...point, length: 128 }, { ...point, error: "out of memory" }]);
+  const { status, out } = await said("errors", "--draw", path);
+  assertEquals([status, out], [0, [join(folder, "errors_chunk_forward.svg")]]);
+  assertMatch(readFileSync(out[0]!, "utf8"), /^<svg .*<polyline /s);
+  const lacking = await said("errors", "--draw", file("lacking.jsonl", [{ family: "chunk" }]));
+  assertEquals([lacking.status, lacking.err.length], [2, 1]);
+  assertMatch(lacking.err[0]!, /point 1 lacks model, got undefined$/);
+});
+
+/** Without the site's packages, so without torch, wherever this runs. */
+function peers(
+  ...args: readonly string[]
+): { readonly status: number | null; readonly out: string; readonly err: string } {
+  const { status, stdout, stderr } = spawnSync("python3", ["-B", "-I", "-S", "bench/peers.py", ...args], {
+    encoding: "utf8",
+  });
+  return { status, out: stdout, err: stderr };
+}
+
+const python = spawnSync("python3", ["--version"]).status === 0;
+if (!python) console.warn("not run: checks of bench/peers.py: there is no python3; enable them by installing it");
+
+test("peers.py helps, lists, and says one line per module that is missing", { skip: !python }, () => {
+  const help = peers("--help");
+  assertEquals(help.status, 0);
+  for (const option of ["--only REGEX", "--shapes", "--budget SECONDS"]) assert(help.out.includes(option), option);
+  const bare = peers();
+  assertEquals([bare.status, bare.out], [2, ""]);
+  const lines = bare.err.trim().split("\n");
+  assertEquals(lines.map((line) => line.split(" ")[2]), ["torch", "fla", "selective_scan_cuda", "accelerated_scan"]);
+  for (const line of lines) assertMatch(line, /^not run: \w+ cannot be imported \(ModuleNotFoundError: /);
+  const wrong = peers("--only", "(");
+  assertEquals(wrong.status, 2);
+  assertMatch(wrong.err, /--only must be a regular expression/);
+  const listed = peers("--list", "--only", "copy|cumsum");
+  assertEquals([listed.status, listed.out.trim().split("\n").length], [0, 2]);
+});
+
+test("peers.py's lines are what compare reads: an error is a line, and does not end the run", { skip: !python }, () => {
+  // A torch that computes nothing: every case fails, each in a line of its own.
+  mkdirSync(join(folder, "fake"), { recursive: true });
+  writeFileSync(
+    join(folder, "fake", "torch.py"),
+    `
+__version__ = "0.0"
+class Generator:
+    def __init__(self, device): pass
+    def manual_seed(self, seed): pass
+class matmul: allow_tf32 = False
+class cuda: matmul = matmul
+class backends: cuda = cuda
+`,
+  );
+  const run = `import sys; sys.path[:0] = [${JSON.stringify(join(folder, "fake"))}, "bench"]
+import peers
+sys.exit(peers.main(["--device", "cpu", "--shapes", "quick", "--only", "copy|gla"]))`;
+  const { status, stdout } = spawnSync("python3", ["-B", "-I", "-S", "-c", run], { encoding: "utf8" });
+  assertEquals(status, 0);
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert(lines.length > 4);
+  for (const line of lines) {
+    for (const key of ["kernel", "shape", "dtype", "adapter", "peer", "torch", "date", "error"]) {
+      assertEquals(typeof line[key], "string", key);
+    }
+    assertNotMatch(line.error, /\n/);
+    assertEquals(new Date(line.date).toISOString(), line.date);
+  }
+  const path = file("failed.jsonl", lines);
+  assertEquals(peerTimings(path), []);
+});
