@@ -152,3 +152,22 @@ export interface TokenNetwork {
   /** Final hidden vectors of tokens `[B, n]`, each a function of its own and earlier tokens only → `[B, n, d]`. */
   hidden<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, tokens: I): T;
 }
+
+/**
+ * Runs texts of operations on arrays now: what a stream does between two tokens. On a GPU a body is recorded once per key and
+ * replayed, so a key names a body *and* the shapes of its arguments; a body must not depend on anything else that changes.
+ */
+export interface Evaluator<T, I> {
+  /** The results of `body`, new arrays that live until {@linkcode Evaluator.free}; arguments stay as they are. */
+  call(
+    key: string,
+    values: readonly T[],
+    ids: readonly I[],
+    body: (ops: TensorOps<T, I>, values: readonly T[], ids: readonly I[]) => readonly T[],
+  ): Promise<readonly T[]>;
+  /** New arrays from numbers of the host. */
+  values(data: ArrayLike<number>, shape: readonly number[]): T;
+  ids(data: ArrayLike<number>, shape: readonly number[]): I;
+  read(x: T): Promise<Float32Array | Float64Array>;
+  free(x: T): void;
+}

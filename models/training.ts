@@ -1,0 +1,74 @@
+/**
+ * What training needs of a device: steps of an optimiser on batches of tokens, predictions, and a state to save. The loop,
+ * its schedule and its checkpoints (tasks/train/) know no more of a network than this.
+ *
+ * @module
+ */
+
+/** Sequences of one length, `[B, n]` row-major. */
+export interface TokenBatch {
+  readonly B: number;
+  readonly n: number;
+  /** Ids < the vocabulary's size. */
+  readonly tokens: Int32Array | Uint32Array;
+  /** What is to be predicted at each token. */
+  readonly targets: Int32Array | Uint32Array;
+  /** ≥ 0; 0 where nothing is to be predicted. */
+  readonly weights: Float32Array;
+}
+
+/** One step of an optimiser. */
+export interface StepResult {
+  /** Σ w·(−log p[target]) / Σ w, in nats, before the step. */
+  readonly loss: number;
+  /** Euclidean norm of all gradients, before clipping. */
+  readonly gradientNorm: number;
+}
+
+/** What a network makes of every token, `[B, n]` each. */
+export interface Predictions {
+  /** The id of the largest logit. */
+  readonly best: Uint32Array;
+  /** −log p[target], in nats. */
+  readonly losses: Float32Array;
+  /** Largest logit minus the second largest. */
+  readonly margins: Float32Array;
+}
+
+/** Arrays by name with their shapes: parameters `parameter.NAME`, an optimiser's moments `first.NAME`, `second.NAME`. */
+export type NamedArrays = {
+  readonly [name: string]: { readonly shape: readonly number[]; readonly data: Float32Array };
+};
+
+/** AdamW (arXiv 1711.05101), its gradient clipped by its norm. */
+export interface OptimiserOptions {
+  /** Default 0.9. */
+  readonly beta1?: number;
+  /** Default 0.999. */
+  readonly beta2?: number;
+  /** Default 1e-8. */
+  readonly epsilon?: number;
+  /** Default 0.01; for the parameters whose spec says so. */
+  readonly weightDecay?: number;
+  /** Largest norm of the gradient; default 1. */
+  readonly clip?: number;
+}
+
+/** A network on a device with its optimiser. */
+export interface TrainingSession {
+  /** Steps taken so far, those before a `load` included: what randomness (dropout) is counted by. */
+  readonly steps: number;
+  /** Numbers in all parameters. */
+  readonly size: number;
+  /** One step at learning rate `rate`. A loss or norm that is not finite leaves every parameter as it was. */
+  step(batch: TokenBatch, rate: number): Promise<StepResult>;
+  /** Predictions without dropout. */
+  predict(batch: TokenBatch): Promise<Predictions>;
+  /** All that a later session needs to go on as this one would. */
+  state(): Promise<{ readonly steps: number; readonly arrays: NamedArrays }>;
+  /** Goes on from a saved state. Throws an `InputError` if names or shapes are not this network's; nothing is changed then. */
+  load(state: { readonly steps: number; readonly arrays: NamedArrays }): void;
+  /** Bytes on the device, now and at most. */
+  readonly bytes: { readonly live: number; readonly peak: number };
+  close(): void;
+}
