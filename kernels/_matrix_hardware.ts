@@ -2,7 +2,7 @@
 
 import type { Gpu } from "./gpu.ts";
 import { operandLayout } from "./_matrix_layout.ts";
-import type { MatrixMode, MatrixUnit, Operand, Product, Sums } from "./matrix_unit.ts";
+import type { MatrixMode, MatrixUnit, Operand, Product, Sums } from "./_matrix_types.ts";
 
 const FEATURE = "chromium-experimental-subgroup-matrix";
 /** Multiply-adds of tiles that are written out before a loop is. */

@@ -1,6 +1,6 @@
 /** Where the tiles of an operand lie. */
 
-import type { Operand } from "./matrix_unit.ts";
+import type { Operand } from "./_matrix_types.ts";
 
 /** A's axes are rows (outer) and the sum's (inner), B's columns (outer) and the sum's (inner); in elements. */
 export interface OperandLayout {

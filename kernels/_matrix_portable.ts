@@ -5,7 +5,7 @@
  */
 
 import { type OperandLayout, operandLayout } from "./_matrix_layout.ts";
-import type { MatrixMode, MatrixUnit, Operand, Product, Sums, Tile } from "./matrix_unit.ts";
+import type { MatrixMode, MatrixUnit, Operand, Product, Sums, Tile } from "./_matrix_types.ts";
 
 const LANES = 32;
 

@@ -4,27 +4,15 @@
  *
  * @module
  */
-import type { AnyAffineModel } from "../models/affine.ts";
 import type { Execution } from "../models/execution.ts";
+import type { FusedFamily } from "./_fused_family.ts";
 import { chunkFamily } from "./chunk/execution.ts";
 import { deltaFamily } from "./delta/family.ts";
 import { elementwiseFamily } from "./elementwise/family.ts";
-import type { Fault } from "./faults.ts";
 import type { Gpu } from "./gpu.ts";
 import { selectiveFamily } from "./selective/family.ts";
 
-export interface FusedOptions {
-  readonly fault?: Fault;
-}
-
-/** Kernels of one design, and the models they run. */
-export interface FusedFamily {
-  /** `element-wise scan` */
-  readonly name: string;
-  supports(model: AnyAffineModel): boolean;
-  /** Runs the supported models, with `supports`, `gradients` and `planted`. */
-  execution(gpu: Gpu, options?: FusedOptions): Execution;
-}
+export type { FusedFamily, FusedOptions } from "./_fused_family.ts";
 
 export const fusedFamilies: readonly FusedFamily[] = [elementwiseFamily, chunkFamily, deltaFamily, selectiveFamily];
 

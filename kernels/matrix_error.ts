@@ -18,7 +18,7 @@
  *
  * @module
  */
-import type { MatrixMode } from "./matrix_unit.ts";
+import type { MatrixMode } from "./_matrix_types.ts";
 
 /** Constants of a mode; see {@linkcode productBound} for how they combine. */
 export interface MatrixError {

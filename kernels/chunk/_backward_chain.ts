@@ -1,5 +1,5 @@
 /**
- * The chain rule from canonical gradients to those of a model's own inputs: see the table in _backward_models.ts.
+ * The chain rule from canonical gradients to those of a model's own inputs: see the table in gradients.ts.
  *
  * @module
  */

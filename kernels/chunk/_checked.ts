@@ -1,9 +1,29 @@
 /** What the forward kernel's tensors must be like. */
 
 import { InputError } from "../../models/error.ts";
-import { assertShape } from "../tensor.ts";
+import { assertShape, type Tensor } from "../tensor.ts";
 import { type Decay, gateShape } from "./family.ts";
-import type { ChunkTensors } from "./forward.ts";
+
+/** Inputs and outputs, canonical (family.ts). q, k, v and o have one type; states are f32. */
+export interface ChunkTensors {
+  /** `[B, T, H, K]`. */
+  readonly q: Tensor;
+  readonly k: Tensor;
+  /** `[B, T, H, V]`. */
+  readonly v: Tensor;
+  /** `[B, T, H]`, `[H]` or `[B, T, H, K]`, as the decay says. */
+  readonly g?: Tensor;
+  /** `[H, K]`, f32: the bonus. With it, token t reads S_{t−1} + diag(u) k_t v_tᵀ. Diagonal decays only. */
+  readonly u?: Tensor;
+  /** `[B, T, H, V]`. */
+  readonly o: Tensor;
+  /** `[B, H, K, V]`; zero where not given. */
+  readonly initial?: Tensor;
+  /** `[B, H, K, V]`. */
+  readonly final?: Tensor;
+  /** `[B, ⌈T / chunk⌉, H, K, V]`: the state before every chunk, of as many tokens as asked for. */
+  readonly chunkStates?: Tensor;
+}
 
 /** The extents of tensors. Throws an {@link InputError} where they do not fit each other, the decay or the kernel. */
 export function checkedExtent(tensors: ChunkTensors, { kind, per, form }: Required<Decay>): {

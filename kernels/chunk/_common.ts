@@ -9,7 +9,7 @@
  */
 
 import type { Derived, ForwardConfig } from "./_config.ts";
-import { operandPlace } from "./_products.ts";
+import { operandPlace } from "./_places.ts";
 
 /**
  * The text of every number below `n`: written out, or a loop over `name`, of which no compiler knows that it could write it

@@ -24,7 +24,8 @@ import {
   stateExponent,
 } from "./_common.ts";
 import type { Derived, ForwardConfig } from "./_config.ts";
-import { dealt, operandPlace, outputJobs, updateJobs } from "./_products.ts";
+import { operandPlace } from "./_places.ts";
+import { dealt, outputJobs, updateJobs } from "./_products.ts";
 import { dropState, putState, stateMaximum, updateState } from "./_state.ts";
 
 export const DIAGONAL_CHUNK = 16;

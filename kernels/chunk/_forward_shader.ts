@@ -7,7 +7,7 @@ import { derive, type Derived, type ForwardConfig, workgroupArrays } from "./_co
 import { diagonalChunk, diagonalProlog } from "./_diagonal.ts";
 import { numberAt, numberBinding, quadBinding, quadLoader } from "./_global.ts";
 import { scalarChunk, scalarProlog } from "./_scalar.ts";
-import { tiledPlace } from "./_products.ts";
+import { tiledPlace } from "./_places.ts";
 import { openState, storeState } from "./_state.ts";
 
 /** What a kernel is told at run time; `tokens` of a segment are a multiple of the chunk, and `zero` is 0. */

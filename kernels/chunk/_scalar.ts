@@ -25,7 +25,8 @@ import {
   stateExponent,
 } from "./_common.ts";
 import { type Derived, type ForwardConfig, TRIANGLE } from "./_config.ts";
-import { dealt, operandPlace, outputJobs, scoreJobs, tiledPlace, updateJobs } from "./_products.ts";
+import { operandPlace, tiledPlace } from "./_places.ts";
+import { dealt, outputJobs, scoreJobs, updateJobs } from "./_products.ts";
 import { dropState, putState, stateMaximum, updateState } from "./_state.ts";
 
 /** The product of whole blocks' decays, over blocks b of which `condition` holds. */

@@ -3,7 +3,7 @@
 
 import { note, repeat } from "./_common.ts";
 import type { Derived, ForwardConfig } from "./_config.ts";
-import { operandPlace, tiledPlace } from "./_products.ts";
+import { operandPlace, tiledPlace } from "./_places.ts";
 
 /** A statement for every number of slice `i`, a WGSL expression; in it `cell` is its place in the slice. */
 function eachOf(config: ForwardConfig, d: Derived, i: string, text: (name: string) => string): string {

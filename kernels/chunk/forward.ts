@@ -17,8 +17,8 @@ import { type Fault, relativeFactor } from "../faults.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { type MatrixMode, matrixUnit } from "../matrix_unit.ts";
 import { type Plan, planOf } from "../plan.ts";
-import { assertShape, type Tensor } from "../tensor.ts";
-import { checkedExtent } from "./_checked.ts";
+import { assertShape } from "../tensor.ts";
+import { checkedExtent, type ChunkTensors } from "./_checked.ts";
 import { compileShader, dispatch, dispatchItems } from "../wgsl.ts";
 import { combineShader, emptyShader } from "./_combine.ts";
 import { derive, type ForwardConfig } from "./_config.ts";
@@ -26,26 +26,7 @@ import { forwardShader, parameterWords } from "./_forward_shader.ts";
 import { chooseTiles, type TileChoice } from "./_tiles.ts";
 import type { Decay } from "./family.ts";
 
-/** Inputs and outputs, canonical (family.ts). q, k, v and o have one type; states are f32. */
-export interface ChunkTensors {
-  /** `[B, T, H, K]`. */
-  readonly q: Tensor;
-  readonly k: Tensor;
-  /** `[B, T, H, V]`. */
-  readonly v: Tensor;
-  /** `[B, T, H]`, `[H]` or `[B, T, H, K]`, as the decay says. */
-  readonly g?: Tensor;
-  /** `[H, K]`, f32: the bonus. With it, token t reads S_{t−1} + diag(u) k_t v_tᵀ. Diagonal decays only. */
-  readonly u?: Tensor;
-  /** `[B, T, H, V]`. */
-  readonly o: Tensor;
-  /** `[B, H, K, V]`; zero where not given. */
-  readonly initial?: Tensor;
-  /** `[B, H, K, V]`. */
-  readonly final?: Tensor;
-  /** `[B, ⌈T / chunk⌉, H, K, V]`: the state before every chunk, of as many tokens as asked for. */
-  readonly chunkStates?: Tensor;
-}
+export type { ChunkTensors } from "./_checked.ts";
 
 /** How to run; what is left out is chosen for the device and the shape. */
 export interface ChunkTuning extends TileChoice {

@@ -5,7 +5,7 @@
  */
 import type { Execution, Fault } from "../../models/execution.ts";
 import type { Fault as KernelFault } from "../faults.ts";
-import type { FusedFamily, FusedOptions } from "../fused.ts";
+import type { FusedFamily, FusedOptions } from "../_fused_family.ts";
 import type { Gpu } from "../gpu.ts";
 import { deltaGradients } from "./gradients.ts";
 import { deltaRounding } from "./rounding.ts";

@@ -6,7 +6,26 @@
  * @module
  */
 import type { Recurrence } from "./_recurrence.ts";
-import type { TileShape } from "./_row_tile.ts";
+import type { Width } from "./_unit.ts";
+
+/** How the invocations of a row share its tokens. */
+export interface TileShape {
+  /** Invocations of a row. */
+  readonly threads: number;
+  /** Rows of a workgroup. */
+  readonly rows: number;
+  /** Units of an invocation. */
+  readonly vectors: number;
+  /** Tokens of a unit. */
+  readonly width: Width;
+  readonly order: "striped" | "blocked";
+  /** Sizes of subgroups; undefined: workgroup memory alone. */
+  readonly subgroup: { readonly min: number; readonly max: number } | undefined;
+  /** Whether subgroup n is invocations n·size … : known of some drivers, promised by none. */
+  readonly linear: boolean;
+  /** Whether every tile is full and every row of a workgroup exists. */
+  readonly whole: boolean;
+}
 
 /** The texts of one method; see RowTile for what they mean. */
 export interface ScanMethod {

@@ -13,27 +13,10 @@
  */
 import { type Job, type StreamName, streamsOf } from "./_job.ts";
 import { type Recurrence, recurrenceOf } from "./_recurrence.ts";
-import { sharedScan, shuffledScan } from "./_row_scan.ts";
-import { type Unit, unitOf, type Width } from "./_unit.ts";
+import { sharedScan, shuffledScan, type TileShape } from "./_row_scan.ts";
 
-/** How the invocations of a row share its tokens. */
-export interface TileShape {
-  /** Invocations of a row. */
-  readonly threads: number;
-  /** Rows of a workgroup. */
-  readonly rows: number;
-  /** Units of an invocation. */
-  readonly vectors: number;
-  /** Tokens of a unit. */
-  readonly width: Width;
-  readonly order: "striped" | "blocked";
-  /** Sizes of subgroups; undefined: workgroup memory alone. */
-  readonly subgroup: { readonly min: number; readonly max: number } | undefined;
-  /** Whether subgroup n is invocations n·size … : known of some drivers, promised by none. */
-  readonly linear: boolean;
-  /** Whether every tile is full and every row of a workgroup exists. */
-  readonly whole: boolean;
-}
+export type { TileShape } from "./_row_scan.ts";
+import { type Unit, unitOf, type Width } from "./_unit.ts";
 
 /** The texts of one job's tiles. */
 export interface RowTile {

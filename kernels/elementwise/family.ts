@@ -8,7 +8,7 @@ import { wgslAccuracy } from "../../models/accuracy.ts";
 import type { AnyAffineModel } from "../../models/affine.ts";
 import type { Execution } from "../../models/execution.ts";
 import { microSteps } from "../../models/inputs.ts";
-import type { FusedFamily, FusedOptions } from "../fused.ts";
+import type { FusedFamily, FusedOptions } from "../_fused_family.ts";
 import type { Gpu } from "../gpu.ts";
 import { columnCombines } from "./_combines.ts";
 import { modelGradients } from "./_model_gradient.ts";

@@ -7,7 +7,8 @@ import type { Tensor } from "../tensor.ts";
 import { BUSY, type Design, partsOf, writesPartial } from "./_design.ts";
 import { type Packed, packedLength, packShader, packWorkgroups, scalesLength } from "./_pack.ts";
 import type { Problem, Side } from "./_problem.ts";
-import { productBytes, productShader, productWorkgroups, type Spread, threadsOf } from "./_product.ts";
+import { type Spread } from "./_spread.ts";
+import { productBytes, productShader, productWorkgroups, threadsOf } from "./_product.ts";
 import { type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {

@@ -5,7 +5,7 @@
 
 import type { MatrixUnit } from "../matrix_unit.ts";
 import { chunksOf, type Packed } from "./_pack.ts";
-import type { Spread } from "./_product.ts";
+import type { Spread } from "./_spread.ts";
 import type { OperandText } from "./_stored.ts";
 import { blockOf } from "./_tiling.ts";
 

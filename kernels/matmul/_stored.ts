@@ -3,7 +3,7 @@
 import type { MatrixUnit, Operand } from "../matrix_unit.ts";
 import type { Packed } from "./_pack.ts";
 import type { Side } from "./_problem.ts";
-import type { Spread } from "./_product.ts";
+import type { Spread } from "./_spread.ts";
 
 /** What the kernel's text needs of its operands. */
 export interface OperandText {

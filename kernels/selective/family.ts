@@ -5,7 +5,7 @@
  */
 import type { AnyAffineModel } from "../../models/affine.ts";
 import type { Execution } from "../../models/execution.ts";
-import type { FusedFamily, FusedOptions } from "../fused.ts";
+import type { FusedFamily, FusedOptions } from "../_fused_family.ts";
 import type { Gpu } from "../gpu.ts";
 import { runSelective, selectiveGradients } from "./_model.ts";
 import type { SelectiveOptions } from "./forward.ts";
