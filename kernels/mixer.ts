@@ -50,6 +50,8 @@ import type { Plan } from "./plan.ts";
 import type { Tensor } from "./tensor.ts";
 import { type Named, Work } from "./_work.ts";
 
+export { type MixerStepTensors, planMixerStep } from "./mixer/step.ts";
+
 export interface MixerTensors {
   readonly inputs: Named;
   /** Written. */
@@ -194,7 +196,7 @@ export async function planMixerBackward(
     const plan = await layer.backward(gpu, model, dims, { ...given, gradients: direct, accumulate: added }, options);
     work.plan(plan);
     for (const [name, tensor] of Object.entries(gradients)) {
-      if (direct[name] !== tensor) await work.copy(direct[name]!, tensor, { add: true });
+      if (direct[name] !== tensor) await work.copy(direct[name]!, tensor, { how: "add" });
     }
     return work.finish(plan);
   } catch (error) {

@@ -34,19 +34,22 @@ export interface CanonicalGradients {
   readonly dg?: Tensor;
 }
 
-/** Which canonical gradients are those of one of the model's own inputs, and of which. */
+/**
+ * Which canonical gradients are written where that of one of the model's own inputs goes, and of which. Those of k and v may have
+ * to be completed there.
+ */
 export function ownGradients(
-  { q, k, v, g, normaliser, skip }: ChunkModel,
+  { q, k, v, g, normaliser }: ChunkModel,
 ): { readonly [name in keyof CanonicalGradients]: string } {
   return {
     dq: q,
-    ...(k.factor === undefined ? { dk: k.input! } : {}),
-    ...(normaliser === undefined && skip === undefined ? { dv: v } : {}),
+    ...(k.input === undefined ? {} : { dk: k.input }),
+    ...(normaliser === undefined ? { dv: v } : {}),
     ...(g !== undefined && g.times === undefined && g.input !== k.factor?.input ? { dg: g.input } : {}),
   } as { readonly [name in keyof CanonicalGradients]: string };
 }
 
-/** Adds what makes gradients of the model's own inputs of canonical ones, those that `into` has and {@link ownGradients} has not. */
+/** Adds what makes gradients of the model's own inputs of canonical ones, those that are in `gradients`. */
 export async function addChained(
   work: Work,
   entry: ChunkModel,
@@ -71,12 +74,6 @@ export async function addChained(
     const { input, form } = k.factor;
     const factor = given[input]!;
     const wide = factor.shape.length === 4;
-    const into = wanted(k.input);
-    if (into !== undefined) {
-      const raw = wide ? "factor_of[id]" : `factor_of[id / ${K}u]`;
-      const value = `d_key[id] * ${form === "complement" ? complement(raw) : raw}`;
-      await work.map(`gradient of ${k.input}`, [B, T, H, K], { d_key: dk, factor_of: factor }, value, { into });
-    }
     const { sources, before } = termsOf(input);
     Object.assign(sources, { d_key: dk }, k.input === undefined ? {} : { key_of: given[k.input]! });
     if (form === "complement") Object.assign(sources, { factor_of: factor });
@@ -118,14 +115,22 @@ export async function addChained(
     await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", { before: before.join("\n  "), into });
   }
 
-  const into = wanted(v);
+  // Only now, when the factor's gradient has seen it, does dk become the gradient of the model's k.
+  if (k.factor !== undefined && k.input !== undefined && gradients[k.input] !== undefined) {
+    const factor = given[k.factor.input]!;
+    const raw = factor.shape.length === 4 ? "factor_of[id]" : `factor_of[id / ${K}u]`;
+    const value = k.factor.form === "complement" ? complement(raw) : raw;
+    const into = gradients[k.input];
+    await work.map(`gradient of ${k.input}`, [B, T, H, K], { factor_of: factor }, value, { into, how: "multiply" });
+  }
+  const into = gradients[v];
   if (into !== undefined && normaliser !== undefined) {
     const value = `d_value[id / ${V}u * ${V + 1}u + id % ${V}u]`;
     await work.map(`gradient of ${v}`, [B, T, H, V], { d_value: dv }, value, { into });
-  } else if (into !== undefined) {
-    const sources = { d_value: dv, head_of: given[skip!]!, d_of: d_o };
-    const value = `d_value[id] + head_of[id / ${V}u % ${H}u] * d_of[id]`;
-    await work.map(`gradient of ${v}`, [B, T, H, V], sources, value, { into });
+  } else if (into !== undefined && skip !== undefined) {
+    const sources = { head_of: given[skip]!, d_of: d_o };
+    const value = `head_of[id / ${V}u % ${H}u] * d_of[id]`;
+    await work.map(`gradient of ${v}`, [B, T, H, V], sources, value, { into, how: "add" });
   }
   const [ofSkip, ofBonus] = [wanted(skip), wanted(bonus)];
   if (ofSkip === undefined && ofBonus === undefined) return;
