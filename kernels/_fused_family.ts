@@ -4,6 +4,7 @@ import type { AnyAffineModel } from "../models/affine.ts";
 import type { Execution } from "../models/execution.ts";
 import type { Fault } from "./faults.ts";
 import type { Gpu } from "./gpu.ts";
+import type { Layer } from "./mixer/layer.ts";
 
 export interface FusedOptions {
   readonly fault?: Fault;
@@ -16,4 +17,6 @@ export interface FusedFamily {
   supports(model: AnyAffineModel): boolean;
   /** Runs the supported models, with `supports`, `gradients` and `planted`. */
   execution(gpu: Gpu, options?: FusedOptions): Execution;
+  /** The same kernels on tensors, for networks. */
+  readonly layer: Layer;
 }
