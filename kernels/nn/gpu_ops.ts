@@ -27,6 +27,7 @@ import { linear, matmul } from "./_products.ts";
 import type { Ids } from "./ids.ts";
 import type { Program } from "./program.ts";
 import type { Recorder } from "./recorder.ts";
+import { expectShape } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
 import { Tape } from "./tape.ts";
 import type { Value } from "./value.ts";
@@ -53,13 +54,17 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
     this.mode = mode;
   }
 
-  /** Records the gradients of a number with respect to all tracked values. */
-  backward(loss: Value): void {
+  /**
+   * Records the gradients with respect to all tracked values. Of a number; of an array where `gradient` is given, that with
+   * respect to it.
+   */
+  backward(loss: Value, gradient?: Value): void {
     if (this.tape === undefined) throw new InputError("Cannot go backward: operations must be recorded for training");
-    if (loss.slot.length !== 1) {
+    if (gradient === undefined && loss.slot.length !== 1) {
       throw new InputError(`Cannot go backward: the loss must be a number, got [${loss.shape.join(", ")}]`);
     }
-    this.tape.backward(loss);
+    if (gradient !== undefined) expectShape("go backward", "the gradient", gradient.shape, loss.shape);
+    this.tape.backward(loss, gradient?.slot);
   }
 
   /** After {@linkcode backward}; undefined if the loss does not depend on the value. */

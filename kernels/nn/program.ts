@@ -13,7 +13,8 @@
  *
  * Recording allocates nothing: a step says which slots it reads and writes. Only when all is recorded the program gives
  * slots their buffers, each from the step that first writes it to the last that uses it, and makes the steps' plans. Bind
- * groups are made once, so that a replay is one encoder, one pass and one submit.
+ * groups are made once, so that a replay is one pass and one submit; a long program is submitted in a few pieces, so that the
+ * device begins while the host still encodes (500 dispatches take Dawn under Node 1.5 ms to encode and 0.3 ms to submit).
  *
  * @module
  */
@@ -43,6 +44,9 @@ export interface Prepared {
   readonly scratchBytes?: number;
   release?(): void;
 }
+
+/** Dispatches of a submit, where the device does not compute on the host. */
+const PIECE = 128;
 
 interface Step {
   readonly name: string;
@@ -172,21 +176,18 @@ export class Program {
   }
 
   #submit(before: readonly Copy[], after: readonly Copy[]): void {
-    const { device } = this.gpu;
+    const { device, adapter } = this.gpu;
     const { label } = this;
-    const encoder = device.createCommandEncoder({ label });
-    for (const { from, to, bytes, offset = 0 } of before) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
-    const pass = encoder.beginComputePass({ label });
-    let last: GPUComputePipeline | undefined;
-    for (const { pipeline, group, grid: [x, y, z] } of this.#bound) {
-      if (pipeline !== last) pass.setPipeline(pipeline);
-      last = pipeline;
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(x, y, z);
+    const count = this.#bound.length;
+    const piece = adapter.software ? count : Math.ceil(count / Math.max(1, Math.round(count / PIECE)));
+    for (let first = 0; first === 0 || first < count; first += piece) {
+      const encoder = device.createCommandEncoder({ label });
+      if (first === 0) encodeCopies(encoder, before);
+      encodePass(encoder, label, this.#bound.slice(first, first + piece));
+      if (first + piece >= count) encodeCopies(encoder, after);
+      device.queue.submit([encoder.finish()]);
+      if (count === 0) break;
     }
-    pass.end();
-    for (const { from, to, bytes, offset = 0 } of after) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
-    device.queue.submit([encoder.finish()]);
   }
 
   async #prepare(): Promise<void> {
@@ -265,4 +266,20 @@ export class Program {
     checkWorkgroups(this.label, [x, y, z], limit);
     return x * y * z === 0 ? [] : [{ pipeline, group: this.gpu.bind(pipeline, buffers), grid: [x, y, z] }];
   }
+}
+
+function encodeCopies(encoder: GPUCommandEncoder, copies: readonly Copy[]): void {
+  for (const { from, to, bytes, offset = 0 } of copies) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
+}
+
+function encodePass(encoder: GPUCommandEncoder, label: string, bound: readonly Bound[]): void {
+  const pass = encoder.beginComputePass({ label });
+  let last: GPUComputePipeline | undefined;
+  for (const { pipeline, group, grid: [x, y, z] } of bound) {
+    if (pipeline !== last) pass.setPipeline(pipeline);
+    last = pipeline;
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y, z);
+  }
+  pass.end();
 }

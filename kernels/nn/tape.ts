@@ -31,11 +31,16 @@ export class Tape {
     if (result.tracked) this.#entries.push({ result, pull });
   }
 
-  /** Records the gradient of a number with respect to all tracked values it depends on. */
-  backward(loss: Value): void {
-    const ones = this.#program.slot(loss.shape);
-    recordEach(this.#program, "ones", { inputs: [], output: ones, value: "p", constants: [1] });
-    this.pass(loss, ones);
+  /**
+   * Records the gradient with respect to all tracked values that the result depends on, from that with respect to the
+   * result; default: ones.
+   */
+  backward(result: Value, given?: Slot): void {
+    const gradient = given ?? this.#program.slot(result.shape);
+    if (!given) recordEach(this.#program, "ones", { inputs: [], output: gradient, value: "p", constants: [1] });
+    this.pass(result, gradient);
+    // A given array is its giver's: another holder keeps it from being added to.
+    if (given) this.#holders.set(given.storage, 2);
     for (const { result, pull } of this.#entries.reverse()) {
       const gradient = this.#gradients.get(result);
       if (gradient === undefined) continue;
