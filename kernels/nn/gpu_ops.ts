@@ -20,6 +20,7 @@ import { InputError } from "../../models/error.ts";
 import type { Activation, AttentionOptions, Rows, TensorOps } from "../../models/ops.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
+import { attention } from "./_attention.ts";
 import { add, affine, dropout, map, mul, repeat } from "./_entries.ts";
 import { concat, embedding, reshape, slice, type Sorted, take } from "./_moves.ts";
 import { norm } from "./_norms.ts";
@@ -105,8 +106,8 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   unitNorm(x: Value, epsilon = 1e-12): Value {
     return norm(this, "unit", x, { epsilon });
   }
-  attention(_q: Value, _k: Value, _v: Value, _options: AttentionOptions): Value {
-    throw new InputError("Cannot attend: attention is not among the recorded operations yet");
+  attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
+    return attention(this, q, k, v, options);
   }
   embedding(table: Value, ids: Ids): Value {
     return embedding(this, table, ids, this.#sorted);
