@@ -10,6 +10,7 @@ import { Value } from "../kernels/nn/value.ts";
 import { lengthOf } from "../kernels/tensor.ts";
 import { normal } from "../models/domain.ts";
 import { InputError } from "../models/error.ts";
+import { linearRecurrence } from "../models/linear_recurrence.ts";
 import type { Activation, TensorOps } from "../models/ops.ts";
 import { seeded } from "../models/random.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
@@ -46,11 +47,17 @@ const activations: readonly Activation[] = [
 ];
 
 const cases: readonly Case[] = [
-  { name: "linear", shapes: [[3, 2, 5], [5, 4], [4]], body: (o, [x, w, b]) => o.linear(x!, w!, b) },
+  // Weights used twice: their second gradient is added to the first.
+  {
+    name: "linear",
+    shapes: [[3, 2, 5], [5, 4], [4]],
+    body: (o, [x, w, b]) => o.add(o.linear(x!, w!, b), o.linear(o.affine(x!, 2), w!)),
+  },
+  // Sizes such that a product is the gradient of another: each kernel takes a second to compile.
   { name: "matmul", shapes: [[2, 3, 5], [2, 5, 4]], body: (o, [a, b]) => o.matmul(a!, b!) },
   {
     name: "matmul transposed",
-    shapes: [[2, 3, 5], [2, 4, 5]],
+    shapes: [[2, 3, 4], [2, 5, 4]],
     body: (o, [a, b]) => o.matmul(a!, b!, { transposeB: true }),
   },
   { name: "add", shapes: [[2, 3, 4], [3, 4]], body: (o, [a, b]) => o.add(a!, b!) },
@@ -96,6 +103,15 @@ const cases: readonly Case[] = [
         from: 0,
         count: 3,
       }]),
+  },
+  // Gates in (0, 1), then a linear recurrence; one of its inputs twice.
+  {
+    name: "scan",
+    shapes: [[2, 3, 1, 4]],
+    body: (o, [x]) => {
+      const a = o.map("sigmoid", x!);
+      return o.add(o.scan(linearRecurrence, { a, b: a }), o.scan(linearRecurrence, { a, b: x! }));
+    },
   },
   { name: "repeat", shapes: [[2, 3]], body: (o, [x]) => o.repeat(x!, 3) },
 ];
