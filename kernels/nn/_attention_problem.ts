@@ -51,16 +51,16 @@ export function assertF32(name: string, { dtype }: Tensor): void {
   if (dtype !== "f32") throw new InputError(`Cannot attend: ${name} must be f32, got ${dtype}`);
 }
 
-/** A uniform buffer of two `vec4u`: sequences, queries, room for keys, heads; window, whether all is seen, `more`. */
+/** A uniform buffer of two `vec4u`: sequences, queries, room for keys, heads; window, whether all is seen, `more`, 1. */
 export function extentBuffer(
   gpu: Gpu,
   { sequences, queries, keys, heads }: AttentionSizes,
   mask: AttentionMask,
-  more: readonly [number, number] = [0, 0],
+  more = 0,
 ): GPUBuffer {
   const window = typeof mask === "object" ? mask.window : 0xffffffff;
   const all = mask === "bidirectional" ? 1 : 0;
-  return gpu.upload(Uint32Array.of(sequences, queries, keys, heads, window, all, ...more), {
+  return gpu.upload(Uint32Array.of(sequences, queries, keys, heads, window, all, more, 1), {
     label: "attention extent",
     usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
   });

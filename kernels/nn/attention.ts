@@ -53,7 +53,7 @@ export async function planAttention(
   const { sequences, queries, keys, heads, width } = sizes;
   const { q, k, v, o, stats } = tensors;
   if (stats !== undefined) assertShape("stats", stats, [sequences, queries, heads]);
-  const kernel = options.kernel ?? kernelFor(gpu, sizes);
+  const kernel = options.kernel ?? kernelFor(sizes);
   if (kernel === "flat" && (keys > KEYS || queries * keys > FLAT_SCORES)) {
     throw new InputError(`Cannot attend flat: keys must be ≤ ${KEYS}, got ${keys}`);
   }
@@ -75,7 +75,7 @@ export async function planAttention(
     const buffers = {
       ...{ q: q.buffer, k: k.buffer, v: v.buffer, o: o.buffer },
       ...(stats === undefined ? {} : { stats: stats.buffer }),
-      extent: keep(extentBuffer(gpu, sizes, options.mask, [kernel === "flat" ? each : spans, 0])),
+      extent: keep(extentBuffer(gpu, sizes, options.mask, kernel === "flat" ? each : spans)),
       live: options.live ?? keep(gpu.upload(Uint32Array.of(keys), { label: "attention keys" })),
     };
     const withStats = stats !== undefined;
@@ -86,7 +86,10 @@ export async function planAttention(
     }
     if (kernel === "tile") {
       const rows = tileRows(gpu, sizes);
-      const tile = await compileShader(gpu, tileShader(width, rows, withStats));
+      const tile = await compileShader(
+        gpu,
+        tileShader({ width, rows, stats: withStats, unrolled: !gpu.adapter.software }),
+      );
       const dispatches = [dispatch(tile, buffers, pairs * Math.ceil(queries / rows))];
       return planOf({ ...shared, variant: `tiles of ${rows} x ${KEYS}`, dispatches, scratch });
     }
@@ -106,10 +109,9 @@ export async function planAttention(
   }
 }
 
-function kernelFor({ adapter }: Gpu, { queries, keys }: AttentionSizes): AttentionKernel {
+function kernelFor({ queries, keys }: AttentionSizes): AttentionKernel {
   if (keys <= KEYS && queries * keys <= 256) return "flat";
-  // A software adapter takes seconds to compile a tile's kernel.
-  return queries <= 8 || adapter.software ? "step" : "tile";
+  return queries <= 8 ? "step" : "tile";
 }
 
 /** Rows of a tile: 64 where there are as many and the device has the memory. */
