@@ -25,7 +25,7 @@ export function attentionBindings(
 ): Binding[] {
   const type = width % 4 === 0 ? "array<vec4f>" : "array<f32>";
   return [
-    { name: "extent", access: "uniform", type: "array<vec4u, 2>" },
+    { name: "extent", access: "uniform", type: "array<vec4u, 3>" },
     storage("live", "u32"),
     ...Object.entries(tensors).map(([name, access]) => ({ name, access, type })),
   ];
