@@ -104,6 +104,20 @@ const cases: readonly Case[] = [
         count: 3,
       }]),
   },
+  // Keys that are also queries and have a gradient already; then all three have one.
+  {
+    name: "attention over one's own",
+    shapes: [[2, 3, 4], [2, 3, 4]],
+    body: (o, [x, v]) => o.add(o.attention(x!, x!, v!, { heads: 2, mask: "causal" }), o.affine(x!, 2)),
+  },
+  {
+    name: "attention",
+    shapes: [[2, 3, 4], [2, 3, 4], [2, 3, 4]],
+    body: (o, [q, k, v]) => {
+      const y = o.attention(q!, k!, v!, { heads: 2, mask: "bidirectional" });
+      return o.add(o.add(o.add(y, o.affine(q!, 2)), o.affine(k!, 2)), o.affine(v!, 2));
+    },
+  },
   // Gates in (0, 1), then a linear recurrence; one of its inputs twice.
   {
     name: "scan",
