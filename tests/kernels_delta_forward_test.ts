@@ -192,6 +192,8 @@ gpuTest("what the kernels cannot run is refused in one line", async (device) => 
   await assertRejects(() => run({ chunk: 3, chunkStates: true }), InputError, "chunk must be a power of two, got 3");
   await assertRejects(() => run({ dtype: "f16" }), InputError, "f16 outputs need an even V, got 3");
   await assertRejects(() => run({}, gla), InputError, "got gla");
+  await assertRejects(() => run({ pairs: true, states: true }), InputError, "pairs need one delta step a token");
+  await assertRejects(() => run({ pairs: true, rows: 4 }), InputError, "2 tokens at once need");
   const large = { ...dims, sizes: { K: 257, V: 1 } };
   await assertRejects(
     () => runDelta(device, deltaNet, large, sampleInputs(deltaNet, large, "random", 1)),

@@ -51,6 +51,25 @@ gpuTest("tiles that publish nothing are reduced by those who wait for them", asy
   );
 });
 
+gpuTest("totals taken ahead: few tiles and many, gates, a muted tile; a fault is seen", async (device) => {
+  const given = scanCase(2, 1, 2052);
+  const sum = scanCase(1, 2, 2052, { gated: false });
+  const ahead = { ...options, lead: 3 };
+  // Two rows of 17 tiles; a lead beyond all of them; one tile.
+  assertRight(
+    await runScans(device, [
+      { given: sum, options: ahead },
+      { given: sum, options: { ...options, lead: 100 } },
+      { given, options: ahead },
+      { given: scanCase(2, 1, 32), options: ahead },
+      { given, options: { ...ahead, mute: 2, patience: 3 } },
+      { given: sum, options: { ...ahead, subgroups: false, ticket: false } },
+    ]),
+  );
+  const [run] = await runScans(device, [{ given, options: { ...ahead, fault: "dropped-carry" } }]);
+  assert(!verdictOf(run!).ok, wordsOf(run!));
+});
+
 gpuTest("a plan runs again and gives the same", async (device) => {
   const { T, b } = scanCase(1, 1, 4096, { gated: false });
   const [input, h] = [Tensor.from(device, b, [1, 1, T]), Tensor.empty(device, [1, 1, T])];

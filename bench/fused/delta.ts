@@ -61,6 +61,7 @@ async function prepare(
           chunk: CHUNK,
           outputs: got,
           dot: dotRoundings(tile),
+          pairs: options.pairs === true,
           stored: dtype === "f16" ? 2 ** -11 : 0,
         });
         const error = lineError(got, truth, 0);
@@ -108,13 +109,23 @@ const tilings: readonly DeltaOptions[] = [
   { subgroups: false },
 ];
 
+/** Two tokens at a time, where a token is one delta step with one decay at most. */
+const pairTilings: readonly DeltaOptions[] = [
+  { pairs: true },
+  { pairs: true, threads: 256 },
+  { pairs: true, rows: 8, columns: 2, threads: 256 },
+  { pairs: true, rows: 16 },
+  { pairs: true, rows: 16, columns: 2 },
+  { pairs: true, block: 32 },
+];
+
 function forwardLine(model: AnyAffineModel, dtype: DType): FusedLine {
   return {
     name: `${model.name} chunk forward`,
     dtype,
     shapes,
     small,
-    variants: tilings.map((options): Variant => ({
+    variants: [...tilings, ...(model === kda ? [] : pairTilings)].map((options): Variant => ({
       name: named({ ...options }),
       options: { ...options } as Variant["options"],
     })),

@@ -116,6 +116,16 @@ const longVariants: readonly Variant[] = [
   variant("1024 threads x 8, windows of 1", { path: "look-back", threads: 1024, vectors: 8, window: 1 }),
   variant("in workgroup order", { path: "look-back", ticket: false }),
   variant("blocked", { path: "look-back", order: "blocked" }),
+  ...[128, 192, 256, 384, 512].map((lead) => variant(`totals ${lead} ahead`, { path: "look-back", lead })),
+  ...[[256, 8, 512], [256, 8, 768], [512, 4, 512], [1024, 4, 256], [256, 4, 1024]].map(([threads, vectors, lead]) =>
+    variant(`totals ${lead} ahead, ${threads} threads x ${vectors}`, {
+      path: "look-back",
+      threads: threads!,
+      vectors: vectors!,
+      lead: lead!,
+    })
+  ),
+  variant("totals 256 ahead, in workgroup order", { path: "look-back", lead: 256, ticket: false }),
   ...[2 ** 15, 2 ** 16, 2 ** 17, 2 ** 18].map((chunk) =>
     variant(`in chunks of ${chunk}`, { path: "reduce-scan-apply", chunk })
   ),

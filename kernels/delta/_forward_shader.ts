@@ -19,6 +19,8 @@ export interface ForwardText {
   readonly chunk: number | "step" | undefined;
   /** Whether e (or u, of the additive form) is stored. */
   readonly solved: boolean;
+  /** Whether two tokens ask the same state: see {@link pairStep}. */
+  readonly pairs: boolean;
   readonly fault: Fault | undefined;
 }
 
@@ -73,7 +75,7 @@ export function rowOf(offset: string, rate: number, m: number): string {
 }
 
 export function forwardShader(text: ForwardText): Shader {
-  const { rule, extents, tile, dtypes, initial, outputs, chunk, solved, fault } = text;
+  const { rule, extents, tile, dtypes, initial, outputs, chunk, solved, pairs, fault } = text;
   const { K, microSteps } = extents;
   const { unroll } = tile;
   const staged = stagedInputs(rule, K, dtypes);
@@ -134,6 +136,52 @@ export function forwardShader(text: ForwardText): Shader {
     return `{\n${lines.join("\n")}\n}`;
   }
 
+  /**
+   * Two tokens, of which the second asks the state before the first too: with c = k₂ᵀk₁,
+   *
+   *     k₂ᵀS₁ = a₁ k₂ᵀS₀ + c u₁
+   *
+   * so that both sums over the keys are under way at once, and c waits for no state. One latency of a sum for two tokens;
+   * the price is K/G multiply-adds and log2 G exchanges of one number.
+   */
+  function pairStep(lanes: Registers, token: number): string {
+    const { read, part, each, dot, total, single, type } = lanes;
+    const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
+    const scalar = rule.decay === "scalar";
+    const own = Array.from({ length: tile.rows }, (_, r) => `${part("k", r)} * ${part("later_k", r)}`).join(" + ");
+    const gate = (name: string, offset: number): string =>
+      scalar ? `let ${name} = s_${rule.gate}[${at(rule.gate!, token + offset, 0)}];` : "";
+    const asked = scalar ? `fma(${wide("c")}, u, ${wide("decay")} * later_total)` : `fma(${wide("c")}, u, later_total)`;
+    const update = (k: string, u: string, a: string): string =>
+      each((r) => `s${r} = fma(${wide(part(k, r))}, ${u}, ${scalar ? `${a} * ` : ""}s${r});`);
+    return `{
+${read("k", at("k", token, 0))}
+${read("k", at("k", token + 1, 0), "later_k")}
+let v = s_v[${at("v", token, 0)}];
+let later_v = s_v[${at("v", token + 1, 0)}];
+${gate("decay", 0)}
+${gate("later_decay", 1)}
+${dot("d", (r) => part("k", r), "s")}
+${dot("later_d", (r) => part("later_k", r), "s")}
+let c = ${single(own)};
+let first_total = ${total("d")};
+let later_total = ${total("later_d")};
+let e = ${scalar ? `fma(-${wide("decay")}, first_total, v)` : "v - first_total"};
+let u = s_beta[${at("beta", token, 0)}] * e;
+let later_e = ${scalar ? `fma(-${wide("later_decay")}, ${asked}, later_v)` : `later_v - ${asked}`};
+let later_u = s_beta[${at("beta", token + 1, 0)}] * later_e;
+${solved ? `e${token}_0 = e; e${token + 1}_0 = later_e;` : ""}
+${update("k", "u", "decay")}
+${read("q", at("q", token, 0))}
+${dot("y", (r) => part("q", r), "s")}
+o${token} = y;
+${update("later_k", "later_u", "later_decay")}
+${read("q", at("q", token + 1, 0), "later_q")}
+${dot("later_y", (r) => part("later_q", r), "s")}
+o${token + 1} = later_y;
+}`;
+  }
+
   const tokens = (lanes: Registers): string => {
     const all = Array.from({ length: unroll }, (_, token) => token);
     const micro = Array.from({ length: microSteps }, (_, m) => m);
@@ -141,7 +189,9 @@ export function forwardShader(text: ForwardText): Shader {
     return [
       ...all.map((token) => `var o${token}: ${lanes.type};`),
       ...(solved ? all.flatMap((token) => micro.map((m) => `var e${token}_${m}: ${lanes.type};`)) : []),
-      ...all.flatMap((token) => micro.map((m) => step(lanes, token, m))),
+      ...all.flatMap((token) =>
+        pairs ? token % 2 === 0 ? [pairStep(lanes, token)] : [] : micro.map((m) => step(lanes, token, m))
+      ),
       lanes.spread("out", "o", false),
       `if (${present}) { store_out_o(${rowOf("lane", 1, 0)}, out${factor}); }`,
       ...(solved

@@ -6,8 +6,8 @@ import type { Tile } from "./tile.ts";
 export interface Registers {
   /** f32 or vec. */
   readonly type: string;
-  /** Statements: reads the invocation's rows of a staged array along K; `part(r)` is then row r. */
-  read(array: string, at: string): string;
+  /** Statements: reads the invocation's rows of a staged array along K; `part(as, r)` is then row r. `as`: default `array`. */
+  read(array: string, at: string, as?: string): string;
   /** The f32 of row r of an array that was read. */
   part(array: string, r: number): string;
   /** The state's row of register r, a WGSL expression. */
@@ -18,6 +18,8 @@ export interface Registers {
   dot(into: string, factor: (r: number) => string, register: string): string;
   /** The sum over the group of a value, in all of its invocations. */
   total(x: string): string;
+  /** The same of an f32. */
+  single(x: string): string;
   /**
    * Statements: of `unroll` values `${name}0 …`, declares `into`: for invocation i of a group, i < unroll, the sum over the
    * group of value i. `whole`: every invocation holds the sums already.
@@ -40,7 +42,7 @@ export function registers(tile: Tile): Registers {
     for (let mask = from; mask < group; mask *= 2) out.push(mask);
     return out;
   };
-  const sumFrom = (name: string, from: number): string =>
+  const sumFrom = (name: string, type: string, from: number): string =>
     [`fn ${name}(given: ${type}) -> ${type} {`, "  var x = given;"]
       .concat(masks(from).map((mask) => `  x += ${shuffle("x", mask)};`), "  return x;", "}").join("\n");
   const functions = group === 1 ? "" : shared
@@ -55,7 +57,9 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
   workgroupBarrier();
   return sum;
 }`
-    : `${sumFrom("group_total", 1)}\n${sumFrom("group_rest", unroll)}`;
+    : [sumFrom("group_total", type, 1), sumFrom("group_rest", type, unroll), sumFrom("group_single", "f32", 1)].join(
+      "\n",
+    );
   const total = (x: string): string => group === 1 ? x : shared ? `group_total(${x}, lid)` : `group_total(${x})`;
 
   /** The sums land where they are wanted by halving: each step sends away the half that belongs to the other side. */
@@ -85,12 +89,13 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
     functions,
     part,
     total,
+    single: (x) => group === 1 ? x : !shared ? `group_single(${x})` : columns === 1 ? total(x) : `${total(wide(x))}.x`,
     row: (r) => `4u * lane + ${4 * group * (r >> 2) + (r & 3)}u`,
     each: (statement) => index.map(statement).join("\n"),
-    read: (array, at) =>
+    read: (array, at, as = array) =>
       Array.from(
         { length: rows / 4 },
-        (_, piece) => `let ${array}${piece} = s_${array}[${at} + ${piece * group}u + lane];`,
+        (_, piece) => `let ${as}${piece} = s_${array}[${at} + ${piece * group}u + lane];`,
       ).join("\n"),
     dot(into, factor, register) {
       // Two chains: half the latency.

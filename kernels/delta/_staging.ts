@@ -73,14 +73,20 @@ export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents
     const extent = axis === "K" ? K : V;
     // Four halves stay packed until they are kept.
     const packed = dtype === "f16" && axis !== "none" && extent % 4 === 0;
-    const rawType = packed ? "vec2u" : type;
+    // So does a half among single numbers: its word, and how far it is to be shifted, which no load is waited for.
+    const shifted = dtype === "f16" && axis === "none";
+    const rawType = packed || shifted ? "vec2u" : type;
     const unpacked = (raw: string): string =>
-      packed ? `vec4f(unpack2x16float(${raw}.x), unpack2x16float(${raw}.y))` : raw;
+      packed
+        ? `vec4f(unpack2x16float(${raw}.x), unpack2x16float(${raw}.y))`
+        : shifted
+        ? `unpack2x16float(${raw}.x >> ${raw}.y).x`
+        : raw;
     const kept = axis === "V" ? columnType(columns) : type;
     const perUnit = axis === "V" ? 4 / columns : 1;
     const row = `(batch * p.T * ${rate}u + step) * p.H + head`;
     const ahead = axis === "none"
-      ? [`let at = ${row};`, `let raw = ${dtype === "f32" ? `${buffer}[at]` : oneHalf(buffer, "at")};`]
+      ? [`let at = ${row};`, `let raw = ${shifted ? `vec2u(${buffer}[at / 2u], 16u * (at & 1u))` : `${buffer}[at]`};`]
       : [
         `let column = ${axis === "V" ? "first_column + " : ""}4u * (unit % ${perStep}u);`,
         `if (column >= ${extent}u) { return ${rawType}(); }`,

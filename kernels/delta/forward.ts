@@ -35,6 +35,11 @@ export type { DeltaTensors } from "./tensors.ts";
 export interface DeltaOptions extends TileOptions {
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
   readonly chunk?: number;
+  /**
+   * Two tokens at a time, which ask the same state at once: half the latency of a serial step, for rules of one delta step a
+   * token whose decay is none or one number, in groups of two invocations or more. Default false.
+   */
+  readonly pairs?: boolean;
   readonly fault?: Fault;
 }
 
@@ -101,6 +106,7 @@ export function forwardTile(
     staged: stagedCounts(stagedInputs(rule, K, dtypesOf(inputs)), rule.microSteps),
     blockLimit: chunkStates === undefined ? 64 : options.chunk ?? 64,
     leastColumns: outputs.dtype === "f16" ? 2 : 1,
+    ...(options.pairs === true ? { together: 2 } : {}),
   }, options);
 }
 
@@ -118,7 +124,7 @@ export async function planDeltaForward(
   const { inputs, outputs, finalState, initialState, chunkStates, states, solved } = tensors;
   const dims = deltaDims(rule, inputs);
   const { B, T, H, K, V } = dims;
-  const { chunk = 64, fault } = options;
+  const { chunk = 64, pairs = false, fault } = options;
   assertChunk(chunk);
   const chunks = Math.ceil(T / chunk);
   assertShape("outputs", outputs, [B, T, H, V]);
@@ -130,6 +136,12 @@ export async function planDeltaForward(
     throw new InputError("Cannot plan a delta rule: states and chunkStates must not both be given, got both");
   }
   if (solved !== undefined) assertFloat("solved", solved, [B, T * rule.microSteps, H, V]);
+  if (pairs && (rule.form !== "delta" || rule.microSteps !== 1 || rule.decay === "channel" || states !== undefined)) {
+    throw new InputError(
+      `Cannot plan a delta rule: pairs need one delta step a token, at most one decay a token and no states of steps, ` +
+        `got ${model.name}${states === undefined ? "" : " with states"}`,
+    );
+  }
   if (outputs.dtype === "f16" && V % 2 !== 0) {
     throw new InputError(`Cannot plan a delta rule: f16 outputs need an even V, got ${V}`);
   }
@@ -143,12 +155,14 @@ export async function planDeltaForward(
     outputs: outputs.dtype,
     chunk: states !== undefined ? "step" : chunkStates === undefined ? undefined : chunk,
     solved: solved !== undefined,
+    pairs,
     fault,
   });
   // Per entry and micro-step a multiply-add for kᵀS and one for the update; once a token the read-out, and the decay.
   const perMicro = rule.form === "delta" ? 4 : 6;
+  const words = pairs ? { ...tile, text: `${tile.text}, two tokens at a time` } : tile;
   const perToken = 2 + (rule.decay === "none" ? 0 : 1);
-  return await serialPlan(gpu, shader, dims, chunks, tile, {
+  return await serialPlan(gpu, shader, dims, chunks, words, {
     ...inputBuffers(inputs),
     out_o: outputs.buffer,
     out_final: finalState.buffer,

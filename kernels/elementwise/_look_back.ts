@@ -8,6 +8,15 @@
  * held up for ever (Smith, Levien and Owens, SPAA 2025; theirs is published for others too, ours is not: a
  * total recomputed elsewhere may be rounded otherwise, and its words must not be mixed with the owner's).
  *
+ * With a lead of n tiles, totals are taken by workgroups of their own, n tiles ahead of those that look back: in the order
+ *
+ *     R_0 … R_{n−1}  A_0 R_n A_1 R_{n+1} …  A_{last}
+ *
+ * where R_k reads tile k and publishes its total, and A_k reads it again, looks back and stores. What A_k looks back to
+ * was published before it began, by all but chance: nobody waits. The second read costs no memory traffic as long as n
+ * tiles and what is written meanwhile stay in the last-level cache. A total may be published behind its tile's state: a
+ * state that turns into a total again is looked past.
+ *
  * WGSL has neither 64-bit atomics nor release and acquire between workgroups, so every 32-bit word carries its flag: half
  * of a float's bits and 2 bits that say of what. A value is read once all of its words have the same flag.
  *
@@ -69,6 +78,22 @@ function lanesOf({ shape, recurrence: { gated } }: RowTile): Lanes {
   };
 }
 
+/** The head of a statement of who publishes for a tile; every `mute`-th publishes nothing. */
+function speaker(tile: RowTile, mute: number | undefined): string {
+  const speaks = mute === undefined ? "" : ` && task % ${mute}u != ${mute - 1}u`;
+  return `if (${lanesOf(tile).lane} == 0u${speaks})`;
+}
+
+/** Statements that publish `totalA`, `totalB` as the element of tile `task`. */
+function publishTotal(gated: boolean): string {
+  return `${gated ? "publish(1u, task, stride, totalA, 1u);" : ""} publish(0u, task, stride, totalB, 1u);`;
+}
+
+/** Statements that publish a tile's total and no more. Run by one subgroup (or one invocation). */
+export function totalSource(tile: RowTile, mute: number | undefined): string {
+  return `let stride = p.rows * p.chunks;\n${speaker(tile, mute)} { ${publishTotal(tile.recurrence.gated)} }`;
+}
+
 /**
  * Statements that set `before`, the state before tile `k` of row `row`, from `totalA`, `totalB`, the tile's own element, and
  * publish. Run by one subgroup (or one invocation).
@@ -76,13 +101,18 @@ function lanesOf({ shape, recurrence: { gated } }: RowTile): Lanes {
 export function lookBackSource(
   job: Job,
   tile: RowTile,
-  { window, patience, mute }: { readonly window: number; readonly patience: number; readonly mute: number | undefined },
+  { window, patience, mute, published }: {
+    readonly window: number;
+    readonly patience: number;
+    readonly mute: number | undefined;
+    /** Whether another workgroup publishes the tile's total: this one only the state behind it. */
+    readonly published: boolean;
+  },
 ): string {
   const { gated } = tile.recurrence;
   const lanes = lanesOf(tile);
   const { lane, size } = lanes;
-  const speaks = mute === undefined ? "" : ` && task % ${mute}u != ${mute - 1}u`;
-  const own = `if (${lane} == 0u${speaks})`;
+  const own = speaker(tile, mute);
   const each = (text: (m: number) => string): string => numbers(window).map(text).join("\n");
   const predecessor = (m: number): string => `i32(left) - 1 - i32(${m}u * ${size} + ${lane})`;
   const accumulate = gated ? "accB = accA * B + accB; accA = accA * A;" : "accB = accB + B;";
@@ -92,7 +122,7 @@ let stride = p.rows * p.chunks;
 let first_state = ${initialOf(job, "state_row")};
 var before_tile = first_state;
 if (k > 0u) {
-  ${own} { ${gated ? "publish(1u, task, stride, totalA, 1u);" : ""} publish(0u, task, stride, totalB, 1u); }
+  ${published ? "" : `${own} { ${publishTotal(gated)} }`}
   ${gated ? "var accA = 1.0;" : ""}
   var accB = 0.0;
   // Predecessors in the row that are not composed yet; all the others are.

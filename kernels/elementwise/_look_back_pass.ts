@@ -16,7 +16,7 @@ import {
   storage,
 } from "../wgsl.ts";
 import type { Job } from "./_job.ts";
-import { lookBackSource, TICKET_WORDS, tileWords, wordFunctions } from "./_look_back.ts";
+import { lookBackSource, TICKET_WORDS, tileWords, totalSource, wordFunctions } from "./_look_back.ts";
 import { type Scratch, stateBuffers, uniform } from "./_pass.ts";
 import { rowTile, type TileShape } from "./_row_tile.ts";
 import { entry, rowParams, streamBindings } from "./_rows.ts";
@@ -37,6 +37,24 @@ interface LookBack {
   readonly ticket: boolean;
   readonly patience: number;
   readonly mute: number | undefined;
+  /** Tiles by which totals are taken ahead; 0: every tile is read once. */
+  readonly lead: number;
+}
+
+/** What ticket `ticket_of` stands for: `task`, its tile, and whether only the tile's total is wanted. See _look_back.ts. */
+function ticketed(lead: number): string {
+  if (lead === 0) return "let task = turn;\n  if (task >= p.rows * p.chunks) { return; }";
+  return /* wgsl */ `let all = p.rows * p.chunks;
+  if (turn >= 2u * all) { return; }
+  let lead = min(${lead}u, all);
+  let alternating = 2u * (all - lead);
+  let later = turn - min(turn, lead);
+  let total_only = turn < lead || (later < alternating && (later & 1u) == 1u);
+  let task = select(
+    select(all - lead + later - min(later, alternating), later / 2u, later < alternating),
+    select(lead + later / 2u, turn, turn < lead),
+    total_only,
+  );`;
 }
 
 function lookBackShader(job: Job, shape: TileShape, look: LookBack): Shader {
@@ -61,10 +79,10 @@ ${wordFunctions}
 ${head}
   ${
     look.ticket
-      ? "if (local == 0u) { ticket = atomicAdd(&flags[0], 1u); }\n  let task = workgroupUniformLoad(&ticket);"
-      : "let task = flat_workgroup(workgroup, grid);"
+      ? "if (local == 0u) { ticket = atomicAdd(&flags[0], 1u); }\n  let turn = workgroupUniformLoad(&ticket);"
+      : "let turn = flat_workgroup(workgroup, grid);"
   }
-  if (task >= p.rows * p.chunks) { return; }
+  ${ticketed(look.lead)}
   ${tile.setup}
   let row = task / p.chunks;
   let k = task % p.chunks;
@@ -84,8 +102,11 @@ ${head}
     ${gated ? "var totalA = 1.0;" : ""}
     var totalB = 0.0;
     ${tile.fold(whole, "")}
-    ${lookBackSource(job, tile, look)}
+    ${look.lead > 0 ? `if (total_only) {\n${totalSource(tile, look.mute)}\n} else {` : ""}
+    ${lookBackSource(job, tile, { ...look, published: look.lead > 0 })}
+    ${look.lead > 0 ? "}" : ""}
   }
+  ${look.lead > 0 ? "if (total_only) { return; }" : ""}
   workgroupBarrier();
   var state = before;
   ${dropped}
@@ -116,13 +137,13 @@ export async function lookBackPass(
   gpu: Gpu,
   job: Job,
   shape: TileShape,
-  { window = 8, ticket = true, patience = PATIENCE, mute, bindingBytes }: ScanTuning,
+  { window = 8, ticket = true, patience = PATIENCE, mute, lead = 0, bindingBytes }: ScanTuning,
   scratch: Scratch,
 ): Promise<{ readonly dispatches: Dispatch[]; readonly words: string }> {
   const gated = job.tensors.gates !== undefined;
   const units = job.T / shape.width;
   const tiles = Math.max(1, Math.ceil(units / (shape.threads * shape.vectors)));
-  const look: LookBack = { window: shape.subgroup === undefined ? 1 : window, ticket, patience, mute };
+  const look: LookBack = { window: shape.subgroup === undefined ? 1 : window, ticket, patience, mute, lead };
   const [clear, pass] = await Promise.all([
     compileShader(gpu, clearShader),
     compileShader(gpu, lookBackShader(job, shape, look)),
@@ -134,8 +155,12 @@ export async function lookBackPass(
     const p = uniform(gpu, scratch, "scan rows", [count, first, units, units, tiles]);
     return [
       dispatchItems(clear, { words: own }, words),
-      dispatch(pass, { ...buffers, ...stateBuffers(job), flags: own, p }, count * tiles),
+      dispatch(pass, { ...buffers, ...stateBuffers(job), flags: own, p }, count * tiles * (lead > 0 ? 2 : 1)),
     ];
   });
-  return { dispatches, words: `windows of ${look.window}, ${ticket ? "tickets" : "in workgroup order"}` };
+  return {
+    dispatches,
+    words: `windows of ${look.window}, ${ticket ? "tickets" : "in workgroup order"}` +
+      (lead > 0 ? `, totals ${lead} tiles ahead` : ""),
+  };
 }

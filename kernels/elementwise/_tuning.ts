@@ -45,6 +45,11 @@ export interface ScanTuning {
   readonly window?: number;
   /** Look-back: whether tiles are handed out in the order in which workgroups start, or by workgroup. */
   readonly ticket?: boolean;
+  /**
+   * Look-back: tiles by which their totals are taken ahead, from a first read, so that nobody waits for a neighbour; they
+   * should fit the last-level cache twice. Default 0: every tile is read once, and published as it is met.
+   */
+  readonly lead?: number;
   /** Look-back: reads of a missing predecessor after which its tile is reduced by the one who waits. */
   readonly patience?: number;
   /** Look-back, for tests: every so many tiles one publishes nothing. */
@@ -71,6 +76,10 @@ export function checkTuning(tuning: ScanTuning): void {
   for (const name of ["threads", "lanes", "rows"] as const) check(name, tuning[name], true);
   for (const name of ["vectors", "segments", "length", "chunk", "window", "mute", "bindingBytes"] as const) {
     check(name, tuning[name], false);
+  }
+  const { lead = 0 } = tuning;
+  if (!Number.isSafeInteger(lead) || lead < 0) {
+    throw new InputError(`Cannot plan a scan: lead must be an integer ≥ 0, got ${lead}`);
   }
 }
 
