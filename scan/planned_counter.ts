@@ -50,7 +50,8 @@ export class PlannedCounter<M> {
 
   /** Takes in the next element. Where a combine fails the counter is as it was, and the element still the caller's. */
   async push(x: M): Promise<void> {
-    await this.#run(() => this.#counter.push({ value: x }));
+    const taken: Handle<M> = { value: x };
+    await this.#run(() => this.#counter.push(taken), [taken]);
   }
 
   /** The prefix of all elements so far, or `undefined` before the first. It is the counter's, until the next push. */
@@ -92,7 +93,7 @@ export class PlannedCounter<M> {
     for (const x of before) this.#op.release?.(x);
   }
 
-  async #run<R>(act: () => R): Promise<R> {
+  async #run<R>(act: () => R, taken: readonly Handle<M>[] = []): Promise<R> {
     if (this.#busy) throw new RangeError("Cannot use counter: its last call must have settled, got another at once");
     this.#busy = true;
     const state = this.#counter.save();
@@ -104,7 +105,7 @@ export class PlannedCounter<M> {
         handle.value = await this.#op.combine(earlier.value as M, later.value as M);
         made.push(handle);
       }
-      this.#release([...before, ...made]);
+      this.#release([...before, ...taken, ...made]);
       return result;
     } catch (error) {
       this.#counter.restore(state);

@@ -2,7 +2,7 @@
  * Prefix-scannable networks: the batched tree is, bit for bit, the definition one chunk at a time; its cost; its parts.
  */
 import { test } from "node:test";
-import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { arrayTree } from "../models/_array_tree.ts";
 import type { Analytic } from "../models/arith.ts";
 import { associators } from "../models/associator.ts";
@@ -155,31 +155,30 @@ test("the tree of the decay aggregator is its fold, exactly", () => {
 });
 
 test("associators: 0 for the decay, not for attention; relative ones at most 2", async () => {
-  for (
-    const [agg, width, associative] of [["bidirectional", d, false], [decayAggregator({ d }), 2 * d, true]] as const
-  ) {
+  const tokens = [...tokensOf(16), ...tokensOf(16, 1)];
+  for (const [agg, associative] of [["bidirectional", false], [decayAggregator({ d }), true]] as const) {
     const network = tiny({ agg });
     const evaluator = arrayEvaluator();
     const p = Object.fromEntries(
       Object.entries(drawn(network)).map(([name, { shape, data }]) => [name, evaluator.values(data, shape)]),
     );
-    const random = seeded(4, "summaries");
-    const triple = [0, 1, 2].map(() => evaluator.values(Array.from({ length: 6 * width }, random), [3, 2, width]));
     const live = evaluator.live;
-    const found = await associators(
-      evaluator,
-      network,
-      p,
-      triple as [NdArray<number>, NdArray<number>, NdArray<number>],
-    );
-    assertEquals(found.length, 3);
-    assertEquals(evaluator.live, live);
-    for (const { distance, relative } of found) {
-      assert(relative <= 2 && relative >= 0);
-      // Three products and a sum, each rounded once, of numbers below 3.
-      if (associative) assertLessOrEqual(distance, 2 ** -46);
-      else assert(relative > 2 ** -10, `${relative}`);
+    for (const [level, triples] of [[0, 12], [1, 4]] as const) {
+      const found = await associators(evaluator, network, p, { tokens, B: 2, level });
+      assertEquals(found.length, triples);
+      for (const { distance, relative } of found) {
+        assert(relative <= 2 && relative >= 0);
+        // Three products and two sums, each rounded once, of numbers below 8.
+        if (associative) assertLessOrEqual(distance, 2 ** -46);
+        else assert(relative > 2 ** -10, `${relative}`);
+      }
     }
+    assertEquals(evaluator.live, live);
+    await assertRejects(
+      () => associators(evaluator, network, p, { tokens, B: 2, level: 2 }),
+      InputError,
+      "2 rows of at least 24, got 32",
+    );
   }
 });
 
