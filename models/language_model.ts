@@ -9,12 +9,12 @@
  */
 import type { AnyAffineModel } from "./affine.ts";
 import { InputError } from "./error.ts";
-import { type LayerSizes, sequenceLayer } from "./layer_presets.ts";
+import { sequenceLayer } from "./layer_presets.ts";
 import { mlp, mlpParameters } from "./mlp.ts";
 import { joined, type Parameters, type TensorOps, under } from "./ops.ts";
 import { ones, parameter, weights } from "./parameters.ts";
 import type { ResumableNetwork, Resumed } from "./resumable.ts";
-import type { SequenceLayer } from "./sequence_layer.ts";
+import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";
 
 /** A stack of blocks. */
 export interface LanguageModelOptions extends Required<Pick<LayerSizes, "d" | "heads" | "layers">> {
@@ -23,13 +23,14 @@ export interface LanguageModelOptions extends Required<Pick<LayerSizes, "d" | "h
   readonly layer: string | AnyAffineModel | SequenceLayer;
   readonly stateSize?: number;
   readonly steps?: number;
+  readonly longest?: number;
   /** Width inside the MLPs, 0 for blocks without; default 4d, and 0 for `mamba` and `mamba2`, as the field has them. */
   readonly hidden?: number;
   /** Rate of dropout on what a block adds; default 0. */
   readonly dropout?: number;
 }
 
-function layerOf({ layer, d, heads, layers, stateSize, steps }: LanguageModelOptions): SequenceLayer {
+function layerOf({ layer, d, heads, layers, stateSize, steps, longest }: LanguageModelOptions): SequenceLayer {
   if (typeof layer === "object" && "whole" in layer) return layer;
   return sequenceLayer(layer, {
     d,
@@ -37,6 +38,7 @@ function layerOf({ layer, d, heads, layers, stateSize, steps }: LanguageModelOpt
     layers,
     ...(stateSize === undefined ? {} : { stateSize }),
     ...(steps === undefined ? {} : { steps }),
+    ...(longest === undefined ? {} : { longest }),
   });
 }
 
@@ -78,6 +80,7 @@ export function languageModel(options: LanguageModelOptions): ResumableNetwork {
       norm: ones(d),
       head: weights(d, vocabulary),
     },
+    ...(layer.longest === undefined ? {} : { longest: layer.longest }),
     hidden: (ops, parameters, tokens) => blocks(ops, parameters, tokens, (p, x) => layer.whole(ops, p, x)),
     resume<T, I>(
       ops: TensorOps<T, I>,

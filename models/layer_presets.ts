@@ -15,28 +15,14 @@ import { gatedDeltaNet } from "./gated_delta_net.ts";
 import { gla } from "./gla.ts";
 import { mamba2 } from "./mamba2.ts";
 import { mlstm } from "./mlstm.ts";
-import { models } from "./mod.ts";
+import { models, nonAffineModels } from "./mod.ts";
 import type { Initial } from "./ops.ts";
 import { retnet } from "./retnet.ts";
 import { s4d } from "./s4d.ts";
 import { s4dParameters } from "./s4d_parameters.ts";
 import { s6 } from "./s6.ts";
 import { scanLayer, type ScanLayerOptions } from "./scan_layer.ts";
-import type { SequenceLayer } from "./sequence_layer.ts";
-
-/** Sizes of a layer. */
-export interface LayerSizes {
-  /** Width of the network. */
-  readonly d: number;
-  /** Heads, for models that have them; they must divide d. */
-  readonly heads: number;
-  /** Modes or keys of state-space models; default 16. */
-  readonly stateSize?: number;
-  /** Delta steps a token of DeltaProduct; default 2. */
-  readonly steps?: number;
-  /** Blocks of the network; default 1. */
-  readonly layers?: number;
-}
+import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";
 
 const positive: DomainMap = { kind: "positive" };
 
@@ -160,16 +146,20 @@ function plain(model: AnyAffineModel, { d, heads, stateSize }: Required<LayerSiz
 
 /** Names that {@link sequenceLayer} knows. */
 export const layerNames: readonly string[] = [
-  ...new Set([...Object.keys(presets), ...models.map(({ name }) => name)]),
+  ...new Set([
+    ...Object.keys(presets),
+    ...models.map(({ name }) => name),
+    ...nonAffineModels.flatMap(({ name, layer }) => layer === undefined ? [] : [name]),
+  ]),
 ];
 
 /**
- * A layer by the name of a preset or of a model of the registry, or around a model of one's own.
+ * A layer by the name of a preset or of a model of the registry, affine or not, or around a model of one's own.
  *
  * @throws {InputError} if there is no such name, or the heads do not divide d.
  */
 export function sequenceLayer(which: string | AnyAffineModel, sizes: LayerSizes): SequenceLayer {
-  const full = { stateSize: 16, steps: 2, layers: 1, ...sizes };
+  const full = { stateSize: 16, steps: 2, layers: 1, longest: 4096, ...sizes };
   const name = typeof which === "string" ? which : which.name;
   for (const [what, value] of Object.entries(full)) {
     if (!Number.isSafeInteger(value) || value < 1) {
@@ -179,6 +169,8 @@ export function sequenceLayer(which: string | AnyAffineModel, sizes: LayerSizes)
   if (full.d % full.heads !== 0) {
     throw new InputError(`Cannot define layer ${name}: heads must divide d = ${full.d}, got ${full.heads}`);
   }
+  const other = typeof which === "string" ? nonAffineModels.find((one) => one.name === which) : undefined;
+  if (other?.layer !== undefined) return other.layer(full);
   const model = typeof which === "string" ? models.find((one) => one.name === which) : which;
   const preset = typeof which === "string" ? presets[which] : undefined;
   const options = preset?.(full) ?? (model && plain(model, full));
