@@ -7,7 +7,8 @@
 import { flat } from "./_array_tree.ts";
 import { InputError } from "./error.ts";
 import { type Evaluator, type Parameters, type TensorOps, under } from "./ops.ts";
-import { leavesOf, type PsmNetwork, wholeChunks } from "./psm_network.ts";
+import { leavesOf, wholeChunks } from "./psm_network.ts";
+import type { PsmNetwork } from "./psm_parts.ts";
 
 /** Of one triple of spans. */
 export interface Associator {
