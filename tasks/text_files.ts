@@ -69,7 +69,7 @@ function fileTokens(tokeniser: Tokeniser, path: string): Tokens {
   } catch {
     throw new InputError(`Cannot use the text ${path}: it must be UTF-8, got other bytes`);
   }
-  return tokeniser.name === "bytes" ? Uint8Array.from(bytes) : joinTokens(tokeniser, parts);
+  return tokeniser.name === "bytes" ? new Uint8Array(bytes) : joinTokens(tokeniser, parts);
 }
 
 /** The tokens of a file or folder. Throws an {@link InputError} in one line. */
