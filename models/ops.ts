@@ -93,6 +93,15 @@ export interface TensorOps<T, I> {
    * from a zero state → outputs `[B, T, H, columns]`. Values must lie in the inputs' domains.
    */
   scan(model: AnyAffineModel, inputs: { readonly [name: string]: T }): T;
+  /**
+   * {@linkcode scan} from a given state, `[B, H, rows, columns, width]` (see inputs.ts), and with the state after the last
+   * token: what a recurrent decoder needs. Optional: an instance that only trains has no use for it.
+   */
+  scanFrom?(
+    model: AnyAffineModel,
+    inputs: { readonly [name: string]: T },
+    state?: T,
+  ): { readonly outputs: T; readonly state: T };
 
   /**
    * Cross-entropy of `softmax(x·head)` at the targets, weighted: `Σ_i w_i · −log p_i[target_i] / Σ_i w_i`: x `[…, d]`, head
@@ -169,5 +178,5 @@ export interface Evaluator<T, I> {
   values(data: ArrayLike<number>, shape: readonly number[]): T;
   ids(data: ArrayLike<number>, shape: readonly number[]): I;
   read(x: T): Promise<Float32Array | Float64Array>;
-  free(x: T): void;
+  free(x: T | I): void;
 }
