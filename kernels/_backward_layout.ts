@@ -38,6 +38,9 @@ export interface Layout {
   entry(k: string, v: string): string;
   /** Everything that may be loaded at step `s` of sequence `bh`. */
   environment(places: Places): Environment;
+  /** Steps of the whole run, of which the buffers hold some, and the first of those. */
+  readonly total: string;
+  readonly first: string;
   /** Begins a kernel of one thread per sequence, chunk and lane; steps `start … end − 1`. */
   readonly chunkOfLane: string;
   /** Begins a kernel of one thread per sequence and lane. */
@@ -56,7 +59,7 @@ export function backwardLayout({ model, sizes, width, cotangents }: TracedGradie
   const lanes = rows * columns;
   const micro = microSteps(model);
   const early = model.reads === "pre" ? 0 : 1;
-  const offsets = new Map(Object.keys(model.inputs).map((name, n) => [name, `extent[${4 + n}]`]));
+  const offsets = new Map(Object.keys(model.inputs).map((name, n) => [name, `extent[${6 + n}]`]));
 
   const stateAt = (step: string, entry: string, component: number): string =>
     `states[((bh * (steps + 1u) + ${step}) * ${lanes}u + ${entry}) * ${width}u + ${component}]`;
@@ -72,7 +75,7 @@ export function backwardLayout({ model, sizes, width, cotangents }: TracedGradie
     return {
       load(field, index) {
         if (field === outputCotangent) {
-          const row = `(b * (steps / ${micro}u) + s / ${micro}u) * H + h`;
+          const row = `(b * (extent[4] / ${micro}u) + (extent[5] + s) / ${micro}u) * H + h`;
           return ofStep(`outputs[(${row}) * ${outputColumns(model, sizes)}u + ${index[0]}]`);
         }
         if (field === stateExponent) return ofStep(stateAt("(s + 1u)", entry(index[0]!, index[1]!), 1));
@@ -128,6 +131,8 @@ export function backwardLayout({ model, sizes, width, cotangents }: TracedGradie
     elementAt,
     entry,
     environment,
+    total: "extent[4]",
+    first: "extent[5]",
     chunkOfLane,
     sequenceOfLane,
   };

@@ -5,14 +5,16 @@
  *
  * | name | contents |
  * |---|---|
- * | extent | B, steps, H, chunks, then the offset of each input in `inputs` |
- * | inputs | all checked inputs, one after the other |
+ * | extent | B, steps, H, chunks, the run's steps, which of them is the first here, then the offset of each input in `inputs` |
+ * | inputs | all inputs, one after the other |
  * | initial, final_state | the initial state, and the cotangent of the final one: `[B, H, rows, columns, width]` |
- * | outputs | the cotangent of the outputs, `[B, T, H, columns]` |
+ * | outputs | the cotangent of the outputs of the whole run, `[B, T, H, columns]` |
  * | states | S_0 … S_T, `[B, H, steps + 1, rows, columns, width]` |
  * | lambda | first what the read-outs give (r), then λ_0 … λ_T, `[B, H, steps + 1, rows, columns, cotangents]` |
  * | elements | one element per chunk and lane, `[B, H, chunks, rows, columns, element]` |
- * | result | what the kernel is for |
+ * | result | what the kernel is for; gradients of inputs are those of the whole run |
+ *
+ * The other arrays hold `steps` steps, a slab of the run.
  *
  * @module
  */

@@ -26,21 +26,27 @@ export interface BackwardShaders {
   readonly back: readonly Shader[];
   /** λ_0 as the caller gets it. */
   readonly start: Shader;
-  /** The gradient of each input: an entry of the result per thread, or a chunk's sum for a parameter. */
-  readonly inputs: { readonly [name: string]: Shader };
+  /** The gradient of an input: an entry of the result per thread, or a chunk's sum for a parameter. */
+  input(name: string, options?: ResultOptions): Shader;
+}
+
+/** What becomes of a gradient. */
+export interface ResultOptions {
+  /** Whether it is added to what is there. */
+  readonly add?: boolean;
 }
 
 /** The shaders of one traced gradient. */
 export function backwardShaders(gradient: TracedGradient): BackwardShaders {
   const { model, element, factor } = gradient;
   const layout = backwardLayout(gradient);
-  const specs = Object.entries(model.inputs as { readonly [name: string]: InputSpec });
+  const specs = model.inputs as { readonly [name: string]: InputSpec };
   return {
     forward: element === undefined ? [columnForward(gradient, layout)] : laneForward(gradient, layout, element),
     local: localShader(gradient, layout),
     back: factor === undefined ? [columnBack(gradient, layout)] : laneBack(gradient, layout, factor),
     start: startShader(gradient, layout),
-    inputs: Object.fromEntries(specs.map(([name, spec]) => [name, inputShader(gradient, layout, name, spec)])),
+    input: (name, options = {}) => inputShader(gradient, layout, name, specs[name]!, options),
   };
 }
 
@@ -101,8 +107,15 @@ function startShader({ width, cotangents }: TracedGradient, { lambdaAt, sequence
 }
 
 /** The gradient of one input. */
-function inputShader(gradient: TracedGradient, layout: Layout, name: string, spec: InputSpec): Shader {
-  const { micro, early, environment } = layout;
+function inputShader(
+  gradient: TracedGradient,
+  layout: Layout,
+  name: string,
+  spec: InputSpec,
+  { add: adding = false }: ResultOptions,
+): Shader {
+  const { micro, early, environment, total, first } = layout;
+  const assign = adding ? "+=" : "=";
   const { update, read } = gradient.inputs[name]!;
   const [height = 1, depth = 1] = fieldShape(spec.axes, gradient.sizes);
   const size = height * depth;
@@ -134,7 +147,9 @@ function inputShader(gradient: TracedGradient, layout: Layout, name: string, spe
         ...entry,
         ofUpdate.text(),
         ofRead.text(),
-        "result[thread] = total;",
+        // Slabs are whole chunks.
+        `let row = b * ((${total} + ${CHUNK - 1}u) / ${CHUNK}u) + ${first} / ${CHUNK}u + part % chunks;`,
+        `result[(row * H + h) * ${size}u + index] ${assign} total;`,
       ].join("\n"),
     );
   }
@@ -159,16 +174,20 @@ function inputShader(gradient: TracedGradient, layout: Layout, name: string, spe
       ...entry,
       ofUpdate.text(),
       ofRead.text(),
-      "result[thread] = total;",
+      every
+        ? `let row = b * ${total} + ${first} + token % tokens;`
+        : `let row = b * (${total} / ${micro}u) + ${first} / ${micro}u + token % tokens;`,
+      `result[(row * H + h) * ${size}u + index] ${assign} total;`,
     ].join("\n"),
   );
 }
 
-/** Adds up to {@link FAN} rows of `[rows, columns]`; `extent` holds rows and columns. */
-export const foldShader: Shader = shader(
-  "fold",
-  ["result"],
-  /* wgsl */ `
+/** Adds up to {@link FAN} rows of `[rows, columns]`, to what is there if asked for; `extent` holds rows and columns. */
+const fold = (assign: "=" | "+="): Shader =>
+  shader(
+    "fold",
+    ["result"],
+    /* wgsl */ `
   let rows = extent[0];
   let columns = extent[1];
   let column = thread % columns;
@@ -176,6 +195,9 @@ export const foldShader: Shader = shader(
   if (first >= rows) { return; }
   var total = 0.0f;
   for (var row = first; row < min(first + ${FAN}u, rows); row++) { total += inputs[row * columns + column]; }
-  result[thread] = total;
+  result[thread] ${assign} total;
 `,
-);
+  );
+
+export const foldShader: Shader = fold("=");
+export const addingFoldShader: Shader = fold("+=");

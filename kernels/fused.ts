@@ -11,6 +11,7 @@ import { deltaFamily } from "./delta/family.ts";
 import { elementwiseFamily } from "./elementwise/family.ts";
 import type { Fault } from "./faults.ts";
 import type { Gpu } from "./gpu.ts";
+import type { Layer } from "./mixer/layer.ts";
 import { selectiveFamily } from "./selective/family.ts";
 
 export interface FusedOptions {
@@ -24,6 +25,8 @@ export interface FusedFamily {
   supports(model: AnyAffineModel): boolean;
   /** Runs the supported models, with `supports`, `gradients` and `planted`. */
   execution(gpu: Gpu, options?: FusedOptions): Execution;
+  /** The same kernels on tensors, for networks. */
+  readonly layer: Layer;
 }
 
 export const fusedFamilies: readonly FusedFamily[] = [elementwiseFamily, chunkFamily, deltaFamily, selectiveFamily];

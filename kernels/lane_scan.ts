@@ -24,8 +24,8 @@ export const paramsSource: string = /* wgsl */ `
 struct Params {
   // Sequences, heads of each, lanes of a sequence (all heads), steps in this slab.
   B: u32, H: u32, lanes: u32, steps: u32,
-  // Number of chunks, steps of a chunk.
-  chunks: u32, chunk: u32, unused0: u32, unused1: u32,
+  // Number of chunks, steps of a chunk; the outputs' steps, and which of them the slab's first is.
+  chunks: u32, chunk: u32, total: u32, start: u32,
 }
 `;
 
@@ -43,11 +43,15 @@ export interface Params {
   readonly steps: number;
   readonly chunks: number;
   readonly chunk: number;
+  /** Steps of the outputs; default: those of the slab. */
+  readonly total?: number;
+  /** The step of the outputs that the slab begins with; default 0. */
+  readonly from?: number;
 }
 
 /** The uniform's contents. */
-export function packParams({ B, H, lanes, steps, chunks, chunk }: Params): Uint32Array {
-  return new Uint32Array([B, H, lanes, steps, chunks, chunk, 0, 0]);
+export function packParams({ B, H, lanes, steps, chunks, chunk, total = steps, from = 0 }: Params): Uint32Array {
+  return new Uint32Array([B, H, lanes, steps, chunks, chunk, total, from]);
 }
 
 /** An operator on independent lanes as WGSL. `Element` and `State` are arrays of the two widths. */

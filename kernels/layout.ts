@@ -1,7 +1,7 @@
 /**
- * Where the kernels find a token's numbers: all inputs lie in one buffer, because a device need not bind more than
- * eight. First the parameters, `[H, …axes]` each; then the inputs per token, `[B, steps, H, …axes]` each, for the steps
- * of the slab at hand.
+ * Where the kernels find a token's numbers. All inputs may lie in one buffer, because a device need not bind more than
+ * eight: first the parameters, `[H, …axes]` each; then the inputs per token, `[B, steps, H, …axes]` each, for the steps
+ * of the slab at hand. Or each in a buffer of its own, `in_NAME`, with the steps of the whole run.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import type { AnyAffineModel, Axes, Fields, Sizes } from "../models/affine.ts";
 import { inputEntries } from "../models/inputs.ts";
 import { fieldShape } from "../models/token.ts";
 import type { Leaf } from "./trace.ts";
+import { type Binding, storage } from "./wgsl.ts";
 
 /** One field in the buffer. */
 export interface FieldLayout {
@@ -62,11 +63,22 @@ export function fieldOffset(layout: InputLayout, field: FieldLayout, B: number, 
   return field.perToken ? H * layout.parameterWidth + B * steps * H * field.before : H * field.before;
 }
 
+/** `one`: all inputs in one buffer, `inputs`; `each`: one each, `in_NAME`, of a model of one step a token. */
+export type InputPlaces = "one" | "each";
+
+/** The buffers of the inputs. */
+export function inputBindings({ fields }: InputLayout, type: "f32" | "u32", places: InputPlaces): Binding[] {
+  return places === "one" ? [storage("inputs", type)] : fields.map(({ name }) => storage(`in_${name}`, type));
+}
+
 /**
- * The load of a field from the buffer `inputs`, in WGSL that knows `p: Params`, and `b`, `s`, `h` (batch row, step of the
- * slab, head). Loads per token need the key `s`.
+ * The load of a field, in WGSL that knows `p: Params`, and `b`, `s`, `h` (batch row, step of the slab, head). Loads per
+ * token need the key `s`.
  */
-export function inputLeaf(layout: InputLayout): (name: string, index: readonly string[]) => Leaf {
+export function inputLeaf(
+  layout: InputLayout,
+  places: InputPlaces = "one",
+): (name: string, index: readonly string[]) => Leaf {
   const byName = new Map(layout.fields.map((field) => [field.name, field]));
   return (name, index) => {
     const field = byName.get(name);
@@ -77,6 +89,10 @@ export function inputLeaf(layout: InputLayout): (name: string, index: readonly s
       : shape.length === 1
       ? index[0]!
       : `${index[0]} * ${shape[1]}u + ${index[1]}`;
+    if (places === "each") {
+      if (!perToken) return `in_${name}[h * ${width}u + ${inner}]`;
+      return { text: `in_${name}[((b * p.total + p.start + s) * p.H + h) * ${width}u + ${inner}]`, needs: ["s"] };
+    }
     if (!perToken) return `inputs[p.H * ${before}u + h * ${width}u + ${inner}]`;
     const start = `p.H * ${layout.parameterWidth}u + p.B * p.steps * p.H * ${before}u`;
     return { text: `inputs[${start} + ((b * p.steps + s) * p.H + h) * ${width}u + ${inner}]`, needs: ["s"] };

@@ -24,7 +24,7 @@ import { InputError } from "../models/error.ts";
 import type { Dispatch, Gpu } from "./gpu.ts";
 import { withoutHardware } from "./_matrix_hardware.ts";
 import { type MatrixMode, matrixUnit } from "./matrix_unit.ts";
-import { type Summation, writesPartial } from "./matmul/_design.ts";
+import { type Scratch, type Summation, writesPartial } from "./matmul/_design.ts";
 import { finishShader, finishWorkgroups } from "./matmul/_finish.ts";
 import { type PlainTuning, planPlain } from "./matmul/_plan_plain.ts";
 import { planTiles, type TilesTuning } from "./matmul/_plan_tiles.ts";
@@ -32,7 +32,7 @@ import { type MatmulTensors, problemOf, type Transposes } from "./matmul/_proble
 import { type Plan, planOf } from "./plan.ts";
 import type { Tensor } from "./tensor.ts";
 
-export type { Summation } from "./matmul/_design.ts";
+export type { Scratch, Summation } from "./matmul/_design.ts";
 export type { MatmulTensors } from "./matmul/_problem.ts";
 export * from "./matmul/bound.ts";
 
@@ -45,6 +45,11 @@ export interface MatmulOptions extends Transposes, TilesTuning, PlainTuning {
   readonly hardware?: boolean;
   /** Parts of the sum, each by workgroups of its own; default: as many as keep the device busy. */
   readonly parts?: number;
+  /**
+   * Where scratch buffers come from; they stay the caller's, who may share them with whatever does not run meanwhile.
+   * Called before `planMatmul` first waits. Default: buffers of the plan's own.
+   */
+  readonly scratch?: Scratch;
 }
 
 /** A product made ready, and how it is computed: what {@linkcode matmulBound} has to know. */
@@ -73,9 +78,9 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
     ? planPlain(gpu, problem, c, { ...options, accumulate })
     : planTiles(gpu, problem, c, matrixUnit(gpu, { mode, hardware }), { ...options, accumulate });
   const partial = writesPartial(c, design)
-    ? gpu.createBuffer({ bytes: 4 * design.parts * c.length, label: "partial sums" })
+    ? (options.scratch ?? createScratch(gpu))(4 * design.parts * c.length, "partial sums")
     : undefined;
-  const scratch = [...design.scratch, ...(partial === undefined ? [] : [partial])];
+  const scratch = [...design.scratch, ...(partial === undefined || options.scratch ? [] : [partial])];
   try {
     const dispatches = await design.dispatches(partial ?? c.buffer);
     if (partial !== undefined) dispatches.push(await finish(gpu, c, design.parts, accumulate, partial));
@@ -96,6 +101,10 @@ function choose(
     (options.mode !== "f32" && withoutHardware(gpu) === undefined && gpu.subgroups?.max === 32);
   const halves = a.dtype === "f16" && b.dtype === "f16";
   return { hardware, mode: options.mode ?? (hardware ? halves ? "f16" : "split" : "f32") };
+}
+
+function createScratch(gpu: Gpu): Scratch {
+  return (bytes, label) => gpu.createBuffer({ bytes, label });
 }
 
 async function finish(gpu: Gpu, c: Tensor, parts: number, accumulate: boolean, partial?: GPUBuffer): Promise<Dispatch> {

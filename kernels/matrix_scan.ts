@@ -16,7 +16,7 @@
  */
 import { relativeFactor } from "./faults.ts";
 import { paramsBinding, paramsSource } from "./lane_scan.ts";
-import { inputLeaf } from "./layout.ts";
+import { inputBindings, inputLeaf } from "./layout.ts";
 import type { ModelProgram } from "./model_program.ts";
 import { emitter } from "./trace.ts";
 import { assemble, type Binding, entryPerItem, type Shader, storage } from "./wgsl.ts";
@@ -54,7 +54,7 @@ function advance(
 ): string {
   const { profile, traced, layout, rows } = program;
   const { E, F } = traced.matrix!;
-  const e = emitter(profile, { load: inputLeaf(layout) });
+  const e = emitter(profile, { load: inputLeaf(layout, program.places) });
   const loop = (i: string): string => `for (var ${i} = 0u; ${i} < ${rows}u; ${i}++)`;
   e.scope("for (var at = first; at < end; at++)", ["s"], () => {
     e.line(`let s = ${reversed ? "first + end - 1u - at" : "at"};`);
@@ -86,7 +86,7 @@ export function matrixShaders(program: ModelProgram): MatrixShaders {
   const label = `${model.name} ${profile.name}`;
   const all = rows + columns;
   const size = elementNumbers(program);
-  const bindings: readonly Binding[] = [paramsBinding, storage("inputs", type)];
+  const bindings: readonly Binding[] = [paramsBinding, ...inputBindings(program.layout, type, program.places)];
   const zero = profile.constant(0);
   const head = paramsSource + profile.prelude;
 

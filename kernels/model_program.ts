@@ -12,7 +12,7 @@ import { type Expr, symbolic, type SymbolicAlgebra } from "../models/symbolic.ts
 import { type TracedModel, traceModel } from "../models/traced.ts";
 import { type Fault, relativeFactor } from "./faults.ts";
 import { type LaneProgram, paramsBinding, paramsSource } from "./lane_scan.ts";
-import { type InputLayout, inputLayout, inputLeaf } from "./layout.ts";
+import { inputBindings, type InputLayout, inputLayout, inputLeaf, type InputPlaces } from "./layout.ts";
 import { type Profile, ringOnly } from "./profile.ts";
 import { emitter, type Environment } from "./trace.ts";
 import { assemble, entryPerItem, type Shader, storage } from "./wgsl.ts";
@@ -23,6 +23,7 @@ export interface ModelProgram {
   readonly profile: Profile;
   readonly traced: TracedModel;
   readonly layout: InputLayout;
+  readonly places: InputPlaces;
   readonly rows: number;
   readonly columns: number;
   readonly width: 1 | 2;
@@ -35,9 +36,10 @@ export interface ModelProgram {
 export function modelProgram(
   model: AnyAffineModel,
   sizes: Sizes,
-  { profile, from, fault }: {
+  { profile, from, fault, places = "one" }: {
     readonly profile: Profile;
     readonly from: "raw" | "activated";
+    readonly places?: InputPlaces;
     readonly fault?: Fault | undefined;
   },
 ): ModelProgram {
@@ -46,6 +48,7 @@ export function modelProgram(
     profile,
     traced: traceModel(model, sizes, from),
     layout: inputLayout(model, sizes, from),
+    places,
     rows: stateRows(model, sizes),
     columns: stateColumns(model, sizes),
     width: stateWidth(model),
@@ -81,7 +84,7 @@ export function laneProgram(program: ModelProgram): LaneProgram {
   const environment: Environment = { variable: component };
   const variables = (A: SymbolicAlgebra, name: string, n: number): readonly Expr[] =>
     numbers(n).map((c) => A.variable(`${name}${c}`));
-  const lift = emitter(profile, { load: inputLeaf(layout) });
+  const lift = emitter(profile, { load: inputLeaf(layout, program.places) });
   const element = traced.element!.map((expr) => lift.value(expr));
   const stored = numbers(stateWidth).map((c) =>
     `states[at + ${c}u] = state[${c}]${c === 0 ? relativeFactor(fault) : ""};`
@@ -91,7 +94,7 @@ export function laneProgram(program: ModelProgram): LaneProgram {
     type: profile.type,
     elementWidth,
     stateWidth,
-    bindings: [storage("inputs", profile.type), storage("states", profile.type, "read_write")],
+    bindings: [...inputBindings(layout, profile.type, program.places), storage("states", profile.type, "read_write")],
     monoid: profile.prelude +
       tupleFunction(profile, "ds_identity()", "Element", environment, (A) => action.identity(A)) +
       tupleFunction(
@@ -128,7 +131,7 @@ fn ds_store(lane: u32, s: u32, state: State) {
 }
 
 /**
- * `outputs[B, tokens, H, V]` from `states`: one invocation per output. Undefined where the profile is a finite ring and
+ * `outputs[B, tokens, H, V]`, the slab's place in it, from `states`: one invocation per output. Undefined where the profile is a finite ring and
  * the read-out divides.
  */
 export function readShader(program: ModelProgram): Shader | undefined {
@@ -138,7 +141,7 @@ export function readShader(program: ModelProgram): Shader | undefined {
   const at = (b: string, s: string, k: string, v: string, c: 0 | 1): string =>
     `(((${b} * p.steps + ${s}) * p.H + h) * ${rows * columns}u + ${k} * ${columns}u + ${v}) * ${width}u + ${c}u`;
   const e = emitter(profile, {
-    load: inputLeaf(layout),
+    load: inputLeaf(layout, program.places),
     state: (k, v, c) => pre ? `ds_previous(b, s, h, ${k}, ${v}, ${c}u)` : `states[${at("b", "s", k, v, c)}]`,
   });
   const value = e.value(traced.read);
@@ -151,7 +154,7 @@ fn ds_previous(b: u32, s: u32, h: u32, k: u32, v: u32, c: u32) -> ${profile.type
   return assemble(`${model.name} ${profile.name}: read`, {
     bindings: [
       paramsBinding,
-      storage("inputs", profile.type),
+      ...inputBindings(layout, profile.type, program.places),
       storage("states", profile.type),
       ...(pre ? [storage("carry_in", profile.type)] : []),
       storage("outputs", profile.type, "read_write"),
@@ -166,7 +169,8 @@ fn ds_previous(b: u32, s: u32, h: u32, k: u32, v: u32, c: u32) -> ${profile.type
   let b = id / (${outputs}u * p.H * tokens);
   let s = t * ${microSteps}u + ${microSteps - 1}u;
 ${e.text()}
-  outputs[id] = ${value}${profile.type === "f32" ? relativeFactor(fault) : ""};`,
+  let row = (b * (p.total / ${microSteps}u) + p.start / ${microSteps}u + t) * p.H + h;
+  outputs[row * ${outputs}u + v] = ${value}${profile.type === "f32" ? relativeFactor(fault) : ""};`,
     ),
   });
 }

@@ -10,12 +10,11 @@ import type { AnyAffineModel } from "../models/affine.ts";
 import { checkDims, type Dims, microSteps } from "../models/inputs.ts";
 import { InputError } from "../models/error.ts";
 import type { Fault } from "./faults.ts";
-import { type ArrayType, BufferUsage, type Dispatch, type Gpu } from "./gpu.ts";
-import { packParams, PARAMS_BYTES } from "./lane_scan.ts";
-import { fieldOffset, inputNumbers } from "./layout.ts";
+import type { ArrayType, Gpu } from "./gpu.ts";
+import { fieldOffset } from "./layout.ts";
 import { type ModelKernels, modelKernels, sequenceNumbers } from "./_model_kernels.ts";
 import { f32Profile, type Profile } from "./profile.ts";
-import { dispatch, dispatchItems, type NamedBuffers } from "./wgsl.ts";
+import { bytesOfSlab, Slab, tokensWithin } from "./_slab.ts";
 
 /** How the generic kernel runs; every result is the same up to rounding. */
 export interface KernelChoice {
@@ -52,56 +51,41 @@ export type StreamDims = Omit<Dims, "T">;
 /** The generic kernel with its buffers, on numbers already checked. Internal: `openStream` and `runOnGpu` wrap it. */
 export class SlabRunner {
   readonly #gpu: Gpu;
-  readonly #kernels: ModelKernels;
-  readonly #dims: StreamDims;
+  readonly #slab: Slab;
   readonly #array: ArrayType<Numbers>;
-  readonly #chunk: number;
-  /** Steps that fit the buffers. */
-  readonly capacity: number;
-  readonly #made: GPUBuffer[] = [];
   #carry: GPUBuffer;
   #next: GPUBuffer;
   readonly #params: GPUBuffer;
-  readonly #inputs: GPUBuffer;
-  readonly #states: GPUBuffer;
   readonly #outputs: GPUBuffer | undefined;
-  readonly #aggregates: GPUBuffer | undefined;
-  readonly #incoming: GPUBuffer | undefined;
   #end: string | undefined;
 
   private constructor(
     gpu: Gpu,
     kernels: ModelKernels,
-    dims: StreamDims,
+    { B, H }: StreamDims,
     profile: Profile,
     chunk: number,
     tokens: number,
   ) {
     this.#gpu = gpu;
-    this.#kernels = kernels;
-    this.#dims = dims;
     this.#array = profile.type === "f32" ? Float32Array : Uint32Array;
-    this.#chunk = chunk;
-    const { program, parallel, elementNumbers } = kernels;
-    this.capacity = tokens * program.microSteps;
-    const sequences = dims.B * dims.H;
-    const chunks = Math.ceil(this.capacity / chunk);
-    const state = sequences * sequenceNumbers(program);
+    const { program } = kernels;
+    const state = B * H * sequenceNumbers(program);
+    this.#slab = new Slab(gpu, kernels, { B, H, chunk, capacity: tokens * program.microSteps });
     try {
-      this.#params = this.#make("params", PARAMS_BYTES / 4, true);
-      this.#inputs = this.#make("inputs", inputNumbers(program.layout, dims.B, dims.H, this.capacity));
-      this.#carry = this.#make("state", state);
-      this.#next = this.#make("next state", state);
-      this.#states = this.#make("states", this.capacity * state);
-      this.#outputs = kernels.kernels["read"] && this.#make("outputs", tokens * sequences * program.outputs);
-      if (parallel && chunks > 1) {
-        this.#aggregates = this.#make("aggregates", chunks * sequences * elementNumbers);
-        this.#incoming = this.#make("incoming", chunks * state);
-      }
+      this.#params = this.#slab.uniform();
+      this.#carry = this.#slab.room("state", state);
+      this.#next = this.#slab.room("next state", state);
+      this.#outputs = kernels.kernels["read"] && this.#slab.room("outputs", tokens * B * H * program.outputs);
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  /** Steps that fit the buffers. */
+  get capacity(): number {
+    return this.#slab.extent.capacity;
   }
 
   /** Compiles, sizes and makes the buffers. `tokens` is how many should fit if the limits allow it. */
@@ -114,27 +98,10 @@ export class SlabRunner {
     { profile, from }: { readonly profile: Profile; readonly from: "raw" | "activated" },
   ): Promise<SlabRunner> {
     checkDims(model, { ...dims, T: tokens });
-    if (!Number.isSafeInteger(chunk) || chunk < 1) {
-      throw new InputError(`Cannot run ${model.name} on the GPU: chunk must be a whole number ≥ 1, got ${chunk}`);
-    }
-    if (subgroups && gpu.subgroups === undefined) {
-      throw new InputError(
-        `Cannot run ${model.name} with subgroups: the device must have them, got ${gpu.adapter.description}`,
-      );
-    }
+    checkChoice(gpu, model, chunk, subgroups);
     const kernels = await modelKernels(gpu, model, dims.sizes, { profile, from, subgroups, fault });
     const capacity = fittingTokens(gpu, kernels, dims, chunk, Math.max(tokens, 1), slabBytes);
     return new SlabRunner(gpu, kernels, dims, profile, chunk, capacity);
-  }
-
-  #make(label: string, numbers: number, uniform: boolean = false): GPUBuffer {
-    const buffer = this.#gpu.createBuffer({
-      label: `${this.#kernels.program.model.name}: ${label}`,
-      bytes: 4 * Math.max(numbers, 1),
-      ...(uniform ? { usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST } : {}),
-    });
-    this.#made.push(buffer);
-    return buffer;
   }
 
   /** Replaces the state. */
@@ -158,12 +125,14 @@ export class SlabRunner {
     steps: number,
     wantStates: boolean,
   ): Promise<Pushed> {
-    if (this.#end !== undefined) throw new Error(`Cannot run ${this.#kernels.program.model.name}: ${this.#end}`);
+    const { kernels: { program }, extent, states } = this.#slab;
+    if (this.#end !== undefined) throw new Error(`Cannot run ${program.model.name}: ${this.#end}`);
     this.#upload(inputs, total, from, steps);
-    await this.#gpu.run(this.#kernels.program.model.name, this.#dispatches(steps));
+    this.#gpu.write(this.#params, this.#slab.params(steps));
+    const places = { p: this.#params, from: this.#carry, to: this.#next, outputs: this.#outputs, poison: true };
+    await this.#gpu.run(program.model.name, this.#slab.dispatches(steps, places));
     [this.#carry, this.#next] = [this.#next, this.#carry];
-    const { program } = this.#kernels;
-    const sequences = this.#dims.B * this.#dims.H;
+    const sequences = extent.B * extent.H;
     const outputs = this.#outputs === undefined
       ? new this.#array(new ArrayBuffer(0))
       : await this.#gpu.read(this.#outputs, this.#array, {
@@ -171,122 +140,66 @@ export class SlabRunner {
       });
     if (!wantStates) return { outputs };
     const length = steps * sequences * sequenceNumbers(program);
-    return { outputs, states: await this.#gpu.read(this.#states, this.#array, { length }) };
+    return { outputs, states: await this.#gpu.read(states, this.#array, { length }) };
   }
 
   #upload(inputs: { readonly [name: string]: Numbers }, total: number, from: number, steps: number): void {
-    const { layout } = this.#kernels.program;
-    const { B, H } = this.#dims;
+    const { kernels: { program: { layout } }, extent: { B, H } } = this.#slab;
     for (const field of layout.fields) {
       const values = inputs[field.name]!;
       const offset = 4 * fieldOffset(layout, field, B, H, steps);
       if (!field.perToken) {
-        this.#gpu.write(this.#inputs, values, offset);
+        this.#gpu.write(this.#slab.inputs, values, offset);
         continue;
       }
       const row = H * field.width;
       for (let b = 0; b < B; b++) {
         const start = (b * total + from) * row;
-        this.#gpu.write(this.#inputs, values.subarray(start, start + steps * row), offset + 4 * b * steps * row);
+        this.#gpu.write(this.#slab.inputs, values.subarray(start, start + steps * row), offset + 4 * b * steps * row);
       }
     }
-  }
-
-  #dispatches(steps: number): Dispatch[] {
-    const { kernels, program, parallel, elementNumbers } = this.#kernels;
-    const { B, H } = this.#dims;
-    const { rows, columns } = program;
-    const chunk = parallel ? this.#chunk : steps;
-    const chunks = Math.ceil(steps / chunk);
-    const lanes = H * rows * columns;
-    this.#gpu.write(this.#params, packParams({ B, H, lanes, steps, chunks, chunk }));
-    const buffers: NamedBuffers = {
-      p: this.#params,
-      inputs: this.#inputs,
-      carry_in: this.#carry,
-      carry_out: this.#next,
-      states: this.#states,
-      // A single chunk has nothing incoming, but the layout wants a buffer there that is read.
-      incoming: this.#incoming ?? this.#inputs,
-      ...(this.#outputs && { outputs: this.#outputs }),
-      ...(this.#aggregates && { aggregates: this.#aggregates }),
-    };
-    const written = [
-      this.#next,
-      this.#states,
-      this.#outputs,
-      ...(chunks > 1 ? [this.#aggregates, this.#incoming] : []),
-    ];
-    const list = written.flatMap((poisoned) =>
-      poisoned === undefined ? [] : [dispatchItems(kernels["poison"]!, { poisoned }, poisoned.size / 4)]
-    );
-    const matrix = program.model.action === "matrix";
-    // Invocations of a matrix action are columns, of other actions lanes.
-    const width = B * (matrix ? H * columns : lanes);
-    if (chunks > 1) {
-      list.push(dispatchItems(kernels["reduce"]!, buffers, chunks * (matrix ? B * H * elementNumbers / rows : width)));
-      list.push(matrix ? dispatchItems(kernels["carry"]!, buffers, width) : dispatch(kernels["scan"]!, buffers, width));
-    }
-    list.push(dispatchItems(kernels["apply"]!, buffers, chunks * width));
-    const { outputs, microSteps } = program;
-    if (kernels["read"] !== undefined) {
-      list.push(dispatchItems(kernels["read"], buffers, B * H * outputs * steps / microSteps));
-    }
-    return list;
   }
 
   /** Destroys the buffers. */
   close(): void {
     this.#end = "it was closed";
-    for (const buffer of this.#made) buffer.destroy();
-    this.#made.length = 0;
+    this.#slab.destroy();
   }
 }
 
-/** Tokens that fit at most `slabBytes` and the device's limits, up to `wanted`. */
-function fittingTokens(
+/** Refuses a chunk that is none, and subgroups where there are none. */
+export function checkChoice(gpu: Gpu, model: AnyAffineModel, chunk: number, subgroups: boolean): void {
+  if (!Number.isSafeInteger(chunk) || chunk < 1) {
+    throw new InputError(`Cannot run ${model.name} on the GPU: chunk must be a whole number ≥ 1, got ${chunk}`);
+  }
+  if (subgroups && gpu.subgroups === undefined) {
+    throw new InputError(
+      `Cannot run ${model.name} with subgroups: the device must have them, got ${gpu.adapter.description}`,
+    );
+  }
+}
+
+/** Tokens that fit at most `budget` bytes a buffer and the device's limits, up to `wanted`. */
+export function fittingTokens(
   gpu: Gpu,
-  { program, parallel, elementNumbers }: ModelKernels,
-  { B, H }: StreamDims,
+  kernels: ModelKernels,
+  dims: Pick<StreamDims, "B" | "H">,
   chunk: number,
   wanted: number,
-  slabBytes: number,
+  budget: number,
 ): number {
-  const { layout, model, outputs, microSteps } = program;
+  const { model, microSteps } = kernels.program;
   const limit = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize, 2 ** 32 - 4);
-  const sequences = B * H;
-  const state = sequences * sequenceNumbers(program);
-  const bytes = (tokens: number): [string, number][] => {
-    const steps = tokens * microSteps;
-    const chunks = Math.ceil(steps / chunk);
-    return [
-      ["states", 4 * steps * state],
-      ["inputs", 4 * inputNumbers(layout, B, H, steps)],
-      ["outputs", 4 * tokens * sequences * outputs],
-      ["chunk elements", parallel && chunks > 1 ? 4 * chunks * sequences * elementNumbers : 0],
-    ];
-  };
-  const largest = (tokens: number): number => Math.max(...bytes(tokens).map(([, size]) => size));
-  for (const [what, size] of bytes(1)) {
+  for (const [what, size] of bytesOfSlab(kernels, dims, chunk, 1)) {
     if (size > limit) {
       throw new InputError(
         `Cannot run ${model.name} on the GPU: the ${what} of one token must be ≤ ${limit} bytes, got ${size}`,
       );
     }
   }
-  const budget = Math.min(limit, slabBytes);
-  if (largest(wanted) <= budget) return wanted;
-  // Sizes grow with the tokens, so the largest number that fits is found by halving.
-  let [fits, tooMany] = [1, wanted];
-  while (tooMany - fits > 1) {
-    const middle = Math.floor((fits + tooMany) / 2);
-    if (largest(middle) <= budget) fits = middle;
-    else tooMany = middle;
-  }
-  // Chunks must lie as they would in one slab: what is said of them holds for the whole sequence.
-  let whole = fits;
-  while (whole > 1 && whole * microSteps % chunk !== 0) whole--;
-  return whole * microSteps % chunk === 0 ? whole : fits;
+  const largest = (tokens: number): number =>
+    Math.max(...bytesOfSlab(kernels, dims, chunk, tokens).map(([, size]) => size));
+  return tokensWithin(largest, { wanted, budget: Math.min(limit, budget), chunk, microSteps });
 }
 
 /** The profile of a run in f32 from raw inputs. */

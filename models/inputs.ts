@@ -185,6 +185,39 @@ export function prepare(model: AnyAffineModel, dims: Dims, given: Inputs): Batch
   return { model, dims, steps: dims.T * microSteps(model), inputs };
 }
 
+/** Checked inputs as a caller gives them: those given once a token brought back from micro-step rate. */
+export function givenInputs({ model, inputs, dims }: Batch): { readonly [name: string]: Float32Array } {
+  const n = microSteps(model);
+  return Object.fromEntries(
+    inputEntries(model).map(([name, spec]) => {
+      const values = inputs[name]!;
+      if (n === 1 || spec.per === "parameter" || spec.micro === undefined || spec.micro === "every") {
+        return [name, values];
+      }
+      const row = dims.H * inputWidth(spec, dims.sizes);
+      const out = new Float32Array(values.length / n);
+      const offset = spec.micro === "first" ? 0 : n - 1;
+      for (let t = 0; t < dims.B * dims.T; t++) {
+        out.set(values.subarray((t * n + offset) * row, (t * n + offset + 1) * row), t * row);
+      }
+      return [name, out];
+    }),
+  );
+}
+
+/** The shape of an input: `[B, T, H, …axes]`, `[B, T·n, H, …axes]` where given for n micro-steps, `[H, …axes]`. */
+export function inputShape(model: AnyAffineModel, spec: InputSpec, { B, T, H, sizes }: Dims): number[] {
+  const axes = spec.axes.map((axis: Axis) => sizes[axis]!);
+  if (spec.per === "parameter") return [H, ...axes];
+  return [B, spec.micro === undefined || spec.micro === "every" ? T * microSteps(model) : T, H, ...axes];
+}
+
+/** The shape of a state: `[B, H, rows, columns]`, and `width` where an entry is more than one number. */
+export function stateShape(model: AnyAffineModel, { B, H, sizes }: Dims): number[] {
+  const width = stateWidth(model);
+  return [B, H, stateRows(model, sizes), stateColumns(model, sizes), ...(width === 1 ? [] : [width])];
+}
+
 function initialValues(spec: InputSpec, { H, sizes }: Dims): Float32Array | undefined {
   if (spec.initial === undefined) return undefined;
   const second = spec.axes.length === 2 ? sizes[spec.axes[1]]! : 1;

@@ -18,6 +18,7 @@ import { parsedLengths } from "../bench/errors/lengths.ts";
 import { logPlot } from "../bench/errors/plot.ts";
 import { trueGradients64, trueOutputs64 } from "../bench/errors/truth.ts";
 import type { FusedFamily } from "../kernels/fused.ts";
+import { genericLayer } from "../kernels/generic_layer.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
 import { backward } from "../models/backward.ts";
 import { deltaNet } from "../models/delta_net.ts";
@@ -187,6 +188,7 @@ const family = (execution: Execution): FusedFamily => ({
   name: "a fold",
   supports: ({ name }) => name === "hgrn" || name === "gla",
   execution: () => execution,
+  layer: genericLayer,
 });
 
 async function said(args: readonly string[], execution: Execution = fold): Promise<{

@@ -2,7 +2,7 @@
 
 import { after, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { gradientsOfChunk } from "../kernels/chunk/backward.ts";
+import { gradientsOfChunk } from "../kernels/chunk/execution.ts";
 import { chunkModels } from "../kernels/chunk/family.ts";
 import { backward } from "../models/backward.ts";
 import { inputWidth, prepare } from "../models/inputs.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Tensor } from "../tensor.ts";
-import type { Work } from "./_backward_work.ts";
+import type { Named, Work } from "../_work.ts";
 import type { ChunkModel } from "./family.ts";
 
 /** Extents of a run of a model. */
@@ -23,47 +23,59 @@ export interface Canonical {
   readonly g: Tensor | undefined;
 }
 
-/** Tensors by the names of the model's inputs. */
-export type Named = { readonly [name: string]: Tensor };
-
 /** 1 − e^g, in WGSL. */
 export const complement: (g: string) => string = (g: string): string => `(-ds_expm1(${g}))`;
 
-/** Gradients by name of the model's own inputs. */
-export async function chained(
+/** Canonical gradients. */
+export interface CanonicalGradients {
+  readonly dq: Tensor;
+  readonly dk: Tensor;
+  readonly dv: Tensor;
+  readonly dg?: Tensor;
+}
+
+/** Which canonical gradients are those of one of the model's own inputs, and of which. */
+export function ownGradients(
+  { q, k, v, g, normaliser, skip }: ChunkModel,
+): { readonly [name in keyof CanonicalGradients]: string } {
+  return {
+    dq: q,
+    ...(k.factor === undefined ? { dk: k.input! } : {}),
+    ...(normaliser === undefined && skip === undefined ? { dv: v } : {}),
+    ...(g !== undefined && g.times === undefined && g.input !== k.factor?.input ? { dg: g.input } : {}),
+  } as { readonly [name in keyof CanonicalGradients]: string };
+}
+
+/** Adds what makes gradients of the model's own inputs of canonical ones, those that `into` has and {@link ownGradients} has not. */
+export async function addChained(
   work: Work,
-  { q, k, v, g, normaliser, skip, bonus }: ChunkModel,
-  given: Named,
-  canonical: Canonical & {
-    readonly dq: Tensor;
-    readonly dk: Tensor;
-    readonly dv: Tensor;
-    readonly dg?: Tensor;
-  },
+  entry: ChunkModel,
+  given: Named & { readonly d_o: Tensor },
+  canonical: Canonical & CanonicalGradients,
   { B, T, H, K, V }: ModelExtent,
-): Promise<Named> {
-  const { dq, dk, dv, dg } = canonical;
-  const d_o = given["d_o"]!;
-  const out: { [name: string]: Tensor } = { [q]: dq };
+  gradients: Named,
+): Promise<void> {
+  const { q, k, v, g, normaliser, skip, bonus } = entry;
+  const { dk, dv, dg } = canonical;
+  const { d_o } = given;
+  const own = new Set(Object.values(ownGradients(entry)));
+  const wanted = (name: string | undefined): Tensor | undefined =>
+    name === undefined || own.has(name) ? undefined : gradients[name];
 
   // Terms of inputs that several canonical ones are made of.
   const terms: { [name: string]: { readonly sources: { [name: string]: Tensor }; readonly before: string[] } } = {};
   const termsOf = (name: string): { readonly sources: { [name: string]: Tensor }; readonly before: string[] } =>
     terms[name] ??= { sources: {}, before: ["var value = 0.0;"] };
 
-  if (k.factor === undefined) out[k.input!] = dk;
-  else {
+  if (k.factor !== undefined) {
     const { input, form } = k.factor;
     const factor = given[input]!;
     const wide = factor.shape.length === 4;
-    if (k.input !== undefined) {
+    const into = wanted(k.input);
+    if (into !== undefined) {
       const raw = wide ? "factor_of[id]" : `factor_of[id / ${K}u]`;
-      out[k.input] = await work.map(
-        `gradient of ${k.input}`,
-        [B, T, H, K],
-        { d_key: dk, factor_of: factor },
-        `d_key[id] * ${form === "complement" ? complement(raw) : raw}`,
-      );
+      const value = `d_key[id] * ${form === "complement" ? complement(raw) : raw}`;
+      await work.map(`gradient of ${k.input}`, [B, T, H, K], { d_key: dk, factor_of: factor }, value, { into });
     }
     const { sources, before } = termsOf(input);
     Object.assign(sources, { d_key: dk }, k.input === undefined ? {} : { key_of: given[k.input]! });
@@ -78,60 +90,59 @@ export async function chained(
         }; } value += ${slope} * sum; }`,
     );
   }
-  if (dg !== undefined) {
+  if (dg !== undefined && !own.has(g!.input)) {
     const { input, times } = g!;
-    if (times === undefined && terms[input] === undefined) out[input] = dg;
+    const { sources, before } = termsOf(input);
+    Object.assign(sources, { d_gate: dg });
+    if (times === undefined) before.push("value += d_gate[id];");
     else {
-      const { sources, before } = termsOf(input);
-      Object.assign(sources, { d_gate: dg });
-      if (times === undefined) before.push("value += d_gate[id];");
-      else {
-        Object.assign(sources, { step_of: given[input]!, head_of: given[times]! });
-        before.push(
-          `let head = head_of[id % ${H}u]; if (step_of[id] * head >= -104.0) { value += head * d_gate[id]; }`,
-        );
+      Object.assign(sources, { step_of: given[input]!, head_of: given[times]! });
+      before.push(
+        `let head = head_of[id % ${H}u]; if (step_of[id] * head >= -104.0) { value += head * d_gate[id]; }`,
+      );
+      const into = wanted(times);
+      if (into !== undefined) {
         const shares = await work.map(
           `shares of ${times}`,
           [B, T, H],
           { d_gate: dg, step_of: given[input]!, head_of: given[times]! },
           `select(0.0, step_of[id] * d_gate[id], step_of[id] * head_of[id % ${H}u] >= -104.0)`,
         );
-        out[times] = await work.sums(`gradient of ${times}`, shares, B * T, H);
+        await work.sums(`gradient of ${times}`, shares, B * T, H, into);
       }
     }
   }
   for (const [name, { sources, before }] of Object.entries(terms)) {
-    out[name] = await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", before.join("\n  "));
+    const into = wanted(name);
+    if (into === undefined) continue;
+    await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", { before: before.join("\n  "), into });
   }
 
-  out[v] = normaliser !== undefined
-    ? await work.map(`gradient of ${v}`, [B, T, H, V], { d_value: dv }, `d_value[id / ${V}u * ${V + 1}u + id % ${V}u]`)
-    : skip === undefined
-    ? dv
-    : await work.map(
-      `gradient of ${v}`,
-      [B, T, H, V],
-      { d_value: dv, head_of: given[skip]!, d_of: d_o },
-      `d_value[id] + head_of[id / ${V}u % ${H}u] * d_of[id]`,
-    );
-  if (skip !== undefined || bonus !== undefined) {
-    const pairs = await work.map(
-      "dO · v",
-      [B, T, H],
-      { d_of: d_o, value_of: given[v]! },
-      "sum",
-      `var sum = 0.0; for (var n = id * ${V}u; n < (id + 1u) * ${V}u; n++) { sum += d_of[n] * value_of[n]; }`,
-    );
-    if (skip !== undefined) out[skip] = await work.sums(`gradient of ${skip}`, pairs, B * T, H);
-    if (bonus !== undefined) {
-      const shares = await work.map(
-        `shares of ${bonus}`,
-        [B, T, H, K],
-        { query_of: given[q]!, key_of: canonical.k, pair_of: pairs },
-        `query_of[id] * key_of[id] * pair_of[id / ${K}u]`,
-      );
-      out[bonus] = await work.sums(`gradient of ${bonus}`, shares, B * T, H * K);
-    }
+  const into = wanted(v);
+  if (into !== undefined && normaliser !== undefined) {
+    const value = `d_value[id / ${V}u * ${V + 1}u + id % ${V}u]`;
+    await work.map(`gradient of ${v}`, [B, T, H, V], { d_value: dv }, value, { into });
+  } else if (into !== undefined) {
+    const sources = { d_value: dv, head_of: given[skip!]!, d_of: d_o };
+    const value = `d_value[id] + head_of[id / ${V}u % ${H}u] * d_of[id]`;
+    await work.map(`gradient of ${v}`, [B, T, H, V], sources, value, { into });
   }
-  return out;
+  const [ofSkip, ofBonus] = [wanted(skip), wanted(bonus)];
+  if (ofSkip === undefined && ofBonus === undefined) return;
+  const pairs = await work.map(
+    "dO · v",
+    [B, T, H],
+    { d_of: d_o, value_of: given[v]! },
+    "sum",
+    { before: `var sum = 0.0; for (var n = id * ${V}u; n < (id + 1u) * ${V}u; n++) { sum += d_of[n] * value_of[n]; }` },
+  );
+  if (ofSkip !== undefined) await work.sums(`gradient of ${skip}`, pairs, B * T, H, ofSkip);
+  if (ofBonus === undefined) return;
+  const shares = await work.map(
+    `shares of ${bonus}`,
+    [B, T, H, K],
+    { query_of: given[q]!, key_of: canonical.k, pair_of: pairs },
+    `query_of[id] * key_of[id] * pair_of[id / ${K}u]`,
+  );
+  await work.sums(`gradient of ${bonus}`, shares, B * T, H * K, ofBonus);
 }

@@ -1,6 +1,6 @@
 /**
  * Gradients of the models of the family by their own inputs: canonical inputs before the kernels of backward.ts, and the
- * chain rule through what made them behind. All in one submit; what is kept is read back.
+ * chain rule through what made them behind. All in one submit.
  *
  * | what | forward | backward |
  * |---|---|---|
@@ -13,135 +13,88 @@
  *
  * @module
  */
-import { type AnyAffineModel, queryScale } from "../../models/affine.ts";
-import { checkCotangents } from "../../models/backward.ts";
-import type { GradientOptions, GradientResult } from "../../models/execution.ts";
-import { type Dims, inputEntries, type Inputs, prepare, prepareState } from "../../models/inputs.ts";
+import { queryScale } from "../../models/affine.ts";
 import type { Fault } from "../faults.ts";
 import type { Gpu } from "../gpu.ts";
-import { Tensor } from "../tensor.ts";
+import type { Plan } from "../plan.ts";
+import type { Tensor } from "../tensor.ts";
 import { f32Profile } from "../profile.ts";
-import { Work } from "./_backward_work.ts";
+import { type Named, Work } from "../_work.ts";
+import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
+import { addChained, type CanonicalGradients, type ModelExtent, ownGradients } from "./_backward_chain.ts";
 import { type ChunkBackwardTuning, planChunkBackward } from "./backward.ts";
-import { type Canonical, chained, complement, type ModelExtent, type Named } from "./_backward_chain.ts";
-import { canonicalColumns, type ChunkModel, gateShape, requireChunkModel } from "./family.ts";
+import { canonicalColumns, type ChunkModel, gateShape } from "./family.ts";
 import { planChunkForward } from "./forward.ts";
 
 export interface ChunkGradientTuning extends ChunkBackwardTuning {
   readonly fault?: Fault;
 }
 
-/**
- * Gradients of Σ dO·o + Σ dS·S_T by every input of a model of the family, and by the initial state; the arguments are those
- * of `Execution.gradients`.
- *
- * @throws {InputError} on a model that the family does not have, and on inputs or cotangents outside the contract.
- */
-export async function gradientsOfChunk(
-  gpu: Gpu,
-  model: AnyAffineModel,
-  dims: Dims,
-  inputs: Inputs,
-  options: GradientOptions,
-  tuning: ChunkGradientTuning = {},
-): Promise<GradientResult> {
-  const entry = requireChunkModel(model);
-  const batch = prepare(model, dims, inputs);
-  const initialState = prepareState(model, dims, options.initialState);
-  checkCotangents(model, dims, options);
-  const { B, T, H } = dims;
-  const extent: ModelExtent = { B, T, H, K: dims.sizes.K!, V: dims.sizes.V! };
-  const { K, V } = extent;
-  const columns = canonicalColumns(entry, V);
-  const work = new Work(gpu);
-  try {
-    const given: { [name: string]: Tensor } = {};
-    for (const [name, spec] of inputEntries(model)) {
-      const axes = spec.axes.map((axis) => dims.sizes[axis]!);
-      given[name] = work.filled(
-        name,
-        batch.inputs[name]!,
-        spec.per === "parameter" ? [H, ...axes] : [B, T, H, ...axes],
-      );
-    }
-    const state = [B, H, K, columns];
-    const initial = options.initialState === undefined ? undefined : work.filled("initial state", initialState, state);
-    const dFinal = options.finalState === undefined
-      ? undefined
-      : work.filled("cotangent of the final state", options.finalState, state);
-    const d_o = work.filled("cotangent of the outputs", options.outputs, [B, T, H, V]);
-    const canonical = await canonicalOf(work, entry, given, extent);
-    const tensors = {
-      q: given[entry.q]!,
-      k: canonical.k,
-      v: canonical.v,
-      ...(canonical.g === undefined ? {} : { g: canonical.g }),
-      ...(entry.bonus === undefined ? {} : { u: given[entry.bonus]! }),
-      ...(initial === undefined ? {} : { initial }),
-    };
-    const scale = entry.scaled ? queryScale(K) : 1;
-    const dO = entry.normaliser === undefined
-      ? d_o
-      : await unnormalised(work, entry, { ...tensors, d_o }, scale, extent, tuning);
-    const gates = gateShape(entry.decay, extent);
-    const results = {
-      dq: work.room("dq", [B, T, H, K]),
-      dk: work.room("dk", [B, T, H, K]),
-      dv: work.room("dv", [B, T, H, columns]),
-      dInitial: work.room("gradient of the initial state", state),
-      ...(gates === undefined ? {} : { dg: work.room("dg", gates) }),
-    };
-    work.plan(
-      await planChunkBackward(
-        gpu,
-        { ...tensors, dO, ...(dFinal === undefined ? {} : { dFinal }), ...results },
-        { ...tuning, decay: entry.decay, scale },
-      ),
-    );
-    const gradients = await chained(work, entry, { ...given, d_o }, { ...canonical, ...results }, extent);
-    await work.run(`gradients of ${model.name} in chunks`);
-    const out: { [name: string]: Float32Array } = {};
-    for (const [name] of inputEntries(model)) out[name] = await gradients[name]!.read();
-    return { inputs: out, initialState: await results.dInitial.read() };
-  } finally {
-    work.release();
-  }
+/** Tensors of a model's backward pass, f32. */
+export interface ChunkModelGradientTensors {
+  /** The model's own inputs, by name: `[B, T, H, …]` and `[H, …]`. */
+  readonly inputs: Named;
+  /** `[B, T, H, V]`. */
+  readonly dOutputs: Tensor;
+  /** Where the gradients of inputs go, those that are wanted. */
+  readonly gradients: Named;
+  /** `[B, H, K, V′]`; zero where not given. */
+  readonly initial?: Tensor | undefined;
+  readonly dFinal?: Tensor | undefined;
+  readonly dInitial?: Tensor | undefined;
 }
 
-async function canonicalOf(
-  work: Work,
-  { k, v, g, normaliser, decay }: ChunkModel,
-  given: Named,
-  { B, T, H, K, V }: ModelExtent,
-): Promise<Canonical> {
-  const factor = k.factor && given[k.factor.input]!;
-  const raw = factor?.shape.length === 4 ? "factor_of[id]" : `factor_of[id / ${K}u]`;
-  const times = k.factor?.form === "complement" ? complement(raw) : raw;
-  return {
-    k: factor === undefined
-      ? given[k.input!]!
-      : k.input === undefined
-      ? await work.map("canonical k", [B, T, H, K], { factor_of: factor }, times)
-      : await work.map(
-        "canonical k",
-        [B, T, H, K],
-        { factor_of: factor, key_of: given[k.input]! },
-        `${times} * key_of[id]`,
-      ),
-    v: normaliser === undefined ? given[v]! : await work.map(
-      "canonical v",
-      [B, T, H, V + 1],
-      { value_of: given[v]! },
-      "value",
-      `var value = 1.0; if (id % ${V + 1}u < ${V}u) { value = value_of[id / ${V + 1}u * ${V}u + id % ${V + 1}u]; }`,
-    ),
-    g: decay.kind === "none" ? undefined : g!.times === undefined ? given[g!.input]! : await work.map(
-      "canonical g",
-      [B, T, H],
-      { step_of: given[g!.input]!, head_of: given[g!.times]! },
-      `max(step_of[id] * head_of[id % ${H}u], -104.0)`,
-    ),
-  };
+/** Makes the backward pass of a model ready. Rejects with an `InputError` on shapes that do not fit. */
+export async function planChunkModelBackward(
+  gpu: Gpu,
+  entry: ChunkModel,
+  { inputs, dOutputs, gradients, initial, dFinal, dInitial }: ChunkModelGradientTensors,
+  tuning: ChunkGradientTuning = {},
+): Promise<Plan> {
+  const extent = modelExtent(entry, inputs);
+  const { B, T, H, K, V } = extent;
+  const columns = canonicalColumns(entry, V);
+  const scale = entry.scaled ? queryScale(K) : 1;
+  const work = new Work(gpu);
+  try {
+    const canonical = await canonicalOf(work, entry, inputs, extent);
+    const tensors = {
+      ...canonicalTensors(entry, inputs, canonical),
+      ...(initial === undefined ? {} : { initial }),
+    };
+    const dO = entry.normaliser === undefined
+      ? dOutputs
+      : await unnormalised(work, entry, { ...tensors, d_o: dOutputs }, scale, extent, tuning);
+    const gates = gateShape(entry.decay, extent);
+    const own = ownGradients(entry);
+    const result = (name: keyof CanonicalGradients, shape: readonly number[]): Tensor =>
+      gradients[own[name] ?? ""] ?? work.room(name, shape);
+    const results = {
+      dq: result("dq", [B, T, H, K]),
+      dk: result("dk", [B, T, H, K]),
+      dv: result("dv", [B, T, H, columns]),
+      ...(gates === undefined ? {} : { dg: result("dg", gates) }),
+    };
+    const plan = await planChunkBackward(gpu, {
+      ...tensors,
+      dO,
+      ...results,
+      ...(dFinal === undefined ? {} : { dFinal }),
+      ...(dInitial === undefined ? {} : { dInitial }),
+    }, { ...tuning, decay: entry.decay, scale });
+    work.plan(plan);
+    await addChained(work, entry, { ...inputs, d_o: dOutputs }, { ...canonical, ...results }, extent, gradients);
+    const given = [...Object.values(inputs), ...Object.values(gradients), dOutputs, initial, dFinal, dInitial];
+    return work.finish({
+      name: `${entry.model.name} in chunks, backward`,
+      variant: plan.variant,
+      bytes: given.reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0),
+      operations: plan.operations,
+    });
+  } catch (error) {
+    work.release();
+    throw error;
+  }
 }
 
 /** The cotangents of numerators and divisor, `[B, T, H, V + 1]`, from another forward pass. */
@@ -158,7 +111,7 @@ async function unnormalised(
   },
   scale: number,
   { B, T, H, V }: ModelExtent,
-  { mode, hardware }: ChunkBackwardTuning,
+  { mode, hardware, segments }: ChunkBackwardTuning,
 ): Promise<Tensor> {
   const o = work.room("numerators and divisor", [B, T, H, V + 1]);
   work.plan(
@@ -167,6 +120,7 @@ async function unnormalised(
       scale,
       ...(mode === undefined ? {} : { mode }),
       ...(hardware === undefined ? {} : { hardware }),
+      ...(segments === undefined ? {} : { segments }),
     }),
   );
   const { form, epsilon } = normaliser!;
@@ -176,7 +130,8 @@ async function unnormalised(
     [B, T, H, V + 1],
     { raw_of: o, d_of: d_o },
     "value",
-    /* wgsl */ `
+    {
+      before: /* wgsl */ `
   let row = id / ${V + 1}u;
   let column = id % ${V + 1}u;
   let z = raw_of[row * ${V + 1}u + ${V}u];
@@ -188,5 +143,6 @@ async function unnormalised(
     for (var c = 0u; c < ${V}u; c++) { value -= d_of[row * ${V}u + c] * (raw_of[row * ${V + 1}u + c] / divisor); }
     value = value / divisor;
   }`,
+    },
   );
 }

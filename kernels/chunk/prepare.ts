@@ -5,124 +5,24 @@
  * @module
  */
 import { queryScale } from "../../models/affine.ts";
-import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
-import { type Plan, planOf } from "../plan.ts";
+import type { Gpu } from "../gpu.ts";
+import type { Plan } from "../plan.ts";
 import { f32Profile } from "../profile.ts";
-import { assertShape, Tensor } from "../tensor.ts";
-import { assemble, type Binding, compileShader, dispatchItems, entryPerItem, storage } from "../wgsl.ts";
+import { assertShape, type Tensor } from "../tensor.ts";
+import { type Named, Work } from "../_work.ts";
+import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
 import { canonicalColumns, type ChunkModel } from "./family.ts";
-import { type ChunkForwardOptions, type ChunkTensors, planChunkForward } from "./forward.ts";
+import { type ChunkForwardOptions, planChunkForward } from "./forward.ts";
 
 /** The tensors of a model. */
 export interface ChunkModelTensors {
   /** The model's own inputs, by name: `[B, T, H, …]` and `[H, …]`, f32. */
-  readonly inputs: { readonly [name: string]: Tensor };
+  readonly inputs: Named;
   /** `[B, T, H, V]`. */
   readonly outputs: Tensor;
   /** `[B, H, K, V′]`; zero where not given. */
-  readonly initial?: Tensor;
-  readonly final?: Tensor;
-}
-
-/** Element-wise kernels on the way to the canonical inputs, and the tensors they fill. */
-interface Stage {
-  readonly dispatches: Dispatch[];
-  readonly scratch: GPUBuffer[];
-}
-
-/** Adds a kernel of one invocation per number of `target`; `value` is its WGSL, of `id` and the named sources. */
-async function addKernel(
-  gpu: Gpu,
-  stage: Stage,
-  label: string,
-  target: Tensor,
-  sources: { readonly [name: string]: Tensor },
-  value: string,
-): Promise<void> {
-  const count = gpu.upload(new Uint32Array([target.length, 0, 0, 0]), {
-    label: `${label} count`,
-    usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
-  });
-  stage.scratch.push(count);
-  const bindings: Binding[] = [
-    { name: "count", access: "uniform", type: "vec4u" },
-    ...Object.keys(sources).map((name) => storage(name, "f32")),
-    storage("target_of", "f32", "read_write"),
-  ];
-  const shader = assemble(label, {
-    bindings,
-    source: f32Profile.prelude + entryPerItem("count.x", `  target_of[id] = ${value};`),
-  });
-  const kernel = await compileShader(gpu, shader);
-  const buffers = Object.fromEntries(Object.entries(sources).map(([name, { buffer }]) => [name, buffer]));
-  stage.dispatches.push(dispatchItems(kernel, { count, ...buffers, target_of: target.buffer }, target.length));
-}
-
-function literal(x: number): string {
-  return f32Profile.constant(x);
-}
-
-/** The canonical inputs of a model, and the kernels that make them. */
-async function canonicalInputs(
-  gpu: Gpu,
-  { k, g, v, normaliser, decay, q, bonus }: ChunkModel,
-  inputs: { readonly [name: string]: Tensor },
-  { B, T, H, K, V }: { readonly [axis in "B" | "T" | "H" | "K" | "V"]: number },
-): Promise<Stage & { readonly tensors: Pick<ChunkTensors, "q" | "k" | "v" | "g" | "u"> }> {
-  const stage: Stage = { dispatches: [], scratch: [] };
-  const made = (shape: readonly number[], label: string): Tensor => {
-    const tensor = Tensor.empty(gpu, shape, { label });
-    stage.scratch.push(tensor.buffer);
-    return tensor;
-  };
-  const input = (name: string): Tensor => inputs[name]!;
-  let keys: Tensor;
-  if (k.factor === undefined) keys = input(k.input!);
-  else {
-    keys = made([B, T, H, K], "canonical k");
-    const wide = input(k.factor.input).shape.length === 4;
-    const raw = `factor_of[${wide ? "id" : `id / ${K}u`}]`;
-    const factor = k.factor.form === "complement" ? `-ds_expm1(${raw})` : raw;
-    const sources = { ...(k.input === undefined ? {} : { key_of: input(k.input) }), factor_of: input(k.factor.input) };
-    await addKernel(
-      gpu,
-      stage,
-      "canonical k",
-      keys,
-      sources,
-      k.input === undefined ? factor : `key_of[id] * (${factor})`,
-    );
-  }
-  let values = input(v);
-  if (normaliser !== undefined) {
-    values = made([B, T, H, V + 1], "canonical v");
-    const column = `id % ${V + 1}u`;
-    const value = `value_of[min(id / ${V + 1}u * ${V}u + ${column}, ${Math.max(B * T * H * V, 1) - 1}u)]`;
-    await addKernel(
-      gpu,
-      stage,
-      "canonical v",
-      values,
-      { value_of: input(v) },
-      `select(${value}, 1.0, ${column} == ${V}u)`,
-    );
-  }
-  let gates = g === undefined ? undefined : input(g.input);
-  if (g?.times !== undefined) {
-    gates = made([B, T, H], "canonical g");
-    const value = `max(raw_of[id] * head_of[id % ${H}u], -104.0)`;
-    await addKernel(gpu, stage, "canonical g", gates, { raw_of: input(g.input), head_of: input(g.times) }, value);
-  }
-  return {
-    ...stage,
-    tensors: {
-      q: input(q),
-      k: keys,
-      v: values,
-      ...(gates === undefined || decay.kind === "none" ? {} : { g: gates }),
-      ...(bonus === undefined ? {} : { u: input(bonus) }),
-    },
-  };
+  readonly initial?: Tensor | undefined;
+  readonly final?: Tensor | undefined;
 }
 
 /**
@@ -136,53 +36,42 @@ export async function planChunkModel(
   options: Omit<ChunkForwardOptions, "decay" | "scale"> = {},
 ): Promise<Plan> {
   const { model, normaliser, skip, scaled, decay } = entry;
-  const [B, T, H, K] = inputs[entry.q]!.shape as [number, number, number, number];
-  const V = inputs[entry.v]!.shape[3]!;
+  const extent = modelExtent(entry, inputs);
+  const { B, T, H, K, V } = extent;
   assertShape("outputs", outputs, [B, T, H, V]);
-  const columns = canonicalColumns(entry, V);
-  const { tensors, dispatches, scratch } = await canonicalInputs(gpu, entry, inputs, { B, T, H, K, V });
-  const after: Stage = { dispatches: [], scratch };
+  const work = new Work(gpu);
   try {
-    let o = outputs;
-    if (normaliser !== undefined || skip !== undefined) {
-      o = Tensor.empty(gpu, [B, T, H, columns], { label: "canonical o" });
-      scratch.push(o.buffer);
-    }
-    const plan = await planChunkForward(
-      gpu,
-      { ...tensors, o, ...(initial === undefined ? {} : { initial }), ...(final === undefined ? {} : { final }) },
-      { ...options, decay, scale: scaled ? queryScale(K) : 1 },
-    );
+    const canonical = canonicalTensors(entry, inputs, await canonicalOf(work, entry, inputs, extent));
+    const own = normaliser === undefined && skip === undefined;
+    const o = own ? outputs : work.room("canonical o", [B, T, H, canonicalColumns(entry, V)]);
+    const states = { ...(initial === undefined ? {} : { initial }), ...(final === undefined ? {} : { final }) };
+    const plan = await planChunkForward(gpu, { ...canonical, o, ...states }, {
+      ...options,
+      decay,
+      scale: scaled ? queryScale(K) : 1,
+    });
+    work.plan(plan);
     if (normaliser !== undefined) {
       const row = `id / ${V}u * ${V + 1}u`;
       const z = `raw_of[${row} + ${V}u]`;
-      const epsilon = literal(normaliser.epsilon);
+      const epsilon = f32Profile.constant(normaliser.epsilon);
       const divisor = normaliser.form === "plus" ? `(${z} + ${epsilon})` : `max(${z}, ${epsilon})`;
-      await addKernel(gpu, after, "normalise", outputs, { raw_of: o }, `raw_of[${row} + id % ${V}u] / ${divisor}`);
+      const value = `raw_of[${row} + id % ${V}u] / ${divisor}`;
+      await work.map("normalise", outputs.shape, { raw_of: o }, value, { into: outputs });
     } else if (skip !== undefined) {
       const sources = { raw_of: o, value_of: inputs[entry.v]!, head_of: inputs[skip]! };
       const value = `raw_of[id] + head_of[id / ${V}u % ${H}u] * value_of[id]`;
-      await addKernel(gpu, after, "skip", outputs, sources, value);
+      await work.map("skip", outputs.shape, sources, value, { into: outputs });
     }
     const given = [...Object.values(inputs), outputs, initial, final].filter((tensor) => tensor !== undefined);
-    const whole = planOf({
+    return work.finish({
       name: `${model.name} in chunks`,
       variant: plan.variant,
-      dispatches: [...dispatches, ...plan.dispatches, ...after.dispatches],
       bytes: given.reduce((sum, { bytes }) => sum + bytes, 0),
       operations: plan.operations,
-      scratch,
     });
-    return {
-      ...whole,
-      scratchBytes: whole.scratchBytes + plan.scratchBytes,
-      release() {
-        plan.release();
-        whole.release();
-      },
-    };
   } catch (error) {
-    for (const buffer of scratch) buffer.destroy();
+    work.release();
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import type { Fault as KernelFault } from "../faults.ts";
 import type { FusedFamily, FusedOptions } from "../fused.ts";
 import type { Gpu } from "../gpu.ts";
 import { deltaGradients } from "./gradients.ts";
+import { deltaLayer } from "./layer.ts";
 import { deltaRounding } from "./rounding.ts";
 import { deltaRuleOf } from "./rule.ts";
 import { type DeltaRunOptions, runDelta } from "./run.ts";
@@ -42,4 +43,5 @@ export const deltaFamily: FusedFamily = {
   name: "delta rule",
   supports: (model) => deltaRuleOf(model) !== undefined,
   execution: deltaExecution,
+  layer: deltaLayer,
 };

@@ -2,13 +2,14 @@
 import type { AnyAffineModel } from "../../models/affine.ts";
 import { InputError } from "../../models/error.ts";
 import type { RunOptions } from "../../models/execution.ts";
-import { type Batch, type Dims, type Inputs, prepare, prepareState, stateLength } from "../../models/inputs.ts";
+import { type Dims, givenInputs, type Inputs, prepare, prepareState, stateLength } from "../../models/inputs.ts";
 import type { Gpu } from "../gpu.ts";
+import { assertFinite } from "../_hosted.ts";
 import { runPlans } from "../plan.ts";
 import { type DType, Tensor } from "../tensor.ts";
 import { compileShader, dispatchItems, poisonShader } from "../wgsl.ts";
 import { type DeltaOptions, planDeltaForward } from "./forward.ts";
-import { type DeltaRule, deltaRule, inputLayouts } from "./rule.ts";
+import { deltaRule, inputLayouts } from "./rule.ts";
 import { type DeltaDims, inputShape } from "./tensors.ts";
 
 export interface DeltaRunOptions extends RunOptions, DeltaOptions {
@@ -27,26 +28,6 @@ export interface DeltaRunResult {
   readonly chunkStates?: Float32Array;
 }
 
-/** Inputs given once a token, brought back from micro-step rate. */
-export function tokenInputs(rule: DeltaRule, { inputs, dims, steps }: Batch): Record<string, Float32Array> {
-  const n = rule.microSteps;
-  const { B, T, H } = dims;
-  return Object.fromEntries(
-    Object.entries(inputLayouts(rule)).map(([name, { micro }]) => {
-      const values = inputs[name]!;
-      if (n === 1 || micro) return [name, values];
-      const row = values.length / Math.max(B * steps * H, 1) * H;
-      const out = new Float32Array(B * T * row);
-      const offset = name === "q" ? n - 1 : 0;
-      for (let t = 0; t < B * T; t++) {
-        const from = (t * n + offset) * row;
-        out.set(values.subarray(from, from + row), t * row);
-      }
-      return [name, out];
-    }),
-  );
-}
-
 export function deltaExtent(model: AnyAffineModel, { B, T, H, sizes }: Dims): DeltaDims {
   const { K, V } = sizes;
   if (K === undefined || V === undefined) {
@@ -55,15 +36,8 @@ export function deltaExtent(model: AnyAffineModel, { B, T, H, sizes }: Dims): De
   return { B, T, H, K, V };
 }
 
-/** Throws unless all is finite: what f32 cannot hold is an error, not an infinity. */
-export function assertFinite(model: AnyAffineModel, what: string, values: Float32Array): Float32Array {
-  const bad = values.findIndex((x) => !Number.isFinite(x));
-  if (bad < 0) return values;
-  throw new Error(`Cannot run ${model.name} in f32: ${what} must stay finite, got ${values[bad]} at ${bad}`);
-}
-
 /** Tensors of one call, filled with NaN where the call writes them, and freed together. */
-export class Workspace {
+class Workspace {
   readonly gpu: Gpu;
   readonly #tensors: Tensor[] = [];
 
@@ -125,7 +99,7 @@ export async function runDelta(
     const finalState = await work.poisoned([B, H, K, V]);
     const plan = await planDeltaForward(gpu, model, {
       inputs: Object.fromEntries(
-        Object.entries(tokenInputs(rule, batch)).map((
+        Object.entries(givenInputs(batch)).map((
           [name, values],
         ) => [name, work.given(values, inputShape(inputLayouts(rule)[name]!, extent, rule.microSteps), dtype)]),
       ),

@@ -11,16 +11,14 @@ import { outputCotangent, type TracedGradient } from "../../models/gradient.ts";
 import type { Expr } from "../../models/symbolic.ts";
 import { fieldShape } from "../../models/token.ts";
 import { paramsBinding, paramsSource } from "../lane_scan.ts";
-import { inputLeaf } from "../layout.ts";
+import { inputBindings, inputLeaf } from "../layout.ts";
 import type { ModelProgram } from "../model_program.ts";
 import { f32Profile } from "../profile.ts";
 import { type Emitter, emitter, type Environment } from "../trace.ts";
 import { assemble, type Binding, entryPerItem, type Shader, storage } from "../wgsl.ts";
 
-/** Numbers of the read buffers that the shaders name. */
+/** Read buffers besides the inputs that the shaders name. */
 const bindings: readonly Binding[] = [
-  paramsBinding,
-  storage("inputs", "f32"),
   storage("states", "f32"),
   storage("initial", "f32"),
   storage("d_outputs", "f32"),
@@ -29,7 +27,12 @@ const bindings: readonly Binding[] = [
 
 function shader(program: ModelProgram, what: string, results: readonly string[], source: string): Shader {
   return assemble(`${program.model.name} element-wise: ${what}`, {
-    bindings: [...bindings, ...results.map((name) => storage(name, "f32", "read_write"))],
+    bindings: [
+      paramsBinding,
+      ...inputBindings(program.layout, "f32", program.places),
+      ...bindings,
+      ...results.map((name) => storage(name, "f32", "read_write")),
+    ],
     source: paramsSource + f32Profile.prelude + source,
   });
 }
@@ -43,22 +46,22 @@ function places(size: number, v: string): string {
   let b = id / (${size}u * p.H * p.steps);`;
 }
 
-/** `gates`, `tokens`: a and b of every state's recurrence. */
-export function liftShader(program: ModelProgram): Shader {
+/** `gates`, `tokens`: a and b of every state's recurrence, or only a. */
+export function liftShader(program: ModelProgram, only?: "gates"): Shader {
   const { traced, layout, columns } = program;
-  const e = emitter(f32Profile, { load: inputLeaf(layout) });
-  const [a, b] = traced.element!.map((expr) => e.value(expr));
+  const e = emitter(f32Profile, { load: inputLeaf(layout, program.places) });
+  const wanted = only === undefined ? ["gates", "tokens"] : ["gates"];
+  const values = traced.element!.slice(0, wanted.length).map((expr) => e.value(expr));
   return shader(
     program,
-    "lift",
-    ["gates", "tokens"],
+    only === undefined ? "lift" : "lift of gates",
+    wanted,
     entryPerItem(
       `p.B * p.steps * p.H * ${columns}u`,
       `${places(columns, "v")}
   let k = 0u;
 ${e.text()}
-  gates[id] = ${a};
-  tokens[id] = ${b};`,
+${wanted.map((name, n) => `  ${name}[id] = ${values[n]};`).join("\n")}`,
     ),
   );
 }
@@ -66,7 +69,7 @@ ${e.text()}
 /** The leaves of a gradient's expressions at step `s`; `before`: whether they see the state before it. */
 function leaves(program: ModelProgram, before: boolean): Environment {
   const { layout, columns, outputs } = program;
-  const input = inputLeaf(layout);
+  const input = inputLeaf(layout, program.places);
   const lane = (k: string, v: string): string => `${k} * ${columns}u + ${v}`;
   const row = "((b * p.steps + s) * p.H + h)";
   const ofStep = (text: string) => ({ text, needs: ["s"] });
@@ -119,7 +122,12 @@ fn ds_before(b: u32, s: u32, h: u32, lane: u32) -> f32 {
 /**
  * `gradient`: of an input, an entry per item; of a parameter, the sum over a chunk of time per item, `[B, chunks, H, …]`.
  */
-export function inputShader(program: ModelProgram, gradient: TracedGradient, name: string): Shader {
+export function inputShader(
+  program: ModelProgram,
+  gradient: TracedGradient,
+  name: string,
+  { add: adding = false }: { readonly add?: boolean } = {},
+): Shader {
   const { model, sizes } = gradient;
   const spec = (model.inputs as { readonly [name: string]: InputSpec })[name]!;
   const [height = 1, depth = 1] = fieldShape(spec.axes, sizes);
@@ -159,7 +167,7 @@ export function inputShader(program: ModelProgram, gradient: TracedGradient, nam
   let entry_q = entry % ${depth}u;
   var total = 0.0;
 ${texts.join("\n")}
-  gradient[id] = total;`,
+  gradient[id] ${adding ? "+=" : "="} total;`,
     ),
   );
 }

@@ -10,9 +10,9 @@ import type { Execution } from "../../models/execution.ts";
 import { microSteps } from "../../models/inputs.ts";
 import type { FusedFamily, FusedOptions } from "../fused.ts";
 import type { Gpu } from "../gpu.ts";
+import { hostedGradients, runHosted } from "../_hosted.ts";
 import { columnCombines } from "./_combines.ts";
-import { modelGradients } from "./_model_gradient.ts";
-import { runModel } from "./_model_run.ts";
+import { elementwiseLayer } from "./layer.ts";
 
 /**
  * Columns in one pass, or in chunks whose elements are scanned in one more. (Chunks are few enough that theirs is never cut
@@ -38,10 +38,17 @@ function execution(gpu: Gpu, { fault }: FusedOptions = {}): Execution {
     scans: true,
     accelerated: true,
     supports,
-    run: (model, dims, inputs, options = {}) => runModel(gpu, model, dims, inputs, options, fault),
-    gradients: (model, dims, inputs, options) => modelGradients(gpu, model, dims, inputs, options, fault),
+    run: (model, dims, inputs, options = {}) =>
+      runHosted(gpu, elementwiseLayer, model, dims, inputs, options, { split: true, fault }),
+    gradients: (model, dims, inputs, options) =>
+      hostedGradients(gpu, elementwiseLayer, model, dims, inputs, options, { split: true, fault }),
     planted: (planted) => execution(gpu, { fault: planted === "relative" ? { relative: 2 ** -10 } : planted }),
   };
 }
 
-export const elementwiseFamily: FusedFamily = { name: "element-wise scan", supports, execution };
+export const elementwiseFamily: FusedFamily = {
+  name: "element-wise scan",
+  supports,
+  execution,
+  layer: elementwiseLayer,
+};

@@ -24,6 +24,9 @@ export interface Design extends Summation {
   readonly scratch: readonly GPUBuffer[];
 }
 
+/** Makes a buffer that a product needs only while it runs. */
+export type Scratch = (bytes: number, label: string) => GPUBuffer;
+
 /** Workgroups that keep a large device busy; sums are cut into parts where C alone has fewer. */
 export const BUSY = 128;
 

@@ -4,7 +4,7 @@ import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import type { Tensor } from "../tensor.ts";
-import { BUSY, type Design, partsOf, writesPartial } from "./_design.ts";
+import { BUSY, type Design, partsOf, type Scratch, writesPartial } from "./_design.ts";
 import { type Packed, packedLength, packShader, packWorkgroups, scalesLength } from "./_pack.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { productBytes, productShader, productWorkgroups, type Spread, threadsOf } from "./_product.ts";
@@ -20,6 +20,7 @@ export interface TilesTuning extends TileTuning {
 export interface TilesOptions extends TilesTuning {
   readonly accumulate: boolean;
   readonly parts?: number;
+  readonly scratch?: Scratch;
 }
 
 const large = { f16: { rows: 4, columns: 4, down: 2, across: 2 }, split: { rows: 2, columns: 4, down: 4, across: 2 } };
@@ -45,7 +46,10 @@ export function planTiles(gpu: Gpu, problem: Problem, c: Tensor, unit: MatrixUni
   );
   const { tiling, parts, direct } = spread;
   const chunk = 16 * spread.a.chunkTiles;
-  const packs = direct ? [] : [pack(gpu, unit, problem.a, spread.a), pack(gpu, unit, problem.b, spread.b)];
+  const allocate = options.scratch ?? ((bytes, label) => gpu.createBuffer({ bytes, label }));
+  const packs = direct
+    ? []
+    : [pack(gpu, allocate, unit, problem.a, spread.a), pack(gpu, allocate, unit, problem.b, spread.b)];
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
     variant:
@@ -56,7 +60,7 @@ export function planTiles(gpu: Gpu, problem: Problem, c: Tensor, unit: MatrixUni
     chunk,
     direct,
     parts,
-    scratch: packs.flatMap(({ operands, scales }) => [...operands, scales]),
+    scratch: options.scratch ? [] : packs.flatMap(({ operands, scales }) => [...operands, scales]),
     async dispatches(result) {
       const first = await Promise.all(packs.map(({ dispatch }) => dispatch()));
       const pipeline = await gpu.compile({ label: `matmul ${unit.key}`, code: productShader(unit, spread) });
@@ -130,11 +134,11 @@ interface Pack {
   dispatch(): Promise<Dispatch>;
 }
 
-function pack(gpu: Gpu, unit: MatrixUnit, side: Side, packed: Packed): Pack {
+function pack(gpu: Gpu, allocate: Scratch, unit: MatrixUnit, side: Side, packed: Packed): Pack {
   const arrays = unit.arrays("operand");
   const width = unit.element === "f16" ? 2 : 4;
-  const operands = arrays.map((label) => gpu.createBuffer({ bytes: width * packedLength(packed), label }));
-  const scales = gpu.createBuffer({ bytes: 4 * scalesLength(packed), label: "scales" });
+  const operands = arrays.map((label) => allocate(width * packedLength(packed), label));
+  const scales = allocate(4 * scalesLength(packed), "scales");
   return {
     operands,
     scales,

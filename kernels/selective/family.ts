@@ -4,11 +4,13 @@
  * @module
  */
 import type { AnyAffineModel } from "../../models/affine.ts";
+import { InputError } from "../../models/error.ts";
 import type { Execution } from "../../models/execution.ts";
 import type { FusedFamily, FusedOptions } from "../fused.ts";
 import type { Gpu } from "../gpu.ts";
-import { runSelective, selectiveGradients } from "./_model.ts";
+import { hostedGradients, runHosted } from "../_hosted.ts";
 import type { SelectiveOptions } from "./forward.ts";
+import { selectiveLayer, selectiveLayerOf } from "./layer.ts";
 import { selectiveRounding } from "./rounding.ts";
 
 function supports({ name }: AnyAffineModel): boolean {
@@ -17,15 +19,22 @@ function supports({ name }: AnyAffineModel): boolean {
 
 /** The execution with a tuning of the caller's. */
 export function selectiveExecution(gpu: Gpu, options: Omit<SelectiveOptions, "layout" | "softplus"> = {}): Execution {
-  const { tile: _, ...backward } = options;
+  const { fault, ...tuning } = options;
+  const layer = selectiveLayerOf(tuning);
+  const layerOptions = { split: true, fault };
   const execution: Execution = {
     name: `fused selective scan (${gpu.adapter.provider})`,
     rounding: selectiveRounding(options),
     scans: true,
     accelerated: true,
     supports,
-    run: (model, dims, inputs, run = {}) => runSelective(gpu, model, dims, inputs, run, options),
-    gradients: (model, dims, inputs, given) => selectiveGradients(gpu, model, dims, inputs, given, backward),
+    async run(model, dims, inputs, run = {}) {
+      if (run.states !== true) return await runHosted(gpu, layer, model, dims, inputs, run, layerOptions);
+      throw new InputError(
+        `Cannot run ${model.name}: the fused selective scan keeps no state per token, got states: true`,
+      );
+    },
+    gradients: (model, dims, inputs, given) => hostedGradients(gpu, layer, model, dims, inputs, given, layerOptions),
     planted(fault) {
       // Operands can only be swapped where segments are combined: at least as many as tokens allow.
       if (fault === "swapped-operands") return selectiveExecution(gpu, { ...options, segments: 2 ** 20, fault });
@@ -39,5 +48,6 @@ export function selectiveExecution(gpu: Gpu, options: Omit<SelectiveOptions, "la
 export const selectiveFamily: FusedFamily = {
   name: "selective scan",
   supports,
+  layer: selectiveLayer,
   execution: (gpu: Gpu, { fault }: FusedOptions = {}): Execution => selectiveExecution(gpu, { fault }),
 };

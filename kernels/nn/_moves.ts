@@ -1,0 +1,171 @@
+/** Operations that move numbers: rows of tables, slices, concatenations, with their gradients. */
+import { InputError } from "../../models/error.ts";
+import type { Rows } from "../../models/ops.ts";
+import { lengthOf } from "../tensor.ts";
+import { recordBlockCopy } from "./block_copy.ts";
+import { prepareEmbedding, prepareEmbeddingBackward, prepareSort } from "./embedding.ts";
+import type { Ids } from "./ids.ts";
+import { type Recorder, result, step } from "./recorder.ts";
+import { recordRowSums } from "./row_sums.ts";
+import { around, sameShape, shown, withExtent } from "./shapes.ts";
+import type { Slot } from "./slot.ts";
+import { Value } from "./value.ts";
+
+/** Ids in the order of their values, found once however many tables they read. */
+export interface Sorted {
+  readonly order: Slot;
+  readonly sorted: Slot;
+}
+
+export function embedding(recorder: Recorder, table: Value, ids: Ids, sorted: Map<Ids, Sorted>): Value {
+  const { gpu, tape } = recorder;
+  if (table.shape.length !== 2 || table.slot.length === 0) {
+    throw new InputError(`Cannot embed: the table must be [vocabulary, d] and not empty, got ${shown(table.shape)}`);
+  }
+  const y = result(recorder, [...ids.shape, table.shape[1]!], [table]);
+  step(
+    recorder,
+    "embedding",
+    [table.slot],
+    [y.slot],
+    (at) => prepareEmbedding(gpu, { table: table.slot, ids, result: y.slot }, at),
+  );
+  tape?.record(y, (g) => {
+    const { order, sorted: values } = sort(recorder, ids, sorted);
+    tape.contribute(table, (target, accumulate) => {
+      step(
+        recorder,
+        "embedding backward",
+        [order, values, g],
+        [target],
+        (at) => prepareEmbeddingBackward(gpu, { order, sorted: values, g, table: target, accumulate }, at),
+      );
+    });
+  });
+  return y;
+}
+
+function sort(recorder: Recorder, ids: Ids, known: Map<Ids, Sorted>): Sorted {
+  const found = known.get(ids);
+  if (found) return found;
+  const { gpu, program } = recorder;
+  const made = { order: program.slot([ids.length]), sorted: program.slot([ids.length]) };
+  step(recorder, "sort ids", [], [made.order, made.sorted], (at) => prepareSort(gpu, { ids, ...made }, at));
+  known.set(ids, made);
+  return made;
+}
+
+export function reshape(recorder: Recorder, x: Value, shape: readonly number[]): Value {
+  const y = new Value(x.slot.view(shape), x.tracked);
+  recorder.tape?.record(y, (g) => recorder.tape!.pass(x, g));
+  return y;
+}
+
+export function slice(recorder: Recorder, x: Value, given: number, from: number, to: number): Value {
+  const { axis, outer, extent, inner } = around("slice", x.shape, given);
+  if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= extent)) {
+    throw new InputError(`Cannot slice: 0 ≤ from ≤ to ≤ ${extent} must hold, got ${from} and ${to}`);
+  }
+  const { program, tape } = recorder;
+  const y = result(recorder, withExtent(x.shape, axis, to - from), [x]);
+  const count = (to - from) * inner;
+  const whole = (slot: Slot) => ({ slot, stride: count, from: 0 });
+  const part = (slot: Slot) => ({ slot, stride: extent * inner, from: from * inner });
+  recordBlockCopy(program, "slice", { outer, count, source: part(x.slot), target: whole(y.slot), as: "write" });
+  tape?.record(y, (g) => {
+    tape.contribute(x, (dx, accumulate) => {
+      const as = accumulate ? "add" : "pad";
+      recordBlockCopy(program, "slice backward", { outer, count, source: whole(g), target: part(dx), as });
+    });
+  });
+  return y;
+}
+
+export function concat(recorder: Recorder, parts: readonly Value[], given: number): Value {
+  const [first] = parts;
+  if (first === undefined) throw new InputError("Cannot concatenate: there must be a part, got none");
+  const { axis, outer, inner } = around("concatenate", first.shape, given);
+  for (const { shape } of parts) {
+    if (
+      shape.length === first.shape.length && sameShape(withExtent(shape, axis, 0), withExtent(first.shape, axis, 0))
+    ) {
+      continue;
+    }
+    throw new InputError(
+      `Cannot concatenate: shapes must agree but for axis ${axis}, got ${shown(first.shape)} and ${shown(shape)}`,
+    );
+  }
+  const { program, tape } = recorder;
+  const extent = parts.reduce((sum, { shape }) => sum + shape[axis]!, 0);
+  const y = result(recorder, withExtent(first.shape, axis, extent), parts);
+  let from = 0;
+  const places = parts.map((part) => {
+    const count = part.shape[axis]! * inner;
+    const whole = (slot: Slot) => ({ slot, stride: count, from: 0 });
+    const start = from;
+    const inside = (slot: Slot) => ({ slot, stride: extent * inner, from: start });
+    from += count;
+    return { part, count, whole, inside };
+  });
+  for (const { part, count, whole, inside } of places) {
+    recordBlockCopy(program, "concat", { outer, count, source: whole(part.slot), target: inside(y.slot), as: "write" });
+  }
+  tape?.record(y, (g) => {
+    for (const { part, count, whole, inside } of places) {
+      tape.contribute(part, (target, accumulate) => {
+        const as = accumulate ? "add" : "write";
+        recordBlockCopy(program, "concat backward", { outer, count, source: inside(g), target: whole(target), as });
+      });
+    }
+  });
+  return y;
+}
+
+export function take(recorder: Recorder, sources: readonly Value[], rows: readonly Rows[]): Value {
+  const [first] = sources;
+  if (first === undefined) throw new InputError("Cannot take rows: there must be a source, got none");
+  const tail = first.shape.slice(1);
+  for (const { shape } of sources) {
+    if (shape.length > 0 && sameShape(shape.slice(1), tail)) continue;
+    throw new InputError(
+      `Cannot take rows: sources must agree but for the first axis, got ${shown(first.shape)} and ${shown(shape)}`,
+    );
+  }
+  // For every source, the rows of the result that each of its rows became, and the reverse.
+  const forward = sources.map((): number[][] => []);
+  const backward = sources.map(({ shape }) => Array.from({ length: shape[0]! }, (): number[] => []));
+  let count = 0;
+  for (const { source, from, count: taken } of rows) {
+    const extent = sources[source]?.shape[0];
+    if (
+      extent === undefined || !(Number.isInteger(from) && Number.isInteger(taken) && from >= 0 && taken >= 0) ||
+      from + taken > extent
+    ) {
+      throw new InputError(
+        `Cannot take rows: source < ${sources.length} and from + count ≤ its rows must hold, got source ${source} of ${extent} rows, from ${from}, count ${taken}`,
+      );
+    }
+    for (let row = from; row < from + taken; row++, count++) {
+      backward[source]![row]!.push(count);
+      forward[source]![count] = [row];
+    }
+  }
+  const { program, tape } = recorder;
+  const width = lengthOf(tail);
+  const y = result(recorder, [count, ...tail], sources);
+  sources.forEach((source, i) => {
+    const lists = Array.from({ length: count }, (_, row) => forward[i]![row] ?? []);
+    if (!lists.some(({ length }) => length > 0)) return;
+    recordRowSums(program, "take", { source: source.slot, target: y.slot, width, lists, as: "some" });
+  });
+  tape?.record(y, (g) => {
+    sources.forEach((source, i) => {
+      const lists = backward[i]!;
+      if (!lists.some(({ length }) => length > 0)) return;
+      tape.contribute(source, (target, accumulate) => {
+        recordRowSums(program, "take backward", { source: g, target, width, lists, as: accumulate ? "add" : "write" });
+      });
+    });
+  });
+  return y;
+}

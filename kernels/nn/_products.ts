@@ -1,0 +1,91 @@
+/**
+ * Matrix products of a network, with their gradients.
+ *
+ * Forward sums have one part, so that a row of the result does not depend on how many rows there are: a token streamed alone
+ * gets the very bits it gets among others. A product's order of summation depends on its terms then, not on its tiling.
+ */
+import { InputError } from "../../models/error.ts";
+import { type MatmulOptions, planMatmul } from "../matmul.ts";
+import { lengthOf } from "../tensor.ts";
+import { recordColumnSums } from "./column_sums.ts";
+import { recordEach } from "./each.ts";
+import { type Recorder, result, step } from "./recorder.ts";
+import { expectShape, rowsOf, shown } from "./shapes.ts";
+import type { Slot } from "./slot.ts";
+import type { Value } from "./value.ts";
+
+function product(recorder: Recorder, a: Slot, b: Slot, c: Slot, options: MatmulOptions): void {
+  const { gpu, mode } = recorder;
+  step(
+    recorder,
+    "product",
+    [a, b],
+    [c],
+    (at) =>
+      planMatmul(gpu, { a: at.tensor(a), b: at.tensor(b), c: at.tensor(c) }, {
+        ...options,
+        ...(mode && { mode }),
+        scratch: (bytes) => at.scratch(bytes),
+      }),
+  );
+}
+
+export function linear(recorder: Recorder, x: Value, w: Value, bias?: Value): Value {
+  const { rows: M, width: K } = rowsOf("apply a linear map", x.shape);
+  const N = w.shape.at(-1) ?? 0;
+  expectShape("apply a linear map", "w", w.shape, [K, N]);
+  if (bias) expectShape("apply a linear map", "bias", bias.shape, [N]);
+  const y = result(recorder, [...x.shape.slice(0, -1), N], [x, w, bias]);
+  const [flatX, flatY] = [x.slot.view([M, K]), y.slot.view([M, N])];
+  product(recorder, flatX, w.slot, flatY, { parts: 1 });
+  if (bias) {
+    recordEach(recorder.program, "copy", { inputs: [bias.slot], output: y.slot, value: "a", accumulate: true });
+  }
+  recorder.tape?.record(y, (g) => {
+    const flat = g.view([M, N]);
+    recorder.tape!.contribute(x, (dx, accumulate) => {
+      product(recorder, flat, w.slot, dx.view([M, K]), { transposeB: true, accumulate });
+    });
+    recorder.tape!.contribute(w, (dw, accumulate) => {
+      product(recorder, flatX, flat, dw, { transposeA: true, accumulate });
+    });
+    if (!bias) return;
+    recorder.tape!.contribute(bias, (output, accumulate) => {
+      recordColumnSums(recorder.program, "bias", {
+        rows: M,
+        columns: N,
+        inputs: [g],
+        sums: [{ value: "a_of[at]", output, accumulate }],
+      });
+    });
+  });
+  return y;
+}
+
+export function matmul(recorder: Recorder, a: Value, b: Value, transposeB: boolean): Value {
+  if (a.shape.length < 2 || b.shape.length !== a.shape.length) {
+    throw new InputError(
+      `Cannot multiply: both arrays must have the same number of axes, at least 2, got ${shown(a.shape)} and ${
+        shown(b.shape)
+      }`,
+    );
+  }
+  const batch = a.shape.slice(0, -2);
+  const [n, d] = a.shape.slice(-2) as [number, number];
+  const e = b.shape.at(transposeB ? -2 : -1)!;
+  expectShape("multiply", "b", b.shape, [...batch, ...(transposeB ? [e, d] : [d, e])]);
+  const y = result(recorder, [...batch, n, e], [a, b]);
+  const batches = lengthOf(batch);
+  const flat = (slot: Slot): Slot => slot.view([batches, ...slot.shape.slice(-2)]);
+  product(recorder, flat(a.slot), flat(b.slot), flat(y.slot), { transposeB, parts: 1 });
+  recorder.tape?.record(y, (g) => {
+    recorder.tape!.contribute(a, (da, accumulate) => {
+      product(recorder, flat(g), flat(b.slot), flat(da), { transposeB: !transposeB, accumulate });
+    });
+    recorder.tape!.contribute(b, (db, accumulate) => {
+      const [left, right] = transposeB ? [g, a.slot] : [a.slot, g];
+      product(recorder, flat(left), flat(right), flat(db), { transposeA: true, accumulate });
+    });
+  });
+  return y;
+}

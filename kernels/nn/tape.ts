@@ -1,0 +1,98 @@
+/**
+ * Reverse mode over a program: while a network is recorded, every operation leaves a function that records its gradient;
+ * {@linkcode Tape.backward} calls them in reverse.
+ *
+ * A value used several times gets several gradients: the first is written, later ones are added to it in place, unless the
+ * array is at that time another value's gradient as well (a sum hands its own on to both of its terms without a copy).
+ */
+import { recordEach } from "./each.ts";
+import type { Program } from "./program.ts";
+import type { Slot, Storage } from "./slot.ts";
+import type { Value } from "./value.ts";
+
+interface Entry {
+  readonly result: Value;
+  readonly pull: (gradient: Slot) => void;
+}
+
+export class Tape {
+  readonly #program: Program;
+  readonly #entries: Entry[] = [];
+  readonly #gradients = new Map<Value, Slot>();
+  /** How many values have an array as their gradient. */
+  readonly #holders = new Map<Storage, number>();
+
+  constructor(program: Program) {
+    this.#program = program;
+  }
+
+  /** Leaves a function that, given the gradient with respect to the result, contributes those of what it was made of. */
+  record(result: Value, pull: (gradient: Slot) => void): void {
+    if (result.tracked) this.#entries.push({ result, pull });
+  }
+
+  /**
+   * Records the gradient with respect to all tracked values that the result depends on, from that with respect to the
+   * result; default: ones.
+   */
+  backward(result: Value, given?: Slot): void {
+    const gradient = given ?? this.#program.slot(result.shape);
+    if (!given) recordEach(this.#program, "ones", { inputs: [], output: gradient, value: "p", constants: [1] });
+    this.pass(result, gradient);
+    // A given array is its giver's: another holder keeps it from being added to.
+    if (given) this.#holders.set(given.storage, 2);
+    for (const { result, pull } of this.#entries.reverse()) {
+      const gradient = this.#gradients.get(result);
+      if (gradient === undefined) continue;
+      pull(gradient);
+      this.#drop(result, gradient);
+    }
+    this.#entries.length = 0;
+  }
+
+  /** What {@linkcode backward} found for a parameter or an input; undefined if the loss does not depend on it. */
+  gradient(value: Value): Slot | undefined {
+    return this.#gradients.get(value);
+  }
+
+  /** A gradient that `write` records into an array: to be replaced, or added to. */
+  contribute(value: Value, write: (target: Slot, accumulate: boolean) => void): void {
+    if (!value.tracked) return;
+    const current = this.#gradients.get(value);
+    if (current === undefined) {
+      const target = this.#program.slot(value.shape);
+      this.#hold(value, target);
+      return write(target, false);
+    }
+    if (this.#holders.get(current.storage) === 1) return write(current, true);
+    const target = this.#program.slot(value.shape);
+    recordEach(this.#program, "copy", { inputs: [current], output: target, value: "a" });
+    this.#drop(value, current);
+    this.#hold(value, target);
+    write(target, true);
+  }
+
+  /** A gradient that is an array as it is. */
+  pass(value: Value, gradient: Slot): void {
+    if (!value.tracked) return;
+    const current = this.#gradients.get(value);
+    if (current === undefined) return this.#hold(value, gradient.view(value.shape));
+    if (this.#holders.get(current.storage) === 1) {
+      return recordEach(this.#program, "copy", { inputs: [gradient], output: current, value: "a", accumulate: true });
+    }
+    const target = this.#program.slot(value.shape);
+    recordEach(this.#program, "add", { inputs: [current, gradient], output: target, value: "a + b" });
+    this.#drop(value, current);
+    this.#hold(value, target);
+  }
+
+  #hold(value: Value, gradient: Slot): void {
+    this.#gradients.set(value, gradient);
+    this.#holders.set(gradient.storage, (this.#holders.get(gradient.storage) ?? 0) + 1);
+  }
+
+  #drop(value: Value, { storage }: Slot): void {
+    this.#gradients.delete(value);
+    this.#holders.set(storage, this.#holders.get(storage)! - 1);
+  }
+}

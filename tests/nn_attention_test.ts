@@ -1,0 +1,156 @@
+/** Softmax attention against f64, entry by entry within the derived bound; its bits, whatever else is computed; faults seen. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { type AttentionKernel, planAttention } from "../kernels/nn/attention.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import { runPlans } from "../kernels/plan.ts";
+import { Tensor } from "../kernels/tensor.ts";
+import { InputError } from "../models/error.ts";
+import { seeded } from "../models/random.ts";
+import { type AttentionArrays, type AttentionCase, attentionTruth, excess } from "./attention_truth.ts";
+import { gpuForTests } from "./gpu.ts";
+
+const gpu = await gpuForTests("attention against f64");
+after(() => gpu?.close());
+
+function gpuTest(name: string, body: (device: Gpu) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+const heads = 2;
+const cases: readonly (AttentionCase & { readonly kernels: readonly AttentionKernel[] })[] = [
+  { sequences: 5, queries: 1, keys: 2, heads, width: 3, mask: "causal", kernels: ["flat", "step"] },
+  { sequences: 70, queries: 2, keys: 2, heads, width: 16, mask: "bidirectional", kernels: ["flat", "tile"] },
+  { sequences: 3, queries: 5, keys: 9, heads, width: 3, mask: { window: 3 }, kernels: ["flat", "step"] },
+  { sequences: 2, queries: 33, keys: 70, heads, width: 16, mask: "causal", kernels: ["tile"] },
+  { sequences: 1, queries: 40, keys: 300, heads, width: 16, mask: "bidirectional", kernels: ["tile", "step"] },
+  { sequences: 1, queries: 41, keys: 321, heads, width: 16, mask: { window: 50 }, kernels: ["tile", "step"] },
+  { sequences: 1, queries: 3, keys: 523, heads, width: 16, mask: "causal", kernels: ["tile", "step"] },
+  { sequences: 1, queries: 35, keys: 35, heads, width: 35, mask: "causal", kernels: ["tile"] },
+];
+
+function arraysOf(
+  { sequences, queries, keys, heads, width }: AttentionCase,
+  seed: number,
+): Record<"q" | "k" | "v", Float32Array> {
+  const random = seeded(seed);
+  const normal = (count: number, size: number): Float32Array =>
+    Float32Array.from({ length: count }, () => size * (random() + random() + random() + random() - 2) * Math.sqrt(3));
+  const d = heads * width;
+  return {
+    q: normal(sequences * queries * d, 2),
+    k: normal(sequences * keys * d, 2),
+    v: normal(sequences * keys * d, 1),
+  };
+}
+
+interface Outcome {
+  readonly o: Float32Array;
+  readonly stats: Float32Array;
+}
+
+/** Runs one attention on arrays, its results poisoned before. */
+async function run(
+  device: Gpu,
+  of: AttentionCase,
+  { q, k, v }: AttentionArrays,
+  kernel?: AttentionKernel,
+): Promise<Outcome> {
+  const d = of.heads * of.width;
+  const shape = [of.sequences, of.queries, d];
+  const tensors = {
+    q: Tensor.from(device, q, shape),
+    k: Tensor.from(device, k, [of.sequences, of.keys, d]),
+    v: Tensor.from(device, v, [of.sequences, of.keys, d]),
+    o: Tensor.from(device, new Float32Array(of.sequences * of.queries * d).fill(NaN), shape),
+    stats: Tensor.empty(device, [of.sequences, of.queries, of.heads]),
+  };
+  const plan = await planAttention(device, tensors, { ...of, ...(kernel === undefined ? {} : { kernel }) });
+  await runPlans(device, "attention", [plan]);
+  const [o, stats] = await Promise.all([tensors.o.read(), tensors.stats.read()]);
+  plan.release();
+  for (const tensor of Object.values(tensors)) tensor.destroy();
+  return { o, stats };
+}
+
+const nameOf = ({ sequences, queries, keys, width, mask }: AttentionCase): string =>
+  `${sequences} x ${queries} of ${keys}, width ${width}, ${typeof mask === "object" ? `window ${mask.window}` : mask}`;
+
+for (const [seed, of] of cases.entries()) {
+  gpuTest(`attention ${nameOf(of)}: within the bound in every kernel, the same bits, faults seen`, async (device) => {
+    const arrays = arraysOf(of, seed + 1);
+    const expected = attentionTruth(of, arrays);
+    const outcomes: Outcome[] = [];
+    for (const kernel of of.kernels) outcomes.push(await run(device, of, arrays, kernel));
+    const [first] = outcomes as [Outcome];
+    const worst = excess(first.o, expected.o);
+    assert(worst <= 1, `o is off by ${worst} bounds`);
+    const worstLog = excess(first.stats, expected.stats);
+    assert(worstLog <= 1, `stats are off by ${worstLog} bounds`);
+    for (const other of outcomes) assertEquals(other, first);
+    assertGreater(excess(first.o.map((x) => x * (1 + 2 ** -10)), expected.o), 1);
+    for (const fault of ["mask", "block"] as const) {
+      if (fault === "block" && (of.keys <= 33 || typeof of.mask === "object")) continue;
+      const planted = attentionTruth(of, arrays, fault);
+      assertGreater(excess(planted.o.values, expected.o), 1, fault);
+    }
+  });
+}
+
+gpuTest(
+  "attention has the same bits for any number of queries, keys, sequences, and against a growing cache",
+  async (device) => {
+    const whole: AttentionCase = { sequences: 2, queries: 300, keys: 300, heads, width: 16, mask: "causal" };
+    const d = heads * whole.width;
+    for (const mask of ["causal", { window: 70 }] as const) {
+      const arrays = arraysOf(whole, 50);
+      const all = await run(device, { ...whole, mask }, arrays, "tile");
+      const rows = (array: Float32Array, sequence: number, from: number, to: number): Float32Array =>
+        array.slice((sequence * 300 + from) * d, (sequence * 300 + to) * d);
+      for (const [from, to] of [[0, 1], [0, 2], [0, 7], [3, 31], [20, 100], [250, 258], [7, 300]] as const) {
+        const part = { q: rows(arrays.q, 1, from, to), k: rows(arrays.k, 1, 0, to), v: rows(arrays.v, 1, 0, to) };
+        const of = { ...whole, sequences: 1, queries: to - from, keys: to, mask };
+        const { o } = await run(device, of, part);
+        assertEquals(o, rows(all.o, 1, from, to), `queries ${from} … ${to}`);
+      }
+      // One plan serves every length: only the buffer changes. Keys behind it are there, and not seen.
+      const live = device.createBuffer({ bytes: 4, label: "live" });
+      const q = Tensor.empty(device, [2, 1, d]), o = Tensor.empty(device, [2, 1, d]);
+      const [k, v] = [arrays.k, arrays.v].map((data) => Tensor.from(device, data, [2, 300, d])) as [Tensor, Tensor];
+      const plan = await planAttention(device, { q, k, v, o }, { heads, mask, live });
+      for (const length of [1, 2, 31, 32, 33, 65, 255, 256, 257, 300]) {
+        const at = (array: Float32Array): Float32Array =>
+          Float32Array.from([...rows(array, 0, length - 1, length), ...rows(array, 1, length - 1, length)]);
+        q.write(at(arrays.q));
+        device.write(live, Uint32Array.of(length));
+        await runPlans(device, "step", [plan]);
+        assertEquals(await o.read(), at(all.o), `length ${length}`);
+      }
+      plan.release();
+      for (const { buffer } of [q, k, v, o]) buffer.destroy();
+      live.destroy();
+    }
+  },
+);
+
+gpuTest("attention refuses what does not fit", async (device) => {
+  const tensor = (...shape: number[]): Tensor => Tensor.empty(device, shape);
+  const few = { q: tensor(1, 4, 6), k: tensor(1, 3, 6), v: tensor(1, 3, 6), o: tensor(1, 4, 6) };
+  await assertRejects(
+    () => planAttention(device, few, { heads: 2, mask: "causal" }),
+    InputError,
+    "keys must be ≥ queries (4), got 3",
+  );
+  const same = { ...few, k: tensor(1, 4, 6), v: tensor(1, 4, 6) };
+  await assertRejects(
+    () => planAttention(device, same, { heads: 4, mask: "causal" }),
+    InputError,
+    "heads must divide d = 6",
+  );
+  await assertRejects(() => planAttention(device, same, { heads: 2, mask: { window: 0 } }), InputError, "window");
+  await assertRejects(
+    () => planAttention(device, { ...same, v: few.v }, { heads: 2, mask: "causal" }),
+    InputError,
+    "v must be",
+  );
+});

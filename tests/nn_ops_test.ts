@@ -1,0 +1,230 @@
+/** Operations of a network on the GPU and their gradients, within the roundings that the reference's text counts. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
+import type { Gpu } from "../kernels/gpu.ts";
+import { GpuOps } from "../kernels/nn/gpu_ops.ts";
+import { Ids } from "../kernels/nn/ids.ts";
+import { Program } from "../kernels/nn/program.ts";
+import type { Slot } from "../kernels/nn/slot.ts";
+import { Value } from "../kernels/nn/value.ts";
+import { lengthOf } from "../kernels/tensor.ts";
+import { normal } from "../models/domain.ts";
+import { InputError } from "../models/error.ts";
+import type { Activation, TensorOps } from "../models/ops.ts";
+import { seeded } from "../models/random.ts";
+import { arrayOps } from "../oracle/array_ops.ts";
+import { type Dual, dual, gradient, variable } from "../oracle/dual.ts";
+import type { NdArray } from "../oracle/nd_array.ts";
+import { allowance, type Counted, counted, exactly } from "./counted.ts";
+import { gpuForTests } from "./gpu.ts";
+
+const gpu = await gpuForTests("operations of a network on the GPU");
+after(() => gpu?.close());
+
+function gpuTest(name: string, body: (device: Gpu) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+interface Case {
+  readonly name: string;
+  readonly shapes: readonly (readonly number[])[];
+  readonly ids?: readonly number[];
+  /** Cotangents without signs, where a long sum's terms would cancel and no fault show. */
+  readonly positive?: boolean;
+  readonly body: <T, I>(ops: TensorOps<T, I>, values: readonly T[], ids: I) => T;
+}
+
+const activations: readonly Activation[] = [
+  "exp",
+  "gelu",
+  "log-sigmoid",
+  "relu",
+  "sigmoid",
+  "silu",
+  "softplus",
+  "tanh",
+];
+
+const cases: readonly Case[] = [
+  { name: "linear", shapes: [[3, 2, 5], [5, 4], [4]], body: (o, [x, w, b]) => o.linear(x!, w!, b) },
+  { name: "matmul", shapes: [[2, 3, 5], [2, 5, 4]], body: (o, [a, b]) => o.matmul(a!, b!) },
+  {
+    name: "matmul transposed",
+    shapes: [[2, 3, 5], [2, 4, 5]],
+    body: (o, [a, b]) => o.matmul(a!, b!, { transposeB: true }),
+  },
+  { name: "add", shapes: [[2, 3, 4], [3, 4]], body: (o, [a, b]) => o.add(a!, b!) },
+  // More rows than one slab has.
+  { name: "add a row", shapes: [[300, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
+  { name: "mul", shapes: [[2, 3, 4], [4]], body: (o, [a, b]) => o.mul(a!, b!) },
+  {
+    name: "one value used often",
+    shapes: [[2, 3]],
+    body: (o, [a]) => o.mul(o.add(a!, a!), o.add(o.add(o.affine(a!, 2, 1), a!), o.mul(a!, a!))),
+  },
+  ...activations.map((activation): Case => ({
+    name: activation,
+    shapes: [[9]],
+    body: (o, [a]) => o.map(activation, o.affine(a!, 4)),
+  })),
+  { name: "layerNorm", shapes: [[3, 70], [70], [70]], body: (o, [x, g, b]) => o.layerNorm(x!, g!, b) },
+  { name: "layerNorm without bias", shapes: [[2, 5], [5]], body: (o, [x, g]) => o.layerNorm(x!, g!) },
+  { name: "rmsNorm", shapes: [[3, 7], [7]], body: (o, [x, g]) => o.rmsNorm(x!, g!) },
+  { name: "unitNorm", shapes: [[3, 7]], body: (o, [x]) => o.unitNorm(x!) },
+  {
+    name: "embedding",
+    shapes: [[6, 5]],
+    ids: [1, 3, 1, 1, 5, 0, 1, 3],
+    body: (o, [t], i) => o.embedding(t!, i),
+  },
+  {
+    name: "slice",
+    shapes: [[2, 5, 3]],
+    body: (o, [x]) => o.add(o.slice(x!, 1, 1, 3), o.slice(x!, -2, 0, 2)),
+  },
+  {
+    name: "concat",
+    shapes: [[2, 2, 3], [2, 1, 3]],
+    body: (o, [x, y]) => o.reshape(o.concat([x!, y!, x!], 1), [10, 3]),
+  },
+  {
+    name: "take",
+    shapes: [[4, 3], [2, 3]],
+    body: (o, [x, y]) =>
+      o.take([x!, y!], [{ source: 0, from: 1, count: 2 }, { source: 1, from: 0, count: 2 }, {
+        source: 0,
+        from: 0,
+        count: 3,
+      }]),
+  },
+  { name: "repeat", shapes: [[2, 3]], body: (o, [x]) => o.repeat(x!, 3) },
+];
+
+type Number = Dual<Counted>;
+const algebra = dual(counted, ({ value }) => Math.sign(value));
+const reference = arrayOps(algebra);
+
+interface Truth {
+  readonly outputs: readonly Counted[];
+  readonly gradients: readonly (readonly Counted[])[];
+}
+
+/** Values, and derivatives of `Σ weights · outputs`, with their counts. */
+function truthOf({ shapes, ids = [], body }: Case, data: readonly Float32Array[], weights: Float32Array): Truth {
+  let index = 0;
+  const values = shapes.map((shape, i): NdArray<Number> => ({
+    shape,
+    data: Array.from(data[i]!, (x) => variable(counted, exactly(x), index++)),
+  }));
+  const y = body(reference, values, { shape: [ids.length], data: ids });
+  const sum = algebra.sum(
+    y.data.length,
+    (i) => algebra.mul(algebra.of(weights[i as number]!), y.data[i as number]!),
+  );
+  const all = gradient(counted, sum, index);
+  let from = 0;
+  return {
+    outputs: y.data.map(({ value }) => value),
+    gradients: data.map(({ length }) => all.slice(from, from += length)),
+  };
+}
+
+/** The largest error in units of what is allowed, and what a relative fault of 2^−10 in the largest entry would be. */
+function judge(got: ArrayLike<number>, truth: readonly Counted[], factor: number): { worst: number; fault: number } {
+  assertEquals(got.length, truth.length);
+  let worst = 0;
+  let largest = 0;
+  truth.forEach((wanted, i) => {
+    const error = Math.abs(got[i]! - wanted.value);
+    worst = Math.max(worst, error === 0 ? 0 : error / (factor * allowance(wanted)));
+    assert(!Number.isNaN(error), `entry ${i} is not a number`);
+    if (Math.abs(wanted.value) > Math.abs(truth[largest]!.value)) largest = i;
+  });
+  const { value } = truth[largest]!;
+  return { worst, fault: 2 ** -10 * Math.abs(value) / (factor * allowance(truth[largest]!)) };
+}
+
+interface Recorded {
+  readonly outputs: Slot;
+  readonly gradients: readonly Slot[];
+  readonly data: readonly Float32Array[];
+  readonly weights: Float32Array;
+}
+
+function drawn(seed: string, shape: readonly number[]): Float32Array {
+  const random = seeded(11, seed);
+  return Float32Array.from({ length: lengthOf(shape) }, () => normal(random));
+}
+
+/** All cases in one program. */
+function record(device: Gpu, program: Program): Recorded[] {
+  return cases.map((each) => {
+    const ops = new GpuOps(program, { training: true });
+    const data = each.shapes.map((shape, i) => drawn(`${each.name} ${i}`, shape));
+    const values = data.map((numbers, i) => Value.from(device, numbers, each.shapes[i]!, true));
+    const { ids = [] } = each;
+    const y = each.body<Value, Ids>(ops, values, Ids.from(device, ids, [ids.length]));
+    const signed = drawn(`${each.name} weights`, y.shape);
+    const weights = each.positive ? signed.map(Math.abs) : signed;
+    program.keep(y.slot);
+    ops.backward(y, Value.from(device, weights, y.shape));
+    const gradients = values.map((value) => ops.gradient(value)!);
+    gradients.forEach((slot) => program.keep(slot));
+    return { outputs: y.slot, gradients, data, weights };
+  });
+}
+
+gpuTest("every operation and its gradient are within their roundings, and the same at every run", async (device) => {
+  const program = new Program(device, "operations");
+  const recorded = record(device, program);
+  const readAll = async (): Promise<Float32Array[][]> => {
+    await program.run();
+    const all: Float32Array[][] = [];
+    for (const { outputs, gradients } of recorded) {
+      const arrays: Float32Array[] = [];
+      for (const slot of [outputs, ...gradients]) arrays.push(await program.tensor(slot).read());
+      all.push(arrays);
+    }
+    return all;
+  };
+  const first = await readAll();
+  for (const [i, each] of cases.entries()) {
+    const { data, weights } = recorded[i]!;
+    const truth = truthOf(each, data, weights);
+    const [outputs, ...gradients] = first[i]!;
+    // Backward adds where a value is used, forward mode where terms meet: no more than twice the roundings it counts.
+    const arrays = [[outputs!, truth.outputs, 1], ...gradients.map((g, j) => [g, truth.gradients[j]!, 2])] as const;
+    for (const [j, [got, wanted, factor]] of arrays.entries()) {
+      const what = j === 0 ? `${each.name}` : `gradient ${j - 1} of ${each.name}`;
+      const { worst, fault } = judge(got as Float32Array, wanted as Counted[], factor as number);
+      assert(worst <= 1, `${what}: error is ${worst} of what is allowed`);
+      assertGreater(fault, 1, `${what}: a relative fault of 2^-10 would pass`);
+    }
+  }
+  assertEquals(await readAll(), first);
+  program.close();
+});
+
+gpuTest("shapes that do not fit are refused in one line", (device) => {
+  const program = new Program(device, "refused");
+  const ops = new GpuOps(program);
+  const [x, w] = [Value.from(device, [1, 2], [1, 2]), Value.from(device, [1, 2, 3], [3, 1])];
+  const refused = [
+    () => ops.linear(x, w),
+    () => ops.add(x, w),
+    () => ops.matmul(x, w),
+    () => ops.reshape(x, [3]),
+    () => ops.slice(x, 1, 1, 3),
+    () => ops.slice(x, 2, 0, 1),
+    () => ops.concat([x, w], 0),
+    () => ops.take([x], [{ source: 0, from: 0, count: 2 }]),
+    () => ops.layerNorm(x, w),
+    () => ops.dropout(x, 1),
+    () => ops.backward(x),
+  ];
+  for (const call of refused) {
+    assertThrows(call, InputError);
+  }
+  program.close();
+  return Promise.resolve();
+});

@@ -1,0 +1,181 @@
+/** Programs replay, reuse memory, and say what they cannot do; dropout's mask is its formula. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
+import type { Gpu } from "../kernels/gpu.ts";
+import { BufferPool } from "../kernels/nn/buffer_pool.ts";
+import { keeps } from "../kernels/nn/dropout.ts";
+import { GpuEvaluator } from "../kernels/nn/evaluator.ts";
+import { GpuOps } from "../kernels/nn/gpu_ops.ts";
+import { Program } from "../kernels/nn/program.ts";
+import { Value } from "../kernels/nn/value.ts";
+import { planMatmul } from "../kernels/matmul.ts";
+import { runPlans } from "../kernels/plan.ts";
+import { Tensor } from "../kernels/tensor.ts";
+import { normal } from "../models/domain.ts";
+import { InputError } from "../models/error.ts";
+import { seeded } from "../models/random.ts";
+import { gpuForTests } from "./gpu.ts";
+
+const gpu = await gpuForTests("programs of recorded operations");
+after(() => gpu?.close());
+
+function gpuTest(name: string, body: (device: Gpu) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+const drawn = (seed: string, length: number): Float32Array => {
+  const random = seeded(5, seed);
+  return Float32Array.from({ length }, () => normal(random));
+};
+
+gpuTest("a program computes anew from what its inputs hold at each run", async (device) => {
+  const x = Value.from(device, [1, 2, 3], [3]);
+  const program = new Program(device, "replay");
+  const ops = new GpuOps(program);
+  const y = ops.add(ops.affine(x, 2), x);
+  program.keep(y.slot);
+  await program.run();
+  const { shape } = y;
+  assertEquals(shape, [3]);
+  assertEquals([...await program.tensor(y.slot).read()], [3, 6, 9]);
+  x.slot.storage.fixed!.write([10, 20, 30]);
+  await program.run();
+  assertEquals([...await program.tensor(y.slot).read()], [30, 60, 90]);
+  assertThrows(() => ops.affine(x, 1), Error, "it is ready to run");
+  program.close();
+});
+
+gpuTest("what nobody reads any more makes room, within a program and between those of a pool", async (device) => {
+  const length = 1024;
+  const pool = new BufferPool(device);
+  const chain = async (links: number): Promise<Program> => {
+    const program = new Program(device, "chain", { pool });
+    const ops = new GpuOps(program);
+    let x = Value.from(device, new Float32Array(length).fill(1), [length]);
+    for (let i = 0; i < links; i++) x = ops.affine(x, 1, 1);
+    program.keep(x.slot);
+    await program.run();
+    assertEquals((await program.tensor(x.slot).read())[length - 1], links + 1);
+    return program;
+  };
+  const programs = [await chain(20), await chain(9)];
+  assertEquals(pool.bytes, 2 * 4 * length);
+  const before = device.bytes.live;
+  programs.forEach((program) => program.close());
+  pool.destroy();
+  assertLess(device.bytes.live, before - 4 * 4 * length + 1);
+});
+
+gpuTest("a plan's error rejects ready and run", async (device) => {
+  const program = new Program(device, "broken");
+  const y = program.slot([2]);
+  program.step("broken", [], [y], () => Promise.reject(new InputError("Cannot plan: broken")));
+  await assertRejects(() => program.run(), InputError, "Cannot plan: broken");
+  program.close();
+});
+
+gpuTest(
+  "dropout keeps what its hash says, at every step anew, and scales it; its gradient has the same mask",
+  async (device) => {
+    const length = 4096;
+    const rate = 0.25;
+    const x = Value.from(device, new Float32Array(length).fill(1), [length], true);
+    const program = new Program(device, "dropout");
+    const ops = new GpuOps(program, { training: true });
+    const once = ops.dropout(x, rate);
+    const y = ops.dropout(once, rate);
+    program.keep(once.slot);
+    program.keep(y.slot);
+    ops.backward(y, Value.from(device, new Float32Array(length).fill(1), [length]));
+    program.keep(ops.gradient(x)!);
+    const kept = (step: number, site: number): boolean[] =>
+      Array.from({ length }, (_, index) => keeps({ seed: 7, step, site, index, rate }));
+    const factor = Math.fround(1 / (1 - rate));
+    for (const step of [0, 1]) {
+      program.setKnobs({ step, seed: 7, rate: 0 });
+      await program.run();
+      const [first, second] = [kept(step, 0), kept(step, 1)];
+      assertEquals([...await program.tensor(once.slot).read()], first.map((is) => is ? factor : 0));
+      const both = first.map((is, i) => is && second[i] ? Math.fround(factor * factor) : 0);
+      assertEquals([...await program.tensor(y.slot).read()], both);
+      assertEquals([...await program.tensor(ops.gradient(x)!).read()], both);
+      // Binomial: six standard deviations, and so of the product of two sites.
+      const within = (count: number, p: number): void => {
+        assertLess(Math.abs(count - length * p), 6 * Math.sqrt(length * p * (1 - p)));
+      };
+      within(first.filter(Boolean).length, 1 - rate);
+      within(both.filter((value) => value > 0).length, (1 - rate) ** 2);
+      const other = kept(1 - step, 0);
+      within(first.filter((is, i) => is === other[i]).length, rate ** 2 + (1 - rate) ** 2);
+    }
+    assertEquals(new GpuOps(new Program(device, "predict")).dropout(x, rate), x);
+    program.close();
+  },
+);
+
+/** Rows 0 … count − 1 of each result, for products of some modes and tilings, and a small network. */
+gpuTest("a row has the same bits whatever the other rows are, and however many", async (device) => {
+  const [K, N, most] = [70, 36, 33];
+  const rows = drawn("rows", most * K);
+  const weights = Tensor.from(device, drawn("weights", K * N), [K, N]);
+  const small = { each: 4, blockRows: 16, blockColumns: 8, blockTerms: 4 } as const;
+  // Imitations of matrix units take seconds to compile: the smallest tiling, two numbers of rows.
+  const unit = { hardware: false, rows: 1, columns: 1, down: 1, across: 1, unroll: 1 } as const;
+  const variants = [
+    { mode: "f32", counts: [1, 2, most] },
+    { mode: "f32", counts: [most], ...small },
+    { mode: "split", counts: [1, most], ...unit },
+    { mode: "f16", counts: [1, most], ...unit },
+  ] as const;
+  const results = new Map<string, Float32Array>();
+  for (const M of [1, 2, most]) {
+    const a = Tensor.from(device, rows.subarray(0, M * K), [M, K]);
+    const here = variants.filter(({ counts }) => (counts as readonly number[]).includes(M));
+    const outputs = here.map(() => Tensor.empty(device, [M, N]));
+    const plans = await Promise.all(
+      here.map(({ counts: _, ...variant }, i) =>
+        planMatmul(device, { a, b: weights, c: outputs[i]! }, { ...variant, parts: 1 })
+      ),
+    );
+    await runPlans(device, "products", plans);
+    for (const [i, variant] of here.entries()) {
+      // Tilings of plain f32 agree with each other as well.
+      const key = variant.mode;
+      const got = await outputs[i]!.read();
+      const known = results.get(key);
+      if (known === undefined) results.set(key, got.slice(0, N));
+      else assertEquals([...got.subarray(0, N)], [...known], `${key}, ${M} rows`);
+    }
+    plans.forEach((plan) => plan.release());
+  }
+});
+
+gpuTest("an evaluator's row has the same bits alone and among others; it replays, copies and frees", async (device) => {
+  const d = 12;
+  const evaluator = new GpuEvaluator(device);
+  const w = evaluator.values(drawn("w", d * d), [d, d]);
+  const gain = evaluator.values(drawn("gain", d), [d]);
+  const rows = drawn("x", 33 * d);
+  const run = async (x: Value): Promise<Value> => {
+    const [y] = await evaluator.call(`block ${x.shape}`, [x], [], (ops, [x]) => [
+      ops.layerNorm(ops.add(ops.map("gelu", ops.linear(x!, w)), x!), gain, gain),
+    ]);
+    return y!;
+  };
+  const all = evaluator.values(rows, [33, d]);
+  const [many] = [await evaluator.read(await run(all))];
+  for (const row of [0, 7]) {
+    const x = evaluator.values(rows.subarray(row * d, row * d + d), [1, d]);
+    const live = evaluator.liveBytes;
+    const y = await run(x);
+    assertEquals([...await evaluator.read(y)], [...many!.subarray(row * d, row * d + d)]);
+    assertEquals([...await evaluator.read(x)], [...rows.subarray(row * d, row * d + d)]);
+    evaluator.free(y);
+    assertEquals(evaluator.liveBytes, live);
+    assertThrows(() => evaluator.free(y), InputError);
+  }
+  await assertRejects(() => evaluator.call("block 33,12", [w], [], () => []), InputError, "it was recorded for");
+  const before = device.bytes.live;
+  evaluator.close();
+  assert(device.bytes.live < before);
+});
