@@ -21,10 +21,14 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
   switch (command) {
     case "check":
       return await check(args);
+    // Each loaded when asked for: what one command needs is nothing to the others.
     case "train":
       return await (await import("./cli/train.ts")).train(args);
+    case "stream":
+      return await (await import("./cli/stream.ts")).stream(args);
+    case "report":
+      return await (await import("./cli/report.ts")).report(args);
     case "bench":
-      // Loaded when asked for: its timer is not needed by anything else.
       return await (await import("./bench/main.ts")).bench(args);
     case undefined:
     case "help":
