@@ -3,20 +3,24 @@
  *
  * @module
  */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { terminal } from "../bench/output.ts";
 import type { BenchOutput } from "../bench/output.ts";
 import { type Gpu, openDevice } from "../kernels/device.ts";
+import { openTraining } from "../kernels/nn/training_session.ts";
 import { InputError } from "../models/error.ts";
+import type { TrainingSession } from "../models/training.ts";
 import type { Task } from "../tasks/task.ts";
 import { type Checkpoint, loadCheckpoint } from "../tasks/train/checkpoint.ts";
+import { firstGradients, revealing } from "../tasks/train/gradients.ts";
 import type { EvaluationLine, LogLine, StepLine } from "../tasks/train/log.ts";
 import { DivergedError } from "../tasks/train/loop.ts";
 import { modelNames } from "../tasks/train/networks.ts";
 import { stepsLeft } from "../tasks/train/plan.ts";
 import { presets } from "../tasks/train/presets.ts";
 import { type RunResult, runTraining } from "../tasks/train/run.ts";
+import { safetensors } from "../tasks/train/safetensors.ts";
 import { checkCheckpoint, checkLengths, checkShards, sessionOf } from "../tasks/train/session.ts";
 import { type Setup, taskOf } from "../tasks/train/setup.ts";
 import { type TrainArguments, trainArguments, type TrainKeeping } from "./train_options.ts";
@@ -80,40 +84,48 @@ function evaluationText({ split, step, length, loss, error, insideLoss }: Evalua
   return `${split} at step ${step}, length ${length}: error ${percent(error)}, loss ${loss.toFixed(4)}${inside}`;
 }
 
-/** Runs a job on a session; gives the exit status. */
+/** A session that the setup asks for, and the device it is on, if it is on one. */
+async function opened(
+  setup: Setup,
+  task: Task,
+  { gpu: policy }: TrainKeeping,
+): Promise<{ readonly session: TrainingSession; readonly gpu: Gpu | undefined }> {
+  let gpu: Gpu | undefined;
+  try {
+    const session = await sessionOf(setup, task, async (network, { seed, optimiser }) => {
+      if (policy === "off") {
+        throw new InputError(`Cannot train ${setup.model.name}: it needs a GPU, got --gpu off`);
+      }
+      gpu = await openDevice();
+      return openTraining(gpu, network, { seed, optimiser });
+    });
+    return { session, gpu };
+  } catch (error) {
+    await gpu?.close();
+    throw error;
+  }
+}
+
+/** Runs a job; gives the exit status. */
 async function trained({ setup, task, folder, checkpoint, keeping }: Job, output: BenchOutput): Promise<number> {
-  const opened: { gpu?: Gpu } = {};
   let interrupted = false;
   const interrupt = (): void => void (interrupted = true);
   process.once("SIGINT", interrupt);
+  const { session, gpu } = await opened(setup, task, keeping);
   try {
-    const session = await sessionOf(setup, task, async () => {
-      if (keeping.gpu === "off") {
-        throw new InputError(`Cannot train ${setup.model.name}: it needs a GPU, got --gpu off`);
-      }
-      opened.gpu = await openDevice();
-      throw new InputError(`Cannot train ${setup.model.name}: no training session yet`);
+    if (checkpoint !== undefined) session.load(checkpoint);
+    const began = performance.now();
+    const result = await runTraining(session, task, setup, {
+      ...(checkpoint === undefined ? {} : { position: checkpoint.position }),
+      ...(folder === undefined ? {} : { folder }),
+      ...(keeping.shardBytes === undefined ? {} : { shardBytes: keeping.shardBytes }),
+      ...(keeping.saveEvery === undefined ? {} : { saveEvery: keeping.saveEvery }),
+      stop: () => interrupted || keeping.minutes !== undefined && performance.now() - began >= 60_000 * keeping.minutes,
+      adapter: gpu === undefined ? "cpu" : `${gpu.adapter.description} (${gpu.adapter.provider})`,
+      ...reporting(setup, keeping, output),
     });
-    try {
-      if (checkpoint !== undefined) session.load(checkpoint);
-      const began = performance.now();
-      const result = await runTraining(session, task, setup, {
-        ...(checkpoint === undefined ? {} : { position: checkpoint.position }),
-        ...(folder === undefined ? {} : { folder }),
-        ...(keeping.shardBytes === undefined ? {} : { shardBytes: keeping.shardBytes }),
-        ...(keeping.saveEvery === undefined ? {} : { saveEvery: keeping.saveEvery }),
-        stop: () =>
-          interrupted || keeping.minutes !== undefined && performance.now() - began >= 60_000 * keeping.minutes,
-        adapter: opened.gpu === undefined
-          ? "cpu"
-          : `${opened.gpu.adapter.description} (${opened.gpu.adapter.provider})`,
-        ...reporting(setup, keeping, output),
-      });
-      output.progress("");
-      return concluded(result, setup, folder, keeping, output);
-    } finally {
-      session.close();
-    }
+    output.progress("");
+    return concluded(result, setup, folder, keeping, output);
   } catch (error) {
     output.progress("");
     if (!(error instanceof DivergedError)) throw error;
@@ -121,8 +133,42 @@ async function trained({ setup, task, folder, checkpoint, keeping }: Job, output
     return 1;
   } finally {
     process.off("SIGINT", interrupt);
-    await opened.gpu?.close();
+    session.close();
+    await gpu?.close();
   }
+}
+
+/** Writes the first batch and its gradients. */
+async function writeGradients(
+  { setup: given, task, keeping }: Job,
+  file: string,
+  output: BenchOutput,
+): Promise<number> {
+  const setup = revealing(given);
+  const keep = createFile(file);
+  const { session, gpu } = await opened(setup, task, keeping);
+  try {
+    const { arrays, metadata } = await firstGradients(session, task, setup);
+    keep(safetensors(arrays, metadata));
+    output.out(file);
+    return 0;
+  } finally {
+    session.close();
+    await gpu?.close();
+  }
+}
+
+/** Opens a file that can be written, before any work. */
+function createFile(path: string): (parts: readonly Uint8Array[]) => void {
+  try {
+    appendFileSync(path, "");
+  } catch (error) {
+    throw new InputError(`Cannot write ${path}: ${(error as { code?: string }).code ?? "it must be a file"}`);
+  }
+  return (parts) => {
+    writeFileSync(path, "");
+    for (const part of parts) appendFileSync(path, part);
+  };
 }
 
 /** What is said while it runs. */
@@ -188,5 +234,7 @@ export async function train(argv: readonly string[], output: BenchOutput = termi
   if (args.kind === "resume" && !existsSync(args.folder)) {
     throw new InputError(`Cannot resume ${args.folder}: it must be a folder with a run, got none`);
   }
-  return await trained(await prepared(args), output);
+  const job = await prepared(args);
+  const file = args.kind === "new" ? args.gradients : undefined;
+  return file === undefined ? await trained(job, output) : await writeGradients(job, file, output);
 }

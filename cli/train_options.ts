@@ -34,6 +34,7 @@ dualscan train --resume DIR
   --minutes M          stop after M minutes, with a checkpoint to go on from
   --resume DIR         go on exactly as if nothing had been; only --minutes, --evaluate, --save-every, --shard-mib,
                        --json and --gpu may be given with it
+  --gradients FILE     only write parameters, first batch and its gradients to FILE, for bench/torch_psm.py
   --gpu auto|off|require
                        default: DUALSCAN_GPU, or auto
   --json               the log's lines on stdout, nothing else
@@ -54,7 +55,13 @@ export interface TrainKeeping {
 /** What was asked for. */
 export type TrainArguments =
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "new"; readonly setup: Setup; readonly folder: string | undefined; readonly keeping: TrainKeeping }
+  | {
+    readonly kind: "new";
+    readonly setup: Setup;
+    readonly folder: string | undefined;
+    readonly gradients: string | undefined;
+    readonly keeping: TrainKeeping;
+  }
   | {
     readonly kind: "resume";
     readonly folder: string;
@@ -99,6 +106,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     "save-every": { type: "string" },
     minutes: { type: "string" },
     resume: { type: "string" },
+    gradients: { type: "string" },
     gpu: { type: "string" },
     json: { type: "boolean" },
     help: { type: "boolean", short: "h" },
@@ -132,7 +140,13 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     throw new InputError("Cannot use --minutes: what was learnt until then must be kept by --out DIR, got none");
   }
   const task = oneOf<TaskName>("the task", word, taskNames);
-  return { kind: "new", setup: setupOf(task, text, evaluate), folder: text("out"), keeping };
+  return {
+    kind: "new",
+    setup: setupOf(task, text, evaluate),
+    folder: text("out"),
+    gradients: text("gradients"),
+    keeping,
+  };
 }
 
 type Reader = (name: string) => string | undefined;
@@ -211,7 +225,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
         ...(schedule === undefined ? {} : { kind: oneOf<Schedule["kind"]>("--schedule", schedule, scheduleKinds) }),
       },
     },
-    seed: seed === undefined ? 1 : wholeNumber("--seed", seed, 0),
+    seed: seed === undefined ? 1 : wholeNumber("--seed", seed, 0, 2 ** 32 - 1),
     evaluate: evaluate ?? preset.evaluate,
   };
 }
