@@ -10,17 +10,21 @@ import { withoutChunkStarts } from "../models/chunk_starts.ts";
 import { decayAggregator } from "../models/decay_aggregator.ts";
 import { InputError } from "../models/error.ts";
 import { gatedMlpAggregator } from "../models/gated_mlp_aggregator.ts";
+import { matchedWindow, psmCosts } from "../models/matched_compute.ts";
 import { f64 } from "../models/number.ts";
-import { type Parameters, under } from "../models/ops.ts";
+import { type AttentionMask, type Parameters, type TensorOps, type TokenNetwork, under } from "../models/ops.ts";
 import { initialParameters } from "../models/parameters.ts";
 import { parallel } from "../models/psm.ts";
 import { type ChunkAggregator, type PsmNetwork, psmNetwork } from "../models/psm_network.ts";
 import { seeded } from "../models/random.ts";
+import type { TokenBatch } from "../models/training.ts";
+import { slidingWindow } from "../models/transformer.ts";
 import { transformerPsm, type TransformerPsmOptions } from "../models/transformer_psm.ts";
 import { arrayEvaluator } from "../oracle/array_evaluator.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
 import { type Dyadic, dyadic, fromNumber, toNumber } from "../oracle/dyadic.ts";
-import { arrayOf, filled, type NdArray } from "../oracle/nd_array.ts";
+import { arrayOf, filled, type IdArray, type NdArray } from "../oracle/nd_array.ts";
+import { networkLoss, networkSlopes, slopeOf } from "../oracle/network_gradient.ts";
 import { networkPsm, parameterArrays } from "../oracle/network_psm.ts";
 import { checkPsm } from "../oracle/psm.ts";
 import { foldInclusive } from "../scan/sequential.ts";
@@ -210,3 +214,111 @@ test("unusable sizes are refused in one line", () => {
   assertThrows(() => tiny({ infLayers: 0 }), InputError, "layers must be a whole number ≥ 1, got 0");
   assertThrows(() => tiny().hidden(ops, {}, arrayOf([0], [1, 1])), InputError, "parameter tokens is missing");
 });
+
+/** Networks whose slopes are checked: every kind of part, chunks and a chunk begun. */
+const graded: readonly PsmNetwork[] = [
+  tiny({ infLayers: 1 }),
+  tiny({ chunk: 1, agg: "causal", infLayers: 1 }),
+  tiny({ agg: gatedMlpAggregator({ d, hidden: 3 }), infLayers: 1 }),
+  tiny({ agg: decayAggregator({ d }), infLayers: 1 }),
+];
+for (const network of graded) {
+  test(`duals give the slope of the loss of ${network.name} (${network.agg.name}) in every parameter`, () => {
+    const parameters = Object.fromEntries(
+      // Embeddings of order 1, whose norms are tame functions of them.
+      Object.entries(drawn(network)).map(([name, { data }]) => [
+        name,
+        Float64Array.from(data, (x) => name.startsWith("enc.") ? 8 * x : x),
+      ]),
+    );
+    const n = 4 * network.chunk + 1;
+    const batch: TokenBatch = {
+      B: 2,
+      n,
+      tokens: Uint32Array.from([...tokensOf(n), ...tokensOf(n, 1)]),
+      targets: Uint32Array.from([...tokensOf(n, 2), ...tokensOf(n, 3)]),
+      weights: Float32Array.from({ length: 2 * n }, (_, i) => i % 3),
+    };
+    const names = Object.keys(parameters);
+    const directions = names.map((name) => {
+      const random = seeded(8, "direction", name);
+      return { [name]: parameters[name]!.map(() => 2 * random() - 1) };
+    });
+    const { loss, slopes } = networkSlopes(network, parameters, directions, batch);
+    assertAlmostEquals(loss, networkLoss(network, parameters, batch), 2 ** -44);
+    const at = (name: string, step: Float64Array, h: number): number =>
+      networkLoss(network, { ...parameters, [name]: parameters[name]!.map((x, i) => x + h * step[i]!) }, batch);
+    names.forEach((name, i) => {
+      const step = directions[i]![name]!;
+      const pair = (h: number): number => at(name, step, h) - at(name, step, -h);
+      const difference = (8 * pair(2 ** -14) - pair(2 ** -13)) * 2 ** 14 / 12;
+      // With h = 2^-14 off by h⁴ f⁵/30, and by the rounding of some 2^9 terms of order 1, 2^-44, over h: below 2^-29
+      // where the fifth derivative is below 2^30.
+      assertAlmostEquals(slopes[i]!, difference, 2 ** -29, name);
+      assertAlmostEquals(slopeOf({ [name]: step.map((x) => 1 / x) }, { [name]: step }), step.length, 2 ** -40);
+    });
+    // Keys' biases move all scores of a query alike.
+    const still = names.filter((_, i) => Math.abs(slopes[i]!) < 2 ** -30);
+    assertEquals(still.filter((name) => !name.endsWith("keyBias")), []);
+  });
+}
+
+test("a gradient with a fault of 2^-10 in one array does not pass for the slope", () => {
+  const network = graded[0]!;
+  const parameters = Object.fromEntries(
+    Object.entries(drawn(network)).map(([name, { data }]) => [name, Float64Array.from(data)]),
+  );
+  const one = Uint32Array.of(1, 2, 3, 4, 5, 6);
+  const batch = { B: 1, n: 6, tokens: one, targets: one, weights: new Float32Array(6).fill(1) };
+  const name = "agg.0.mlp.up";
+  const all = parameters[name]!.map(() => 1);
+  const units = Array.from(all, (_, i) => ({ [name]: all.map((_, j) => i === j ? 1 : 0) }));
+  const { slopes } = networkSlopes(network, parameters, [{ [name]: all }, ...units], batch);
+  const gradient = { [name]: Float64Array.from(slopes.slice(1)) };
+  assertAlmostEquals(slopeOf(gradient, { [name]: all }), slopes[0]!, 2 ** -46);
+  gradient[name]![0]! *= 1 + 2 ** -10;
+  assert(Math.abs(slopeOf(gradient, { [name]: all }) - slopes[0]!) > 2 ** -40);
+});
+
+/** Multiply-adds of projections and attention, counted from shapes; hidden keys are not counted. */
+function counted(network: TokenNetwork, n: number): number {
+  let count = 0;
+  const seen = (mask: AttentionMask, position: number, m: number): number =>
+    mask === "bidirectional" ? m : mask === "causal" ? position + 1 : Math.min(mask.window, position + 1);
+  const counting: TensorOps<NdArray<number>, IdArray> = {
+    ...ops,
+    linear(x, w, bias) {
+      count += x.data.length * w.shape[1]!;
+      return ops.linear(x, w, bias);
+    },
+    attention(q, k, v, options) {
+      const [N, rows, width] = q.shape as readonly [number, number, number];
+      const m = k.shape[1]!;
+      for (let i = 0; i < rows; i++) count += 2 * N * width * seen(options.mask, m - rows + i, m);
+      return ops.attention(q, k, v, options);
+    },
+  };
+  network.hidden(
+    counting,
+    parameterArrays(network, initialParameters(network.parameters, 1)),
+    arrayOf(tokensOf(n), [1, n]),
+  );
+  return count;
+}
+
+for (const agg of ["bidirectional", "causal"] as const) {
+  test(`the cost of a Transformer-PSM (${agg}) is the counted one, and its sliding window costs as much`, () => {
+    const options = { vocabulary: V, d: 4, heads: 2, chunk: 4, aggLayers: 2, infLayers: 3, agg };
+    const network = transformerPsm(options);
+    const costs = psmCosts(options);
+    const [r, c] = [16, 4];
+    // 2 (r − 1 − log2 r) combines of a power of two of chunks.
+    assertEquals(counted(network, r * c), counted(network, c) + (r - 1) * costs.inf + 22 * costs.agg);
+    const window = matchedWindow(options);
+    assertEquals(window.window, 2 * c);
+    const perToken = (counted(slidingWindow(window), 80) - counted(slidingWindow(window), 79)) /
+      ((2 * costs.agg + costs.inf) / c);
+    // Off by half a layer at most.
+    assertAlmostEquals(perToken, 1, 0.5 / (window.layers - 0.5));
+  });
+}
