@@ -11,8 +11,9 @@ import type { ModelSizes } from "../tasks/train/setup.ts";
 import { oneOf, parse, wholeNumber } from "./arguments.ts";
 
 /** Networks that can be streamed. */
-const networks: readonly string[] = modelNames.filter((name) => name !== CONTROL);
-const names: readonly string[] = [...networks, ...models.map(({ name }) => name).filter((n) => !networks.includes(n))];
+const registry: readonly string[] = models.map(({ name }) => name);
+const networks: readonly string[] = modelNames.filter((name) => name !== CONTROL && !registry.includes(name));
+const names: readonly string[] = [...networks, ...registry];
 
 export const streamHelp: string =
   `dualscan stream --model NAME --tokens N   latency of every token and bytes on the device, as the context grows

@@ -18,8 +18,8 @@ dualscan train --resume DIR
 
   TASK                 ${taskNames.join(", ")}
   --preset NAME        the setting (default: the task's small one; --preset list prints all)
-  --model NAME         another network of the setting's sizes: ${modelNames.join(", ")}
-                       (${CONTROL} is the control without memory; it trains on the CPU)
+  --model NAME         another network of the setting's width and blocks: t-psm, gpt2, sliding-window, mamba, gla …
+                       (--model list prints all; ${CONTROL} is the control without memory, on the CPU)
   --steps N            steps in all, shared equally by the stages
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
@@ -117,6 +117,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
   if (text("preset") === "list") {
     return { kind: "text", text: presets.map(({ name, about }) => `${name.padEnd(16)} ${about}`).join("\n") };
   }
+  if (text("model") === "list") return { kind: "text", text: modelNames.join("\n") };
   const keeping = keepingOf(parsed);
   const evaluate = text("evaluate") === undefined ? undefined : parsedLengths(text("evaluate")!, "--evaluate");
   const folder = text("resume");

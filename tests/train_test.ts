@@ -12,7 +12,7 @@ import { byteTokeniser, tokenise } from "../tasks/tokenisers.ts";
 import { openBigram } from "../tasks/train/bigram.ts";
 import { evaluate } from "../tasks/train/evaluate.ts";
 import { DivergedError, type TrainingStep, trainingSteps } from "../tasks/train/loop.ts";
-import { networkOf } from "../tasks/train/networks.ts";
+import { chunkOf, CONTROL, modelNames, networkOf } from "../tasks/train/networks.ts";
 import { advanced, evaluationDue, lengthAt, type Position, start, stepsLeft, totalSteps } from "../tasks/train/plan.ts";
 import type { TrainingPlan } from "../tasks/train/plan.ts";
 import { defaultPresets, presets } from "../tasks/train/presets.ts";
@@ -240,6 +240,23 @@ test("safetensors: what is not whole is refused in one line", () => {
   for (const [bytes, pattern] of refused) {
     assertMatch(assertThrows(() => readSafetensors(bytes, "it"), InputError).message, pattern);
   }
+});
+
+test("networks: every name has one, for every preset, with a head over its vocabulary", () => {
+  const context = { vocabulary: 7, longest: 12 };
+  for (const { name: preset, model: { sizes } } of presets) {
+    for (const name of modelNames) {
+      const network = networkOf({ name, sizes }, context);
+      if (name === CONTROL) assertEquals(network, undefined);
+      else assertEquals(network!.parameters["head"]!.shape, [sizes.d, 7], `${preset} ${name}`);
+      assertEquals(chunkOf({ name, sizes }), network !== undefined && "agg" in network ? sizes.chunk : undefined, name);
+    }
+  }
+  assertThrows(
+    () => networkOf({ name: "rnn", sizes: presets[0]!.model.sizes }, context),
+    InputError,
+    "Cannot train rnn",
+  );
 });
 
 test("presets: names differ, every task has one, lengths and shards fit", async () => {

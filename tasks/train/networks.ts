@@ -6,10 +6,13 @@
 import { decayAggregator } from "../../models/decay_aggregator.ts";
 import { InputError } from "../../models/error.ts";
 import { gatedMlpAggregator } from "../../models/gated_mlp_aggregator.ts";
-import type { ChunkAggregator, PsmNetwork } from "../../models/psm_network.ts";
+import { languageModel } from "../../models/language_model.ts";
+import { layerNames } from "../../models/layer_presets.ts";
+import { matchedWindow } from "../../models/matched_compute.ts";
+import type { PsmNetwork } from "../../models/psm_network.ts";
 import type { ResumableNetwork } from "../../models/resumable.ts";
 import { gpt2, slidingWindow } from "../../models/transformer.ts";
-import { transformerPsm } from "../../models/transformer_psm.ts";
+import { transformerPsm, type TransformerPsmOptions } from "../../models/transformer_psm.ts";
 import type { ModelSetup } from "./setup.ts";
 
 /** A network's sizes as it takes them. */
@@ -25,13 +28,12 @@ export const CONTROL = "bigram";
 type Sizes = ModelSetup["sizes"];
 type Build = (sizes: Sizes, context: NetworkContext) => PsmNetwork | ResumableNetwork;
 
-function psm(
+/** What the Transformer-PSM of these sizes takes. */
+function psmOptions(
   { d, heads, layers, aggLayers, agg, chunk, dropout }: Sizes,
   { vocabulary }: NetworkContext,
-  own?: ChunkAggregator,
-): PsmNetwork {
-  const mask = own ?? agg;
-  return transformerPsm({
+): TransformerPsmOptions {
+  return {
     vocabulary,
     d,
     heads,
@@ -39,19 +41,30 @@ function psm(
     aggLayers,
     infLayers: layers,
     dropout,
-    ...(mask === undefined ? {} : { agg: mask }),
-  });
+    ...(agg === undefined ? {} : { agg }),
+  };
 }
 
+/** As many blocks as Agg and Inf have together. */
+const blocks = ({ layers, aggLayers }: Sizes): number => layers + aggLayers;
+
 const builders: { readonly [name: string]: Build } = {
-  "t-psm": psm,
-  "t-psm-gated-mlp": (sizes, context) => psm(sizes, context, gatedMlpAggregator(sizes)),
-  "t-psm-decay": (sizes, context) => psm(sizes, context, decayAggregator(sizes)),
-  gpt2: ({ d, heads, layers, dropout }, { vocabulary, longest }) =>
-    gpt2({ vocabulary, d, heads, layers, dropout, context: longest }),
-  // As many keys as Inf of a Transformer-PSM sees: prefix and chunk.
-  "sliding-window": ({ d, heads, layers, chunk, dropout }, { vocabulary }) =>
-    slidingWindow({ vocabulary, d, heads, layers, dropout, window: 2 * chunk }),
+  "t-psm": (sizes, context) => transformerPsm(psmOptions(sizes, context)),
+  "t-psm-gated-mlp": (sizes, context) =>
+    transformerPsm({ ...psmOptions(sizes, context), agg: gatedMlpAggregator(sizes) }),
+  "t-psm-decay": (sizes, context) => transformerPsm({ ...psmOptions(sizes, context), agg: decayAggregator(sizes) }),
+  gpt2: (sizes, { vocabulary, longest }) => {
+    const { d, heads, dropout } = sizes;
+    return gpt2({ vocabulary, d, heads, layers: blocks(sizes), dropout, context: longest });
+  },
+  // As many multiplications a token as the Transformer-PSM.
+  "sliding-window": (sizes, context) => slidingWindow(matchedWindow(psmOptions(sizes, context))),
+  ...Object.fromEntries(
+    layerNames.map((layer): [string, Build] => [layer, (sizes, { vocabulary }) => {
+      const { d, heads, dropout } = sizes;
+      return languageModel({ vocabulary, d, heads, layers: blocks(sizes), dropout, layer });
+    }]),
+  ),
 };
 
 /** All names, the control last. */
