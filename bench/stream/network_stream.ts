@@ -7,7 +7,7 @@ import type { Gpu } from "../../kernels/device.ts";
 import { GpuEvaluator } from "../../kernels/nn/evaluator.ts";
 import { initialNumbers } from "../../kernels/nn/parameters.ts";
 import { psmDecoder } from "../../models/psm_decoder.ts";
-import type { PsmNetwork } from "../../models/psm_network.ts";
+import type { PsmNetwork } from "../../models/psm_parts.ts";
 import { seeded } from "../../models/random.ts";
 import type { ResumableNetwork } from "../../models/resumable.ts";
 import { resumableDecoder } from "../../models/resumable_decoder.ts";

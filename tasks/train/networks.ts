@@ -9,7 +9,7 @@ import { gatedMlpAggregator } from "../../models/gated_mlp_aggregator.ts";
 import { languageModel } from "../../models/language_model.ts";
 import { layerNames } from "../../models/layer_presets.ts";
 import { matchedWindow } from "../../models/matched_compute.ts";
-import type { PsmNetwork } from "../../models/psm_network.ts";
+import type { PsmNetwork } from "../../models/psm_parts.ts";
 import type { ResumableNetwork } from "../../models/resumable.ts";
 import { gpt2, slidingWindow } from "../../models/transformer.ts";
 import { transformerPsm, type TransformerPsmOptions } from "../../models/transformer_psm.ts";
