@@ -226,15 +226,6 @@ export { openStepper, planStep, type Stepper, type StepTensors } from "./kernels
 export { fusedExecutions, fusedFamilies, type FusedFamily } from "./kernels/fused.ts";
 
 // Networks on the GPU: recorded operations, their gradients, training and streams.
-export {
-  type Activation,
-  type AttentionMask,
-  type AttentionOptions,
-  type Evaluator,
-  type Initial,
-} from "./models/ops.ts";
-export { joined, type Parameters, type ParameterSpec, type ParameterSpecs, type Rows } from "./models/ops.ts";
-export { type TensorOps, type TokenNetwork, under } from "./models/ops.ts";
 export type {
   NamedArrays,
   OptimiserOptions,

@@ -1,10 +1,10 @@
 /** A network's parameters on the GPU with their moments: what training changes and what it saves. */
 import { InputError } from "../../models/error.ts";
 import type { Parameters, ParameterSpecs } from "../../models/ops.ts";
+import { initialParameters } from "../../models/parameters.ts";
 import type { NamedArrays } from "../../models/training.ts";
 import type { Gpu } from "../gpu.ts";
 import { lengthOf, Tensor } from "../tensor.ts";
-import { initialNumbers } from "./parameters.ts";
 import { sameShape, shown } from "./shapes.ts";
 import { Value } from "./value.ts";
 
@@ -23,10 +23,11 @@ export class StoredParameters {
   readonly all: readonly StoredParameter[];
 
   constructor(gpu: Gpu, specs: ParameterSpecs, seed: number) {
+    const numbers = initialParameters(specs, seed);
     this.all = Object.entries(specs).map(([name, spec]) => ({
       name,
       decay: spec.decay,
-      value: Tensor.from(gpu, initialNumbers(seed, name, spec), spec.shape, { label: name }),
+      value: Tensor.from(gpu, numbers[name]!, spec.shape, { label: name }),
       first: Tensor.empty(gpu, spec.shape, { label: `first of ${name}` }),
       second: Tensor.empty(gpu, spec.shape, { label: `second of ${name}` }),
     }));
