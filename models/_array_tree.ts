@@ -6,7 +6,7 @@
  */
 import type { Operator } from "../scan/mod.ts";
 import type { Parameters, Rows, TensorOps } from "./ops.ts";
-import type { ChunkAggregator } from "./psm_network.ts";
+import type { ChunkAggregator } from "./psm_parts.ts";
 
 /** A summary of a span, of every row of the batch: row `index` of array `array`. */
 export interface TreeNode {

@@ -39,18 +39,21 @@ export interface StreamCalls<T, I> {
   tokens(given: ArrayLike<number>): number[];
 }
 
-/** Of each network: its number, since networks of one name may differ, and the shapes that its bodies return, by key. */
+/** Of a network with its parameters: its number, and the shapes that its bodies return, by key. */
 interface Known {
   readonly number: number;
   readonly shapes: Map<string, readonly (readonly number[])[]>;
 }
 
-const known = new WeakMap<TokenNetwork, Known>();
-let networks = 0;
+// A body reads the parameters where they lie, so a key names the network and its parameters, by number.
+const known = new WeakMap<TokenNetwork, WeakMap<Parameters<unknown>, Known>>();
+let count = 0;
 
-function knownOf(network: TokenNetwork): Known {
-  const found = known.get(network) ?? { number: networks++, shapes: new Map() };
-  known.set(network, found);
+function knownOf(network: TokenNetwork, parameters: Parameters<unknown>): Known {
+  const ofNetwork = known.get(network) ?? new WeakMap<Parameters<unknown>, Known>();
+  known.set(network, ofNetwork);
+  const found = ofNetwork.get(parameters) ?? { number: count++, shapes: new Map() };
+  ofNetwork.set(parameters, found);
   return found;
 }
 
@@ -58,7 +61,7 @@ function shown(shapes: readonly (readonly number[])[]): string {
   return shapes.map((shape) => shape.join("×")).join(", ");
 }
 
-/** Calls of `network` on `evaluator`, with `parameters` ahead of the values of every call. */
+/** Calls of `network` on `evaluator`; its bodies read `parameters` where they lie, so that no program holds a copy. */
 export function streamCalls<T, I>(
   network: TokenNetwork,
   evaluator: Evaluator<T, I>,
@@ -68,9 +71,8 @@ export function streamCalls<T, I>(
   if (!Number.isSafeInteger(batch) || batch < 1) {
     throw new InputError(`Cannot stream ${network.name}: batch must be a whole number ≥ 1, got ${batch}`);
   }
-  const names = Object.keys(network.parameters);
-  const given = names.map((name) => parameter(parameters, name));
-  const { number, shapes } = knownOf(network);
+  for (const name of Object.keys(network.parameters)) parameter(parameters, name);
+  const { number, shapes } = knownOf(network, parameters);
   const free = (xs: readonly Held<T>[]): void => {
     for (const { array } of xs) evaluator.free(array);
   };
@@ -82,17 +84,11 @@ export function streamCalls<T, I>(
       })`;
       const ids = hostIds.map(([data, shape]) => evaluator.ids(data, shape));
       try {
-        const arrays = await evaluator.call(
-          key,
-          [...given, ...values.map(({ array }) => array)],
-          ids,
-          (ops, all, allIds) => {
-            const p = Object.fromEntries(names.map((parameterName, i) => [parameterName, all[i]!]));
-            const results = body(ops, p, all.slice(names.length), allIds);
-            shapes.set(key, results.map((x) => ops.shape(x)));
-            return results;
-          },
-        );
+        const arrays = await evaluator.call(key, values.map(({ array }) => array), ids, (ops, inner, innerIds) => {
+          const results = body(ops, parameters, inner, innerIds);
+          shapes.set(key, results.map((x) => ops.shape(x)));
+          return results;
+        });
         return arrays.map((array, i) => ({ array, shape: shapes.get(key)![i]! }));
       } finally {
         for (const one of ids) evaluator.free(one);

@@ -5,9 +5,11 @@
  * @module
  */
 import { flat } from "./_array_tree.ts";
+import { streamCalls } from "./_stream_calls.ts";
 import { InputError } from "./error.ts";
 import { type Evaluator, type Parameters, type TensorOps, under } from "./ops.ts";
-import { leavesOf, type PsmNetwork, wholeChunks } from "./psm_network.ts";
+import { leavesOf, wholeChunks } from "./psm_network.ts";
+import type { PsmNetwork } from "./psm_parts.ts";
 
 /** Of one triple of spans. */
 export interface Associator {
@@ -62,15 +64,13 @@ export async function associators<T, I>(
       }, got ${tokens.length}`,
     );
   }
-  const names = Object.keys(network.parameters);
   const { agg } = network;
-  const ids = evaluator.ids(tokens, [B, n]);
-  const [left, right] = await evaluator.call(
-    `associators of ${network.name} d ${network.d} chunk ${network.chunk}, level ${level}: ${B}×${n}`,
-    names.map((name) => parameters[name]!),
-    [ids],
-    (ops, values, [all]) => {
-      const p = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+  const calls = streamCalls(network, evaluator, parameters, { batch: B });
+  const found = await calls.call(
+    `associators of level ${level}`,
+    [],
+    [[Array.from(tokens), [B, n]]],
+    (ops, p, _, [all]) => {
       const combine = (earlier: T, later: T): T => agg.combine(ops, under(p, "agg"), earlier, later);
       const rows = (x: T, start: number, step: number, count: number): T =>
         flat(ops, every(ops, x, start, step, count));
@@ -84,9 +84,9 @@ export async function associators<T, I>(
       const [a, b, c] = [0, 1, 2].map((start) => rows(x, start, 1, spans - 2)) as [T, T, T];
       return [combine(combine(a, b), c), combine(a, combine(b, c))];
     },
-  ) as [T, T];
-  const [l, r] = [await evaluator.read(left), await evaluator.read(right)];
-  for (const x of [left, right, ids]) evaluator.free(x);
+  );
+  const l = await calls.taken(found[0]!);
+  const r = await calls.taken(found[1]!);
   const count = (spans - 2) * B;
   const width = l.length / count;
   return Array.from({ length: count }, (_, i) => associatorOf(l, r, i * width, (i + 1) * width));

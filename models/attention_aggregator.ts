@@ -5,7 +5,7 @@
  * @module
  */
 import { checkStack, runStack, type StackOptions, stackParameters } from "./attention_stack.ts";
-import type { ChunkAggregator } from "./psm_network.ts";
+import type { ChunkAggregator } from "./psm_parts.ts";
 
 /** Sizes of the stack; the mask is the paper's `bidirectional` unless told otherwise (the authors' code has `causal`). */
 export type AttentionAggregatorOptions = Omit<StackOptions, "mask"> & {

@@ -4,7 +4,7 @@
  * @module
  */
 import { checkStack, runStack, stackCache, type StackOptions, stackParameters } from "./attention_stack.ts";
-import type { ChunkDecoder } from "./psm_network.ts";
+import type { ChunkDecoder } from "./psm_parts.ts";
 
 /** A stack over prefix and chunk; chunk 0 runs without a prefix. */
 export function attentionDecoder(options: Omit<StackOptions, "mask">): ChunkDecoder {

@@ -4,7 +4,7 @@
  *     x ← x + out(attention(q, k, v))      q, k, v = norm(x)·W + b
  *     x ← x + down(gelu(up(norm(x))))      and a layer norm after the last block
  *
- * The cache of a stack is `[k_0, v_0, k_1, v_1, …]`, `[N, m, d]` each. A stack over n tokens with the cache of the m before
+ * The cache of a stack is `[k_0, v_0, k_1, v_1, …]`, `[N, m, d]` each (nothing for a window of 1). A stack over n tokens with the cache of the m before
  * computes what it computes over all m + n, for the last n.
  *
  * @module
@@ -88,9 +88,11 @@ function keysAndValues<T, I>(
   return cache.length === 0 ? [k, v] : [ops.concat([cache[0]!, k], 1), ops.concat([cache[1]!, v], 1)];
 }
 
-/** What later tokens need of keys or values: all, or those that a window still reaches. */
-function kept<T, I>(ops: TensorOps<T, I>, x: T, mask: AttentionMask): T {
-  return typeof mask === "object" ? lastTokens(ops, x, Math.min(mask.window - 1, ops.shape(x)[1]!)) : x;
+/** What later tokens need of keys and values: all, those that a window still reaches, or nothing. */
+function kept<T, I>(ops: TensorOps<T, I>, keysAndValues: readonly T[], mask: AttentionMask): readonly T[] {
+  if (typeof mask !== "object") return keysAndValues;
+  if (mask.window === 1) return [];
+  return keysAndValues.map((x) => lastTokens(ops, x, Math.min(mask.window - 1, ops.shape(x)[1]!)));
 }
 
 /** What the blocks make of x, before the last norm. */
@@ -108,7 +110,7 @@ function runBlocks<T, I>(
     const attention = under(block, "attention");
     const normed = layerNorm(ops, under(attention, "norm"), hidden);
     const [k, v] = keysAndValues(ops, attention, normed, cache.slice(2 * i, 2 * i + 2));
-    next.push(kept(ops, k, mask), kept(ops, v, mask));
+    next.push(...kept(ops, [k, v], mask));
     // Keys come from all tokens, queries only from those that are still wanted.
     const wanted = i === layers - 1 ? last : ops.shape(hidden)[1]!;
     const q = projected(ops, attention, "query", lastTokens(ops, normed, wanted));
@@ -142,5 +144,5 @@ export function stackCache<T, I>(
   const { hidden, cache } = runBlocks(ops, parameters, x, { ...options, layers: below });
   const attention = under(parameters, `${below}.attention`);
   const normed = layerNorm(ops, under(attention, "norm"), hidden);
-  return [...cache, ...keysAndValues(ops, attention, normed, []).map((y) => kept(ops, y, options.mask))];
+  return [...cache, ...kept(ops, keysAndValues(ops, attention, normed, []), options.mask)];
 }

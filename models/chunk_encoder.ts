@@ -5,7 +5,7 @@
  * @module
  */
 import { parameter, positions, weights } from "./parameters.ts";
-import type { ChunkEncoder } from "./psm_network.ts";
+import type { ChunkEncoder } from "./psm_parts.ts";
 
 /** Sizes of an encoder. */
 export interface ChunkEncoderOptions {

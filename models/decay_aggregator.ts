@@ -8,7 +8,7 @@
  * @module
  */
 import { parameter, weights } from "./parameters.ts";
-import type { ChunkAggregator } from "./psm_network.ts";
+import type { ChunkAggregator } from "./psm_parts.ts";
 
 /** Summaries `[N, c, 2d]`: a, then b. The gates begin near σ(2), so that a summary lasts for some chunks. */
 export function decayAggregator({ d }: { readonly d: number }): ChunkAggregator {

@@ -11,7 +11,7 @@ import { InputError } from "./error.ts";
 import { layerNorm } from "./mlp.ts";
 import { joined, under } from "./ops.ts";
 import { normParameters, parameter, residualStd, weights } from "./parameters.ts";
-import type { ChunkAggregator } from "./psm_network.ts";
+import type { ChunkAggregator } from "./psm_parts.ts";
 
 /** Summaries `[N, c, d]`; `hidden` defaults to 4d. */
 export function gatedMlpAggregator(

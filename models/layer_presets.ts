@@ -21,7 +21,8 @@ import { retnet } from "./retnet.ts";
 import { s4d } from "./s4d.ts";
 import { s4dParameters } from "./s4d_parameters.ts";
 import { s6 } from "./s6.ts";
-import { scanLayer, type ScanLayerOptions } from "./scan_layer.ts";
+import type { ScanLayerOptions } from "./layer_inputs.ts";
+import { scanLayer } from "./scan_layer.ts";
 import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";
 
 const positive: DomainMap = { kind: "positive" };

@@ -1,33 +1,20 @@
 /**
- * Log-linear attention (log_linear_attention.ts) as a sequence layer, all heads and rows of a batch at once.
- *
- * A whole sequence goes level by level: in every pair of neighbouring blocks of 2^j tokens, the tokens of the right one read
- * all of the left one with their weight for blocks of that size. The decay between them is split at the end of the left
- * block, `e^{G_t − G_m} · e^{G_m − G_s}` with G the sum of the log decays, so that no exponent is positive.
- *
- * A stream keeps the counter's roots, each with a flag that says whether it is there, so that every token is the same text of
- * operations: an increment is carried out on the flags.
+ * Log-linear attention (log_linear_attention.ts) as a sequence layer, all heads and rows of a batch at once: a whole sequence
+ * level by level, a stream by the counter's roots.
  *
  * @module
  */
 import { queryScale } from "./affine.ts";
+import type { Projected, Widen } from "./_log_linear_inputs.ts";
+import { byLevel } from "./_log_linear_levels.ts";
+import { byRoots } from "./_log_linear_roots.ts";
 import type { DomainMap } from "./domain.ts";
 import { beforeDomain, intoDomain } from "./domain_map.ts";
 import { InputError } from "./error.ts";
-import { linearRecurrence } from "./linear_recurrence.ts";
 import { fenwickLevels } from "./log_linear_attention.ts";
 import type { Parameters, ParameterSpec, TensorOps } from "./ops.ts";
 import { ones, parameter, residualStd, weights } from "./parameters.ts";
 import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";
-
-/** The inputs of tokens, `[B, n, H, w]` each; g the log decay, lambda the weights of the levels. */
-interface Projected<T> {
-  readonly q: T;
-  readonly k: T;
-  readonly v: T;
-  readonly g: T;
-  readonly lambda: T;
-}
 
 const positive: DomainMap = { kind: "positive" };
 
@@ -52,82 +39,6 @@ function onesRow<T, I>(ops: TensorOps<T, I>, like: T, count: number): T {
 function padded<T, I>(ops: TensorOps<T, I>, x: T, N: number): T {
   const n = ops.shape(x)[1]!;
   return n === N ? x : ops.concat([x, ops.affine(ops.slice(x, 1, 0, N - n), 0)], 1);
-}
-
-/** Outputs `[B·H, N, V]` of whole sequences of N = 2^m tokens, heads first; `wide(s, w)` repeats numbers `[…, 1]` w times. */
-function byLevel<T, I>(
-  ops: TensorOps<T, I>,
-  { q, k, v, g, lambda }: Projected<T>,
-  wide: (x: T, count: number) => T,
-): T {
-  const [BH, N, K] = ops.shape(q) as [number, number, number];
-  const V = ops.shape(v)[2]!;
-  const level = (i: number): T => ops.slice(lambda, -1, i, i + 1);
-  const [q1, k1] = [q, k].map((x) => ops.reshape(x, [BH * N, 1, K])) as [T, T];
-  const own = ops.mul(ops.reshape(ops.matmul(q1, k1, { transposeB: true }), [BH, N, 1]), level(0));
-  let output = ops.mul(wide(own, V), v);
-  // A sum over all tokens before: the linear recurrence whose gate is 1.
-  const G = ops.reshape(
-    ops.scan(linearRecurrence, {
-      a: ops.reshape(ops.affine(g, 0, 1), [BH, N, 1, 1]),
-      b: ops.reshape(g, [BH, N, 1, 1]),
-    }),
-    [BH, N, 1],
-  );
-  for (let j = 0, c = 1; 2 * c <= N; j++, c *= 2) {
-    const pairs = BH * N / (2 * c);
-    const half = (x: T, side: 0 | 1): T =>
-      ops.slice(ops.reshape(x, [pairs, 2 * c, ops.shape(x)[2]!]), 1, side * c, side * c + c);
-    const middle = ops.reshape(wide(ops.reshape(ops.slice(half(G, 0), 1, c - 1, c), [pairs, 1]), c), [pairs, c, 1]);
-    const less = (x: T, y: T): T => ops.map("exp", ops.add(x, ops.affine(y, -1)));
-    const written = ops.mul(half(v, 0), wide(less(middle, half(G, 0)), V));
-    const scores = ops.matmul(half(q, 1), half(k, 0), { transposeB: true });
-    const factor = ops.mul(less(half(G, 1), middle), half(level(j + 1), 1));
-    const read = ops.mul(ops.matmul(scores, written), wide(factor, V));
-    output = ops.add(output, ops.reshape(ops.concat([ops.affine(read, 0), read], 1), [BH, N, V]));
-  }
-  return output;
-}
-
-/** One token `[B, H, w]` after the roots of `state`: `[S_0, there_0, S_1, …]`, `[B, H, K, V]` each. */
-function byRoots<T, I>(
-  ops: TensorOps<T, I>,
-  { q, k, v, g, lambda }: Projected<T>,
-  state: readonly T[],
-  levels: number,
-  wide: (x: T, count: number) => T,
-): { readonly output: T; readonly state: readonly T[] } {
-  const [B, H, K] = ops.shape(q) as [number, number, number];
-  const V = ops.shape(v)[2]!;
-  const written = ops.matmul(ops.reshape(k, [B, H, K, 1]), ops.reshape(v, [B, H, 1, V]));
-  const nothing = ops.affine(written, 0);
-  const not = (flag: T): T => ops.affine(flag, -1, 1);
-  const read = (S: T, level: number): T =>
-    ops.mul(
-      ops.reshape(ops.matmul(ops.reshape(q, [B, H, 1, K]), S), [B, H, V]),
-      wide(ops.slice(lambda, -1, level, level + 1), V),
-    );
-  const decay = ops.reshape(wide(ops.map("exp", g), K * V), [B, H, K, V]);
-  let output = read(written, 0);
-  let carried = written;
-  let carry = not(nothing);
-  const next: T[] = [];
-  for (let j = 0; j < levels - 1; j++) {
-    const root = ops.mul(state[2 * j] ?? nothing, decay);
-    const there = state[2 * j + 1] ?? nothing;
-    // A root that is not there is 0.
-    output = ops.add(output, read(root, j + 1));
-    const both = ops.mul(carry, there);
-    const placed = ops.add(carry, ops.affine(both, -1));
-    const stays = not(carry);
-    next.push(
-      ops.add(ops.mul(placed, carried), ops.mul(stays, root)),
-      ops.add(placed, ops.mul(stays, there)),
-    );
-    carried = ops.add(carried, root);
-    carry = both;
-  }
-  return { output, state: next };
 }
 
 /** The layer: q, k, v and log decays by head, weights of levels by softplus from 1; norm over heads, a silu gate. */
@@ -156,7 +67,7 @@ export function logLinearLayer({ d, heads, layers = 1, longest = 4096 }: LayerSi
     const y = ops.reshape(ops.rmsNorm(outputs, parameter(p, "norm")), ops.shape(x));
     return ops.linear(ops.mul(y, ops.map("silu", ops.linear(x, parameter(p, "gate")))), parameter(p, "out"));
   };
-  const widening = <T, I>(ops: TensorOps<T, I>, p: Parameters<T>) => (x: T, count: number): T =>
+  const widening = <T, I>(ops: TensorOps<T, I>, p: Parameters<T>): Widen<T> => (x, count) =>
     ops.linear(x, onesRow(ops, parameter(p, "norm"), count));
   return {
     name,

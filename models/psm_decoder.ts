@@ -9,15 +9,15 @@
  *
  * @module
  */
-import { blellochPrefill } from "../scan/blelloch.ts";
-import type { CounterState } from "../scan/counter.ts";
-import { PlannedCounter } from "../scan/planned_counter.ts";
+import { blellochPrefill, PlannedCounter } from "../scan/mod.ts";
 import { arrayTree } from "./_array_tree.ts";
+import { checkedArrays, counterState } from "./_psm_state.ts";
 import { type Held, logitsOf, type StreamBody, streamCalls } from "./_stream_calls.ts";
 import { InputError } from "./error.ts";
 import { type Evaluator, type Parameters, under } from "./ops.ts";
-import { leavesOf, type PsmNetwork, readOf, wholeChunks } from "./psm_network.ts";
-import type { SavedArray, TokenStream, TokenStreamOptions, TokenStreamState } from "./token_stream.ts";
+import { leavesOf, readOf, wholeChunks } from "./psm_network.ts";
+import type { PsmNetwork } from "./psm_parts.ts";
+import type { SavedArray, TokenStream, TokenStreamOptions } from "./token_stream.ts";
 
 /** A stream of a prefix-scannable network. */
 export interface PsmDecoder extends TokenStream {
@@ -163,49 +163,11 @@ export function psmDecoder<T, I>(
       return { size: counter.size * chunk + pending.length, pending: pending.map((token) => [...token]), arrays };
     },
     async restore(saved) {
-      const arrays = checked(network, batch, saved);
+      const arrays = checkedArrays(network, batch, saved);
       clear();
       counter.restore(counterState(Math.floor(saved.size / chunk), arrays.map(calls.restored)));
       await begin(saved.pending);
     },
     close: clear,
   };
-}
-
-/** The levels of the roots after `count` chunks: the 1s of its binary form, most significant first. */
-function levelsOf(count: number): number[] {
-  const levels: number[] = [];
-  for (let level = 0; 2 ** level <= count; level++) if (Math.floor(count / 2 ** level) % 2 === 1) levels.unshift(level);
-  return levels;
-}
-
-/** A counter's state from its roots and, behind them, the folds known of the first two roots, three, …. */
-function counterState<M>(count: number, arrays: readonly M[]): CounterState<M> {
-  const levels = levelsOf(count);
-  const roots = levels.map((level, i) => ({ level, value: arrays[i]! }));
-  return { count, roots, folds: levels.length === 0 ? [] : [arrays[0]!, ...arrays.slice(levels.length)] };
-}
-
-/** The arrays of a saved state in the order of {@link counterState}; throws where it is none of this network's. */
-function checked({ name, chunk }: PsmNetwork, batch: number, saved: TokenStreamState): SavedArray[] {
-  const { size, pending, arrays } = saved;
-  const levels = Number.isSafeInteger(size) && size >= 0 ? levelsOf(Math.floor(size / chunk)) : [];
-  const wanted = [
-    ...levels.map((level) => `root.${level}`),
-    ...levels.slice(1).map((_, i) => `fold.${i + 1}`).filter((fold) => fold in arrays),
-  ];
-  const found = wanted.flatMap((key) => arrays[key] ?? []);
-  const fits = found.length === wanted.length && wanted.length === Object.keys(arrays).length;
-  const rows = found.every(({ shape }) => shape[0] === batch) && pending.every((tokens) => tokens.length === batch);
-  if (!fits || !rows || pending.length !== size % chunk) {
-    throw new InputError(
-      `Cannot restore ${name}: ${size} tokens in chunks of ${chunk} leave ${
-        wanted.join(", ") || "no arrays"
-      } of ${batch} rows ` +
-        `and ${size % chunk} tokens pending, got ${
-          Object.keys(arrays).join(", ") || "no arrays"
-        } and ${pending.length}`,
-    );
-  }
-  return found;
 }

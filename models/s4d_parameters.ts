@@ -6,7 +6,7 @@
  */
 import type { ParameterSpec, TensorOps } from "./ops.ts";
 import { parameter } from "./parameters.ts";
-import type { OwnParameters } from "./scan_layer.ts";
+import type { OwnParameters } from "./layer_inputs.ts";
 
 /** Parameters `[1, N, D]` of the model. */
 export function s4dParameters({ D, N }: { readonly D: number; readonly N: number }): OwnParameters {

@@ -12,7 +12,8 @@
 import { attentionAggregator } from "./attention_aggregator.ts";
 import { attentionDecoder } from "./attention_decoder.ts";
 import { chunkEncoder } from "./chunk_encoder.ts";
-import { type ChunkAggregator, type PsmNetwork, psmNetwork } from "./psm_network.ts";
+import { psmNetwork } from "./psm_network.ts";
+import type { ChunkAggregator, PsmNetwork } from "./psm_parts.ts";
 
 /** Sizes of a Transformer-PSM. */
 export interface TransformerPsmOptions {

@@ -7,7 +7,8 @@
 import { f64 } from "../models/number.ts";
 import { type Parameters, under } from "../models/ops.ts";
 import type { Psm } from "../models/psm.ts";
-import { leavesOf, type PsmNetwork, readOf } from "../models/psm_network.ts";
+import { leavesOf, readOf } from "../models/psm_network.ts";
+import type { PsmNetwork } from "../models/psm_parts.ts";
 import { arrayOps } from "./array_ops.ts";
 import { arrayOf, type NdArray } from "./nd_array.ts";
 

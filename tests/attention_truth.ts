@@ -158,3 +158,84 @@ export function excess(got: ArrayLike<number>, { values, bounds }: Expected): nu
   }
   return worst;
 }
+
+export interface AttentionGradientArrays {
+  readonly dq: Expected;
+  readonly dk: Expected;
+  readonly dv: Expected;
+}
+
+/**
+ * Gradients of `Σ o · dO`, with bounds for kernels that recompute shares from the forward pass's outputs and logarithms.
+ * `mean` below is Σ_j p_j g_j, which a kernel takes from o · dO or from shares and slopes: the bound covers either.
+ */
+export function attentionGradientTruth(
+  of: AttentionCase,
+  arrays: AttentionArrays,
+  dO: ArrayLike<number>,
+  fault?: AttentionFault,
+): AttentionGradientArrays {
+  const { sequences, queries, keys, heads, width } = of;
+  const d = heads * width;
+  const empty = (rows: number): Expected => ({
+    values: new Float64Array(sequences * rows * d),
+    bounds: new Float64Array(sequences * rows * d),
+  });
+  const dq = empty(queries), dk = empty(keys), dv = empty(keys);
+  const add = (to: Expected, at: number, value: number, bound: number): void => {
+    to.values[at]! += value;
+    to.bounds[at]! += bound;
+  };
+  const { q, k, v } = arrays;
+  const forward = attentionTruth(of, arrays, fault);
+  const scale = 1 / Math.sqrt(width);
+  for (const head of headsOf(of)) {
+    for (let i = 0; i < queries; i++) {
+      const all = sharesOf(of, arrays, head, i, fault);
+      const { seen, shares, scores, magnitudes, log } = all;
+      const row = head.queryAt(i);
+      const ofLog = forward.stats.bounds[(head.sequence * queries + i) * heads + head.head]!;
+      const slopes = new Float64Array(keys), slopeErrors = new Float64Array(keys), errors = new Float64Array(keys);
+      let mean = 0, meanError = 0;
+      for (const j of seen) {
+        let magnitude = 0;
+        for (let c = 0; c < width; c++) {
+          const term = dO[row + c]! * v[head.keyAt(j) + c]!;
+          slopes[j]! += term;
+          magnitude += Math.abs(term);
+        }
+        slopeErrors[j] = (width + 1) * u * magnitude;
+        // The score's roundings, the difference's, the exponential's, the logarithm's own.
+        errors[j] = (width + 3) * u * magnitudes[j]! + (1 + exp.perArgument) * u * Math.abs(scores[j]! - log) +
+          exp.units * u + ofLog;
+        mean += shares[j]! * slopes[j]!;
+        meanError += shares[j]! *
+          (Math.abs(slopes[j]!) * (errors[j]! + (keys + 1) * u) + slopeErrors[j]!);
+      }
+      let fromOutput = 0;
+      for (let c = 0; c < width; c++) {
+        fromOutput += Math.abs(dO[row + c]!) *
+          (forward.o.bounds[row + c]! + (width + 1) * u * Math.abs(forward.o.values[row + c]!));
+      }
+      meanError = Math.max(meanError, fromOutput);
+      for (const j of seen) {
+        const share = shares[j]!;
+        const slope = share * (slopes[j]! - mean);
+        const slopeError = Math.abs(slope) * (errors[j]! + 2 * u) + share * (slopeErrors[j]! + meanError);
+        const key = head.keyAt(j);
+        for (let c = 0; c < width; c++) {
+          const ofQuery = scale * slope * k[key + c]!,
+            ofKey = scale * slope * q[row + c]!,
+            ofValue = share * dO[row + c]!;
+          // Products and additions, the scale and the product with it, and what was there being added to.
+          add(dq, row + c, ofQuery, scale * slopeError * Math.abs(k[key + c]!) + (keys + 4) * u * Math.abs(ofQuery));
+          add(dk, key + c, ofKey, scale * slopeError * Math.abs(q[row + c]!) + (queries + 4) * u * Math.abs(ofKey));
+          add(dv, key + c, ofValue, (errors[j]! + (queries + 1) * u) * Math.abs(ofValue) + 2 ** -120);
+        }
+      }
+    }
+  }
+  // Second order.
+  for (const { bounds } of [dq, dk, dv]) for (let at = 0; at < bounds.length; at++) bounds[at]! *= 1.01;
+  return { dq, dk, dv };
+}

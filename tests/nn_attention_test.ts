@@ -2,12 +2,19 @@
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { type AttentionKernel, planAttention } from "../kernels/nn/attention.ts";
+import { planAttentionBackward } from "../kernels/nn/attention_backward.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { Tensor } from "../kernels/tensor.ts";
 import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
-import { type AttentionArrays, type AttentionCase, attentionTruth, excess } from "./attention_truth.ts";
+import {
+  type AttentionArrays,
+  type AttentionCase,
+  attentionGradientTruth,
+  attentionTruth,
+  excess,
+} from "./attention_truth.ts";
 import { gpuForTests } from "./gpu.ts";
 
 const gpu = await gpuForTests("attention against f64");
@@ -96,6 +103,115 @@ for (const [seed, of] of cases.entries()) {
     }
   });
 }
+
+const gradientCases: readonly (AttentionCase & { readonly kernels: readonly ("flat" | "tile")[] })[] = [
+  { sequences: 70, queries: 2, keys: 2, heads, width: 16, mask: "bidirectional", kernels: ["flat", "tile"] },
+  { sequences: 3, queries: 5, keys: 9, heads, width: 3, mask: { window: 3 }, kernels: ["flat"] },
+  { sequences: 2, queries: 33, keys: 70, heads, width: 16, mask: "causal", kernels: ["tile"] },
+  { sequences: 1, queries: 40, keys: 65, heads, width: 16, mask: "bidirectional", kernels: ["tile"] },
+  { sequences: 1, queries: 70, keys: 101, heads, width: 16, mask: { window: 20 }, kernels: ["tile"] },
+  { sequences: 1, queries: 35, keys: 36, heads, width: 35, mask: "causal", kernels: ["tile"] },
+];
+
+/** Gradients of an attention, its forward pass included; added to `before` where it is given. */
+async function backward(
+  device: Gpu,
+  of: AttentionCase,
+  { q, k, v, dO }: AttentionArrays & { readonly dO: ArrayLike<number> },
+  kernel: "flat" | "tile",
+  before?: number,
+): Promise<{ readonly dq: Float32Array; readonly dk: Float32Array; readonly dv: Float32Array }> {
+  const d = of.heads * of.width;
+  const [ofQueries, ofKeys] = [[of.sequences, of.queries, d], [of.sequences, of.keys, d]];
+  const filled = (like: ArrayLike<number>): Float32Array => new Float32Array(like.length).fill(before ?? NaN);
+  const tensors = {
+    q: Tensor.from(device, q, ofQueries),
+    k: Tensor.from(device, k, ofKeys),
+    v: Tensor.from(device, v, ofKeys),
+    o: Tensor.empty(device, ofQueries),
+    stats: Tensor.empty(device, [of.sequences, of.queries, of.heads]),
+    dO: Tensor.from(device, dO, ofQueries),
+    dq: Tensor.from(device, filled(q), ofQueries),
+    dk: Tensor.from(device, filled(k), ofKeys),
+    dv: Tensor.from(device, filled(k), ofKeys),
+  };
+  const plans = [
+    await planAttention(device, tensors, of),
+    await planAttentionBackward(device, tensors, { ...of, kernel, accumulate: before !== undefined }),
+  ];
+  await runPlans(device, "attention gradients", plans);
+  const [dq, dk, dv] = await Promise.all([tensors.dq.read(), tensors.dk.read(), tensors.dv.read()]);
+  for (const plan of plans) plan.release();
+  for (const tensor of Object.values(tensors)) tensor.destroy();
+  return { dq, dk, dv };
+}
+
+const gradients = ["dq", "dk", "dv"] as const;
+
+for (const [seed, of] of gradientCases.entries()) {
+  gpuTest(`attention gradients ${nameOf(of)}: within the bound in every kernel, faults seen`, async (device) => {
+    const arrays = arraysOf(of, seed + 20);
+    const dO = arraysOf(of, seed + 120).q.map((x) => x / 2);
+    const truth = attentionGradientTruth(of, arrays, dO);
+    for (const kernel of of.kernels) {
+      const got = await backward(device, of, { ...arrays, dO }, kernel);
+      for (const name of gradients) {
+        const worst = excess(got[name], truth[name]);
+        assert(worst <= 1, `${name} of ${kernel} is off by ${worst} bounds`);
+        assertGreater(excess(got[name].map((x) => x * (1 + 2 ** -10)), truth[name]), 1, name);
+      }
+    }
+    for (const fault of ["mask", "block"] as const) {
+      if (fault === "block" && (of.keys <= 33 || typeof of.mask === "object")) continue;
+      const planted = attentionGradientTruth(of, arrays, dO, fault);
+      for (const name of gradients) {
+        assertGreater(excess(planted[name].values, truth[name]), 1, `${fault} of ${name}`);
+      }
+    }
+  });
+}
+
+gpuTest("attention gradients are added to what there is", async (device) => {
+  for (const [of, kernel] of [[gradientCases[0]!, "flat"], [gradientCases[2]!, "tile"]] as const) {
+    const arrays = arraysOf(of, 40);
+    const given = { ...arrays, dO: arraysOf(of, 41).q };
+    const once = await backward(device, of, given, kernel);
+    const added = await backward(device, of, given, kernel, 2);
+    for (const name of gradients) {
+      for (const [at, x] of added[name].entries()) {
+        // The sum's rounding, and the product's before it, which may be fused.
+        const tolerance = 2 ** -24 * (Math.abs(x) + Math.abs(once[name][at]!));
+        assert(
+          Math.abs(x - (2 + once[name][at]!)) <= tolerance,
+          `${name}[${at}]: ${x} for ${once[name][at]} added to 2`,
+        );
+      }
+    }
+  }
+});
+
+test("attention's gradients in f64 are the slopes of its outputs", () => {
+  for (const mask of ["causal", "bidirectional", { window: 2 }] as const) {
+    const of: AttentionCase = { sequences: 1, queries: 3, keys: 5, heads: 1, width: 3, mask };
+    const arrays = arraysOf(of, 90);
+    const dO = arraysOf(of, 91).q;
+    const { dq, dk, dv } = attentionGradientTruth(of, arrays, dO);
+    const loss = (name: "q" | "k" | "v", at: number, by: number): number => {
+      const moved = Float64Array.from(arrays[name]);
+      moved[at]! += by;
+      return attentionTruth(of, { ...arrays, [name]: moved }).o.values.reduce((sum, o, i) => sum + o * dO[i]!, 0);
+    };
+    for (const [name, { values }] of [["q", dq], ["k", dk], ["v", dv]] as const) {
+      for (const [at, value] of values.entries()) {
+        const slope = (by: number): number => (loss(name, at, by) - loss(name, at, -by)) / (2 * by);
+        const [wide, narrow] = [slope(2 ** -10), slope(2 ** -11)];
+        // The narrow quotient errs by a third of the difference, to leading order, and by the rounding of the losses.
+        const tolerance = Math.abs(wide - narrow) + 2 ** -52 * 2 ** 11 * 100;
+        assert(Math.abs(narrow - value) <= tolerance, `d${name}[${at}]: ${value}, slope ${narrow} ± ${tolerance}`);
+      }
+    }
+  }
+});
 
 gpuTest(
   "attention has the same bits for any number of queries, keys, sequences, and against a growing cache",

@@ -10,6 +10,7 @@ import { Value } from "../kernels/nn/value.ts";
 import { lengthOf } from "../kernels/tensor.ts";
 import { normal } from "../models/domain.ts";
 import { InputError } from "../models/error.ts";
+import { linearRecurrence } from "../models/linear_recurrence.ts";
 import type { Activation, TensorOps } from "../models/ops.ts";
 import { seeded } from "../models/random.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
@@ -31,7 +32,9 @@ interface Case {
   readonly ids?: readonly number[];
   /** Cotangents without signs, where a long sum's terms would cancel and no fault show. */
   readonly positive?: boolean;
-  readonly body: <T, I>(ops: TensorOps<T, I>, values: readonly T[], ids: I) => T;
+  /** One for every id. */
+  readonly weights?: readonly number[];
+  readonly body: <T, I>(ops: TensorOps<T, I>, values: readonly T[], ids: I, weights: T) => T;
 }
 
 const activations: readonly Activation[] = [
@@ -46,16 +49,22 @@ const activations: readonly Activation[] = [
 ];
 
 const cases: readonly Case[] = [
-  { name: "linear", shapes: [[3, 2, 5], [5, 4], [4]], body: (o, [x, w, b]) => o.linear(x!, w!, b) },
+  // Weights used twice: their second gradient is added to the first.
+  {
+    name: "linear",
+    shapes: [[3, 2, 5], [5, 4], [4]],
+    body: (o, [x, w, b]) => o.add(o.linear(x!, w!, b), o.linear(o.affine(x!, 2), w!)),
+  },
+  // Sizes such that a product is the gradient of another: each kernel takes a second to compile.
   { name: "matmul", shapes: [[2, 3, 5], [2, 5, 4]], body: (o, [a, b]) => o.matmul(a!, b!) },
   {
     name: "matmul transposed",
-    shapes: [[2, 3, 5], [2, 4, 5]],
+    shapes: [[2, 3, 4], [2, 5, 4]],
     body: (o, [a, b]) => o.matmul(a!, b!, { transposeB: true }),
   },
   { name: "add", shapes: [[2, 3, 4], [3, 4]], body: (o, [a, b]) => o.add(a!, b!) },
   // More rows than one slab has.
-  { name: "add a row", shapes: [[300, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
+  { name: "add a row", shapes: [[600, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
   { name: "mul", shapes: [[2, 3, 4], [4]], body: (o, [a, b]) => o.mul(a!, b!) },
   {
     name: "one value used often",
@@ -97,6 +106,36 @@ const cases: readonly Case[] = [
         count: 3,
       }]),
   },
+  // Keys that are also queries and have a gradient already; then all three have one.
+  {
+    name: "attention over one's own",
+    shapes: [[2, 3, 4], [2, 3, 4]],
+    body: (o, [x, v]) => o.add(o.attention(x!, x!, v!, { heads: 2, mask: "causal" }), o.affine(x!, 2)),
+  },
+  {
+    name: "attention",
+    shapes: [[2, 3, 4], [2, 3, 4], [2, 3, 4]],
+    body: (o, [q, k, v]) => {
+      const y = o.attention(q!, k!, v!, { heads: 2, mask: "bidirectional" });
+      return o.add(o.add(o.add(y, o.affine(q!, 2)), o.affine(k!, 2)), o.affine(v!, 2));
+    },
+  },
+  // Gates in (0, 1), then a linear recurrence; one of its inputs twice.
+  {
+    name: "scan",
+    shapes: [[2, 3, 1, 4]],
+    body: (o, [x]) => {
+      const a = o.map("sigmoid", x!);
+      return o.add(o.scan(linearRecurrence, { a, b: a }), o.scan(linearRecurrence, { a, b: x! }));
+    },
+  },
+  {
+    name: "cross-entropy",
+    shapes: [[3, 2], [2, 3]],
+    ids: [2, 0, 1],
+    weights: [1, 0.5, 0],
+    body: (o, [x, head], targets, weights) => o.affine(o.crossEntropy(x!, head!, targets, weights), 3),
+  },
   { name: "repeat", shapes: [[2, 3]], body: (o, [x]) => o.repeat(x!, 3) },
 ];
 
@@ -110,13 +149,18 @@ interface Truth {
 }
 
 /** Values, and derivatives of `Σ weights · outputs`, with their counts. */
-function truthOf({ shapes, ids = [], body }: Case, data: readonly Float32Array[], weights: Float32Array): Truth {
+function truthOf(
+  { shapes, ids = [], weights: given = [], body }: Case,
+  data: readonly Float32Array[],
+  weights: Float32Array,
+): Truth {
   let index = 0;
   const values = shapes.map((shape, i): NdArray<Number> => ({
     shape,
     data: Array.from(data[i]!, (x) => variable(counted, exactly(x), index++)),
   }));
-  const y = body(reference, values, { shape: [ids.length], data: ids });
+  const extra = { shape: [given.length], data: given.map((x) => algebra.of(x)) };
+  const y = body(reference, values, { shape: [ids.length], data: ids }, extra);
   const sum = algebra.sum(
     y.data.length,
     (i) => algebra.mul(algebra.of(weights[i as number]!), y.data[i as number]!),
@@ -162,8 +206,9 @@ function record(device: Gpu, program: Program): Recorded[] {
     const ops = new GpuOps(program, { training: true });
     const data = each.shapes.map((shape, i) => drawn(`${each.name} ${i}`, shape));
     const values = data.map((numbers, i) => Value.from(device, numbers, each.shapes[i]!, true));
-    const { ids = [] } = each;
-    const y = each.body<Value, Ids>(ops, values, Ids.from(device, ids, [ids.length]));
+    const { ids = [], weights: given = [] } = each;
+    const extra = Value.from(device, given, [given.length]);
+    const y = each.body<Value, Ids>(ops, values, Ids.from(device, ids, [ids.length]), extra);
     const signed = drawn(`${each.name} weights`, y.shape);
     const weights = each.positive ? signed.map(Math.abs) : signed;
     program.keep(y.slot);

@@ -2,7 +2,8 @@
 import { InputError } from "../../models/error.ts";
 import type { AttentionOptions } from "../../models/ops.ts";
 import { planAttention } from "./attention.ts";
-import { type Recorder, result, step } from "./recorder.ts";
+import { planAttentionBackward } from "./attention_backward.ts";
+import { contributeTogether, type Recorder, result, step } from "./recorder.ts";
 import { expectShape, shown } from "./shapes.ts";
 import type { Value } from "./value.ts";
 
@@ -23,8 +24,26 @@ export function attention(recorder: Recorder, q: Value, k: Value, v: Value, opti
       o: at.tensor(y.slot),
       ...(stats && { stats: at.tensor(stats) }),
     }, options));
-  tape?.record(y, () => {
-    throw new InputError("Cannot go backward through attention: its gradient is not among the recorded kernels yet");
-  });
+  tape?.record(y, (g) =>
+    contributeTogether(recorder, { q, k, v }, ({ q: dq, k: dk, v: dv }, accumulate) => {
+      step(
+        recorder,
+        "attention backward",
+        [q.slot, k.slot, v.slot, y.slot, stats, g],
+        [dq, dk, dv],
+        (at) =>
+          planAttentionBackward(gpu, {
+            q: at.tensor(q.slot),
+            k: at.tensor(k.slot),
+            v: at.tensor(v.slot),
+            o: at.tensor(y.slot),
+            stats: at.tensor(stats!),
+            dO: at.tensor(g),
+            dq: at.tensor(dq),
+            dk: at.tensor(dk),
+            dv: at.tensor(dv),
+          }, { ...options, accumulate }),
+      );
+    }));
   return y;
 }

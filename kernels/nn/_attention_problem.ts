@@ -4,6 +4,7 @@ import { InputError } from "../../models/error.ts";
 import type { AttentionMask, AttentionOptions } from "../../models/ops.ts";
 import { BufferUsage, type Gpu } from "../gpu.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
+import { KEYS } from "./_attention_text.ts";
 
 /** Sizes: sequences, queries, keys (or the room for them), heads and their width. */
 export interface AttentionSizes {
@@ -37,6 +38,7 @@ export function attentionSizes({ q, k, v, o }: AttentionInputs, { heads, mask }:
   assertShape("v", v, [sequences, keys, d]);
   assertShape("o", o, q.shape);
   for (const [name, tensor] of Object.entries({ q, k, v, o })) assertF32(name, tensor);
+  if (queries < 1) throw new InputError(`Cannot attend: there must be a query, got ${queries}`);
   if (keys < queries) throw new InputError(`Cannot attend: keys must be ≥ queries (${queries}), got ${keys}`);
   if (!(Number.isInteger(heads) && heads >= 1 && d % heads === 0 && d >= heads && d / heads <= 256)) {
     throw new InputError(`Cannot attend: heads must divide d = ${d} into widths of 1 … 256, got ${heads}`);
@@ -51,17 +53,44 @@ export function assertF32(name: string, { dtype }: Tensor): void {
   if (dtype !== "f32") throw new InputError(`Cannot attend: ${name} must be f32, got ${dtype}`);
 }
 
-/** A uniform buffer of two `vec4u`: sequences, queries, room for keys, heads; window, whether all is seen, `more`. */
+/**
+ * A uniform buffer of three `vec4u`: sequences, queries, room for keys, heads; window, whether all is seen, `more`, 1;
+ * whether gradients are added.
+ */
 export function extentBuffer(
   gpu: Gpu,
   { sequences, queries, keys, heads }: AttentionSizes,
   mask: AttentionMask,
-  more: readonly [number, number] = [0, 0],
+  more: number,
+  accumulate = false,
 ): GPUBuffer {
   const window = typeof mask === "object" ? mask.window : 0xffffffff;
   const all = mask === "bidirectional" ? 1 : 0;
-  return gpu.upload(Uint32Array.of(sequences, queries, keys, heads, window, all, ...more), {
-    label: "attention extent",
-    usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
-  });
+  return gpu.upload(
+    Uint32Array.of(sequences, queries, keys, heads, window, all, more, 1, Number(accumulate), 0, 0, 0),
+    {
+      label: "attention extent",
+      usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
+    },
+  );
+}
+
+/** Whether several heads should share a workgroup: their keys fit one block, their scores a few rounds of invocations. */
+export function isShort({ queries, keys }: AttentionSizes): boolean {
+  return keys <= KEYS && queries * keys <= 256;
+}
+
+/** Pairs of sequence and head of a workgroup: enough to have work, few enough that all of the device has some. */
+export function pairsEach({ sequences, queries, keys, heads }: AttentionSizes): number {
+  const most = Math.max(1, Math.floor(256 / (queries * keys)));
+  return Math.min(most, Math.max(1, Math.floor(sequences * heads / 1024)));
+}
+
+/** Scores that are seen. */
+export function scoresOf({ sequences, queries, keys, heads }: AttentionSizes, mask: AttentionMask): number {
+  if (mask === "bidirectional") return sequences * heads * queries * keys;
+  const window = typeof mask === "object" ? mask.window : keys;
+  let seen = 0;
+  for (let i = keys - queries + 1; i <= keys; i++) seen += Math.min(i, window);
+  return sequences * heads * seen;
 }

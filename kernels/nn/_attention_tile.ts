@@ -14,36 +14,42 @@ import {
   storeFour,
   vectorsOf,
 } from "./_attention_text.ts";
-import { each, four, loadTile, multiply, scores, slot, STRIDE } from "./_attention_tiles.ts";
+import { addRows, addScores, four, loadTile, slot, STRIDE, unrolling } from "./_attention_tiles.ts";
 
 /** Bytes of workgroup memory of a tile of so many rows. */
 export const tileBytes = (rows: number): number => 16 * STRIDE * (2 * rows + KEYS) + 4 * STRIDE * rows;
 
-/** A tile of `rows` queries, a multiple of 32; `2 · rows` invocations. */
-export function tileShader(width: number, rows: number, stats: boolean): Shader {
+export interface TileText {
+  readonly width: number;
+  /** Queries of a tile, a multiple of 32; there are `2 · rows` invocations. */
+  readonly rows: number;
+  readonly stats: boolean;
+  readonly unrolled: boolean;
+}
+
+export function tileShader({ width, rows, stats, unrolled }: TileText): Shader {
   const vectors = vectorsOf(width);
   const chunks = Math.ceil(vectors / 8);
   const threads = 2 * rows;
-  const columns = (chunk: number): number => Math.min(8, vectors - 8 * chunk);
-  const loadQueries = (chunk: number): string =>
+  const { rows: each4, chunks: eachChunk, place } = unrolling(unrolled);
+  const { declare, of, each, end } = each4;
+  const out = (chunk: string, i: string): string => of("out", place(chunk, i));
+  const loadQueries = (chunk: string): string =>
     loadTile("queries", {
       rows,
-      columns: columns(chunk),
       threads,
       slot: slot("r", rows),
-      value: `q_four(((sequence * n + first + r) * heads + head), ${8 * chunk}u + c) * ${scaleOf(width)}`,
-      when: "first + r < n",
+      value: `q_four((sequence * n + first + r) * heads + head, 8u * ${chunk} + c) * ${scaleOf(width)}`,
+      when: `first + r < n && 8u * ${chunk} + c < ${vectors}u`,
     });
-  const loadKeys = (name: "k" | "v", chunk: number): string =>
+  const loadKeys = (name: "k" | "v", chunk: string): string =>
     loadTile("keys", {
       rows: KEYS,
-      columns: columns(chunk),
       threads,
       slot: name === "k" ? slot("r", KEYS) : "r",
-      value: `${name}_four(((sequence * extent[0].z + ${KEYS}u * block + r) * heads + head), ${8 * chunk}u + c)`,
-      when: `${KEYS}u * block + r < m`,
+      value: `${name}_four((sequence * extent[0].z + ${KEYS}u * block + r) * heads + head, 8u * ${chunk} + c)`,
+      when: `${KEYS}u * block + r < m && 8u * ${chunk} + c < ${vectors}u`,
     });
-  const all = Array.from({ length: chunks }, (_, chunk) => chunk);
   return assemble("attention", {
     bindings: [
       ...attentionBindings(width, { q: "read", k: "read", v: "read", o: "read_write" }),
@@ -78,86 +84,96 @@ fn main(
   let end = (key_end(min(position + ${rows - 1}u, m - 1u), m) + ${KEYS - 1}u) / ${KEYS}u;
   let ty = lid / 8u;
   let tx = lid % 8u;
-  ${
-      each((i) => /* wgsl */ `
-  let row_${i} = first + 4u * ty + ${i}u;
-  let from_${i} = first_key(m - n + row_${i});
-  let to_${i} = select(0u, key_end(m - n + row_${i}, m), row_${i} < n);
-  var most_${i} = ${NOTHING};
-  var sum_${i} = 0.0;
-  var most_before_${i} = ${NOTHING};
-  var sum_before_${i} = 0.0;
-  ${all.map((chunk) => `var out_${chunk}_${i} = vec4f();`).join(" ")}`)
-    }
-  ${chunks === 1 ? loadQueries(0) : ""}
+  let row = first + 4u * ty;
+  // Maxima and sums of the span, and of the spans before.
+  ${declare("most", "f32", NOTHING)}
+  ${declare("sum_of", "f32", "0.0")}
+  ${declare("most_before", "f32", NOTHING)}
+  ${declare("sum_before", "f32", "0.0")}
+  ${declare("factor", "f32", "0.0")}
+  ${declare("added", "f32", "0.0")}
+  ${declare("score", "vec4f", "vec4f()")}
+  ${declare("out", "vec4f", "vec4f()", 4 * chunks)}
+  ${chunks === 1 ? loadQueries("0u") : ""}
   for (var block = begin; block < end; block++) {
-    ${each((i) => `var score_${i} = vec4f();`)}
+    ${each((i) => `${of("score", i)} = vec4f();`)}
     ${
-      all.map((chunk) => /* wgsl */ `
+      eachChunk.each((chunk) => /* wgsl */ `
     ${chunks === 1 ? "" : loadQueries(chunk)}
     ${loadKeys("k", chunk)}
     workgroupBarrier();
-    ${scores("score", { left: "queries", right: "keys", rows, columns: columns(chunk) })}
-    workgroupBarrier();`).join("\n")
+    ${
+        addScores(each4, "score", {
+          left: "queries",
+          right: "keys",
+          rows,
+          columns: `min(8u, ${vectors}u - 8u * ${chunk})`,
+        })
+      }
+    workgroupBarrier();`, chunks)
     }
     let key = vec4u(${KEYS}u * block + 4u * tx) + vec4u(0u, 1u, 2u, 3u);
     ${
       each((i) => /* wgsl */ `
-    let seen_${i} = (key >= vec4u(from_${i})) & (key < vec4u(to_${i}));
-    score_${i} = select(vec4f(${NOTHING}), score_${i}, seen_${i});
-    maxima[(4u * ty + ${i}u) * ${STRIDE}u + tx] =
-      max(max(score_${i}.x, score_${i}.y), max(score_${i}.z, score_${i}.w));`)
+      let at = m - n + row + ${i};
+      let seen = (key >= vec4u(first_key(at))) & (key < vec4u(select(0u, key_end(at, m), row + ${i} < n)));
+      let masked = select(vec4f(${NOTHING}), ${of("score", i)}, seen);
+      ${of("score", i)} = masked;
+      maxima[(4u * ty + ${i}) * ${STRIDE}u + tx] = max(max(masked.x, masked.y), max(masked.z, masked.w));`)
     }
     workgroupBarrier();
     ${
       each((i) => /* wgsl */ `
-    var next_${i} = most_${i};
-    for (var e = 0u; e < 8u; e++) { next_${i} = max(next_${i}, maxima[(4u * ty + ${i}u) * ${STRIDE}u + e]); }
-    let factor_${i} = exp_at_most_1(most_${i} - next_${i});
-    most_${i} = next_${i};
-    var added_${i} = 0.0;
-    shares[${slot(`(4u * ty + ${i}u)`, rows)} * ${STRIDE}u + tx] =
-      select(vec4f(), exp4_at_most_1(score_${i} - vec4f(next_${i})), seen_${i});`)
+      var next = ${of("most", i)};
+      for (var e = 0u; e < ${end(8)}; e++) { next = max(next, maxima[(4u * ty + ${i}) * ${STRIDE}u + e]); }
+      ${of("factor", i)} = exp_at_most_1(${of("most", i)} - next);
+      ${of("most", i)} = next;
+      ${of("added", i)} = 0.0;
+      let masked = ${of("score", i)};
+      shares[${slot(`(4u * ty + ${i})`, rows)} * ${STRIDE}u + tx] =
+        select(vec4f(), exp4_at_most_1(masked - vec4f(next)), masked > vec4f(${NOTHING}));`)
     }
     ${
-      all.map((chunk) => /* wgsl */ `
+      eachChunk.each((chunk) => /* wgsl */ `
     ${loadKeys("v", chunk)}
     workgroupBarrier();
-    ${each((i) => `out_${chunk}_${i} *= factor_${i};`)}
-    ${
-        multiply(`out_${chunk}`, { shares: "shares", values: "keys", rows }, (i) =>
-          chunk === 0
-            ? four.map((e) => `added_${i} += share_${i}.${"xyzw"[e]};`).join(" ")
-            : "")
-      }
-    workgroupBarrier();`).join("\n")
+    ${each((i) => `${out(chunk, i)} *= ${of("factor", i)};`)}
+    ${addRows(each4, (i) => out(chunk, i), { shares: "shares", values: "keys", rows })}
+    workgroupBarrier();`, chunks)
     }
-    ${each((i) => `sum_${i} = fma(sum_${i}, factor_${i}, added_${i});`)}
-    if ((block + 1u) % ${SPAN / KEYS}u == 0u || block + 1u == end) {
-      let started = block / ${SPAN / KEYS}u > begin / ${SPAN / KEYS}u;
-      let last = block + 1u == end;
+    for (var j = 0u; j < ${end(8)}; j++) {
       ${
       each((i) => /* wgsl */ `
-      if (row_${i} < n) {
-        let next = max(most_before_${i}, most_${i});
-        let before = exp_at_most_1(most_before_${i} - next);
-        let now = exp_at_most_1(most_${i} - next);
-        sum_before_${i} = fma(sum_before_${i}, before, sum_${i} * now);
-        most_before_${i} = next;
-        let inverse = select(1.0, 1.0 / sum_before_${i}, last);
-        let at = (sequence * n + row_${i}) * heads + head;
+        let share = shares[(${rows / 4}u * ${i} + ty) * ${STRIDE}u + j];
+        ${four.map((e) => `${of("added", i)} += share.${"xyzw"[e]};`).join(" ")}`)
+    }
+    }
+    ${each((i) => `${of("sum_of", i)} = fma(${of("sum_of", i)}, ${of("factor", i)}, ${of("added", i)});`)}
+    let last = block + 1u == end;
+    if ((block + 1u) % ${SPAN / KEYS}u == 0u || last) {
+      let started = block / ${SPAN / KEYS}u > begin / ${SPAN / KEYS}u;
+      ${
+      each((i) => /* wgsl */ `
+      if (row + ${i} < n) {
+        let next = max(${of("most_before", i)}, ${of("most", i)});
+        let before = exp_at_most_1(${of("most_before", i)} - next);
+        let now = exp_at_most_1(${of("most", i)} - next);
+        ${of("sum_before", i)} = fma(${of("sum_before", i)}, before, ${of("sum_of", i)} * now);
+        ${of("most_before", i)} = next;
+        ${of("most", i)} = ${NOTHING};
+        ${of("sum_of", i)} = 0.0;
+        let inverse = select(1.0, 1.0 / ${of("sum_before", i)}, last);
+        let at = (sequence * n + row + ${i}) * heads + head;
         ${
-        all.map((chunk) => /* wgsl */ `
-        if (${8 * chunk}u + tx < ${vectors}u) {
+        eachChunk.each((chunk) => /* wgsl */ `
+        if (8u * ${chunk} + tx < ${vectors}u) {
           var so_far = vec4f();
-          if (started) { so_far = o_four(at, ${8 * chunk}u + tx); }
-          set_o(at, ${8 * chunk}u + tx, fma(so_far, vec4f(before), out_${chunk}_${i} * now) * inverse);
+          if (started) { so_far = o_four(at, 8u * ${chunk} + tx); }
+          set_o(at, 8u * ${chunk} + tx, fma(so_far, vec4f(before), ${out(chunk, i)} * now) * inverse);
         }
-        out_${chunk}_${i} = vec4f();`).join("\n")
+        ${out(chunk, i)} = vec4f();`, chunks)
       }
-        most_${i} = ${NOTHING};
-        sum_${i} = 0.0;
-        ${stats ? `if (last && tx == 0u) { stats[at] = most_before_${i} + log_at_least_1(sum_before_${i}); }` : ""}
+        ${stats ? `if (last && tx == 0u) { stats[at] = next + log_at_least_1(${of("sum_before", i)}); }` : ""}
       }`)
     }
     }

@@ -20,7 +20,15 @@ import { type Plan, planOf } from "../plan.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
 import { compileShader, dispatch } from "../wgsl.ts";
 import { FLAT_SCORES, flatShader } from "./_attention_flat.ts";
-import { type AttentionInputs, type AttentionSizes, attentionSizes, extentBuffer } from "./_attention_problem.ts";
+import {
+  type AttentionInputs,
+  type AttentionSizes,
+  attentionSizes,
+  extentBuffer,
+  isShort,
+  pairsEach,
+  scoresOf,
+} from "./_attention_problem.ts";
 import { mergeShader, stepShader } from "./_attention_step.ts";
 import { KEYS, SPAN } from "./_attention_text.ts";
 import { tileBytes, tileShader } from "./_attention_tile.ts";
@@ -53,7 +61,7 @@ export async function planAttention(
   const { sequences, queries, keys, heads, width } = sizes;
   const { q, k, v, o, stats } = tensors;
   if (stats !== undefined) assertShape("stats", stats, [sequences, queries, heads]);
-  const kernel = options.kernel ?? kernelFor(gpu, sizes);
+  const kernel = options.kernel ?? kernelFor(sizes);
   if (kernel === "flat" && (keys > KEYS || queries * keys > FLAT_SCORES)) {
     throw new InputError(`Cannot attend flat: keys must be ≤ ${KEYS}, got ${keys}`);
   }
@@ -67,7 +75,7 @@ export async function planAttention(
   const shared = {
     name: "attention",
     bytes: q.bytes + k.bytes + v.bytes + o.bytes + (stats?.bytes ?? 0),
-    operations: 4 * width * scoresOf(sizes, options),
+    operations: 4 * width * scoresOf(sizes, options.mask),
   };
   if (o.length === 0) return planOf({ ...shared, variant: "nothing", dispatches: [] });
   try {
@@ -75,7 +83,7 @@ export async function planAttention(
     const buffers = {
       ...{ q: q.buffer, k: k.buffer, v: v.buffer, o: o.buffer },
       ...(stats === undefined ? {} : { stats: stats.buffer }),
-      extent: keep(extentBuffer(gpu, sizes, options.mask, [kernel === "flat" ? each : spans, 0])),
+      extent: keep(extentBuffer(gpu, sizes, options.mask, kernel === "flat" ? each : spans)),
       live: options.live ?? keep(gpu.upload(Uint32Array.of(keys), { label: "attention keys" })),
     };
     const withStats = stats !== undefined;
@@ -86,7 +94,10 @@ export async function planAttention(
     }
     if (kernel === "tile") {
       const rows = tileRows(gpu, sizes);
-      const tile = await compileShader(gpu, tileShader(width, rows, withStats));
+      const tile = await compileShader(
+        gpu,
+        tileShader({ width, rows, stats: withStats, unrolled: !gpu.adapter.software }),
+      );
       const dispatches = [dispatch(tile, buffers, pairs * Math.ceil(queries / rows))];
       return planOf({ ...shared, variant: `tiles of ${rows} x ${KEYS}`, dispatches, scratch });
     }
@@ -106,10 +117,9 @@ export async function planAttention(
   }
 }
 
-function kernelFor({ adapter }: Gpu, { queries, keys }: AttentionSizes): AttentionKernel {
-  if (keys <= KEYS && queries * keys <= 256) return "flat";
-  // A software adapter takes seconds to compile a tile's kernel.
-  return queries <= 8 || adapter.software ? "step" : "tile";
+function kernelFor(sizes: AttentionSizes): AttentionKernel {
+  if (isShort(sizes)) return "flat";
+  return sizes.queries <= 8 ? "step" : "tile";
 }
 
 /** Rows of a tile: 64 where there are as many and the device has the memory. */
@@ -117,19 +127,4 @@ function tileRows({ adapter, limits }: Gpu, { queries }: AttentionSizes): number
   const fits = tileBytes(64) <= limits.maxComputeWorkgroupStorageSize &&
     limits.maxComputeInvocationsPerWorkgroup >= 128;
   return queries > 32 && fits && !adapter.software ? 64 : 32;
-}
-
-/** Pairs of sequence and head of a workgroup: enough to have work, few enough that all of the device has some. */
-function pairsEach({ sequences, queries, keys, heads }: AttentionSizes): number {
-  const most = Math.max(1, Math.floor(256 / (queries * keys)));
-  return Math.min(most, Math.max(1, Math.floor(sequences * heads / 1024)));
-}
-
-/** Scores that are seen. */
-function scoresOf({ sequences, queries, keys, heads }: AttentionSizes, { mask }: AttentionOptions): number {
-  if (mask === "bidirectional") return sequences * heads * queries * keys;
-  const window = typeof mask === "object" ? mask.window : keys;
-  let seen = 0;
-  for (let i = keys - queries + 1; i <= keys; i++) seen += Math.min(i, window);
-  return sequences * heads * seen;
 }

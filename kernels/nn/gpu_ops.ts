@@ -22,9 +22,11 @@ import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { attention } from "./_attention.ts";
 import { add, affine, dropout, map, mul, repeat } from "./_entries.ts";
+import { crossEntropy } from "./_loss.ts";
 import { concat, embedding, reshape, slice, type Sorted, take } from "./_moves.ts";
 import { norm } from "./_norms.ts";
 import { linear, matmul } from "./_products.ts";
+import { scan, scanFrom } from "./_scan.ts";
 import type { Ids } from "./ids.ts";
 import type { Program } from "./program.ts";
 import type { Recorder } from "./recorder.ts";
@@ -130,10 +132,17 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   repeat(x: Value, count: number): Value {
     return repeat(this, x, count);
   }
-  scan(model: AnyAffineModel, _inputs: { readonly [name: string]: Value }): Value {
-    throw new InputError(`Cannot scan ${model.name}: affine models are not among the recorded operations yet`);
+  scan(model: AnyAffineModel, inputs: { readonly [name: string]: Value }): Value {
+    return scan(this, model, inputs);
   }
-  crossEntropy(_x: Value, _head: Value, _targets: Ids, _weights: Value): Value {
-    throw new InputError("Cannot take the cross-entropy: it is not among the recorded operations yet");
+  scanFrom(
+    model: AnyAffineModel,
+    inputs: { readonly [name: string]: Value },
+    state?: Value,
+  ): { readonly outputs: Value; readonly state: Value } {
+    return scanFrom(this, model, inputs, state);
+  }
+  crossEntropy(x: Value, head: Value, targets: Ids, weights: Value): Value {
+    return crossEntropy(this, { x, head, targets, weights });
   }
 }

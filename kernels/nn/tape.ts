@@ -10,6 +10,15 @@ import type { Program } from "./program.ts";
 import type { Slot, Storage } from "./slot.ts";
 import type { Value } from "./value.ts";
 
+/** Where a step writes a gradient. */
+export interface Target {
+  readonly slot: Slot;
+  /** Whether it is to be added to what is there. */
+  readonly accumulate: boolean;
+}
+
+export type Targets = { readonly [name: string]: Target };
+
 interface Entry {
   readonly result: Value;
   readonly pull: (gradient: Slot) => void;
@@ -70,6 +79,28 @@ export class Tape {
     this.#drop(value, current);
     this.#hold(value, target);
     write(target, true);
+  }
+
+  /**
+   * Gradients of several values that one step writes; of tracked ones only. A value that occurs twice gets an array for each
+   * occurrence, summed afterwards.
+   */
+  contributeAll(values: { readonly [name: string]: Value }, write: (targets: Targets) => void): void {
+    const targets: { [name: string]: Target } = {};
+    const extra: (readonly [Value, Slot])[] = [];
+    const seen = new Set<Value>();
+    for (const [name, value] of Object.entries(values)) {
+      if (!value.tracked) continue;
+      if (seen.has(value)) {
+        const slot = this.#program.slot(value.shape);
+        extra.push([value, slot]);
+        targets[name] = { slot, accumulate: false };
+      } else this.contribute(value, (slot, accumulate) => targets[name] = { slot, accumulate });
+      seen.add(value);
+    }
+    if (seen.size === 0) return;
+    write(targets);
+    for (const [value, slot] of extra) this.pass(value, slot);
   }
 
   /** A gradient that is an array as it is. */
