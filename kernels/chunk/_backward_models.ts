@@ -7,7 +7,8 @@
  * | input gate | k = c · k′, or k = c | dk′ = c dk, dc = k′ dk (summed over keys where c has none) |
  * | complement | c = −expm1(g) | dg += −e^g dc |
  * | product | g = max(Δ A, −104) | dΔ += A dg, dA = Σ Δ dg, where Δ A ≥ −104 |
- * | normaliser | o = n / (z + ε), n / max(z, ε) | dn = dO / d, dz = −dO · o / d (0 where z < ε) |
+ * | normaliser | o = n / d: z + ε, max(z, ε) or max(|z|, 2^−m) | dn = dO / d, dz = −dO · o / d · ∂d/∂z |
+ * | stabilised gates | f′ = σ(f̃) 2^…, i′ = e^ĩ 2^−m (stabilise.ts; m is a constant to all) | df̃ = σ(−f̃) dlog f′, dĩ = i′ di′ |
  * | skip | o += D x | dx += D dO, dD = Σ dO · x |
  * | bonus | o += (q · u k) v | du = Σ q k (dO · v) |
  *
@@ -20,12 +21,13 @@ import { type Dims, inputEntries, type Inputs, prepare, prepareState } from "../
 import type { Fault } from "../faults.ts";
 import type { Gpu } from "../gpu.ts";
 import { Tensor } from "../tensor.ts";
-import { f32Profile } from "../profile.ts";
 import { Work } from "./_backward_work.ts";
 import { type ChunkBackwardTuning, planChunkBackward } from "./backward.ts";
 import { type Canonical, chained, complement, type ModelExtent, type Named } from "./_backward_chain.ts";
 import { canonicalColumns, type ChunkModel, gateShape, requireChunkModel } from "./family.ts";
 import { planChunkForward } from "./forward.ts";
+import { divisor, mantissa, mantissaCotangent, pairCotangent, slope } from "./_shared_exponent.ts";
+import { stabilise } from "./stabilise.ts";
 
 export interface ChunkGradientTuning extends ChunkBackwardTuning {
   readonly fault?: Fault;
@@ -43,9 +45,13 @@ export async function gradientsOfChunk(
   dims: Dims,
   inputs: Inputs,
   options: GradientOptions,
-  tuning: ChunkGradientTuning = {},
+  asked: ChunkGradientTuning = {},
 ): Promise<GradientResult> {
   const entry = requireChunkModel(model);
+  // Cotangents of mantissas reach over as many powers of two as exponents do: too many for split halves.
+  const tuning: ChunkGradientTuning = entry.stabilised === undefined
+    ? asked
+    : { ...asked, mode: "f32", hardware: false };
   const batch = prepare(model, dims, inputs);
   const initialState = prepareState(model, dims, options.initialState);
   checkCotangents(model, dims, options);
@@ -65,12 +71,12 @@ export async function gradientsOfChunk(
       );
     }
     const state = [B, H, K, columns];
-    const initial = options.initialState === undefined ? undefined : work.filled("initial state", initialState, state);
-    const dFinal = options.finalState === undefined
-      ? undefined
-      : work.filled("cotangent of the final state", options.finalState, state);
+    const { initial, dFinal, own, shared } = await statesOf(work, entry, given, state, {
+      initial: options.initialState === undefined ? undefined : initialState,
+      dFinal: options.finalState,
+    });
     const d_o = work.filled("cotangent of the outputs", options.outputs, [B, T, H, V]);
-    const canonical = await canonicalOf(work, entry, given, extent);
+    const canonical = await canonicalOf(work, entry, own, extent);
     const tensors = {
       q: given[entry.q]!,
       k: canonical.k,
@@ -80,9 +86,14 @@ export async function gradientsOfChunk(
       ...(initial === undefined ? {} : { initial }),
     };
     const scale = entry.scaled ? queryScale(K) : 1;
-    const dO = entry.normaliser === undefined
-      ? d_o
-      : await unnormalised(work, entry, { ...tensors, d_o }, scale, extent, tuning);
+    const dO = entry.normaliser === undefined ? d_o : await unnormalised(
+      work,
+      entry,
+      { ...tensors, d_o, ...(shared === undefined ? {} : { exponents: shared.exponents }) },
+      scale,
+      extent,
+      tuning,
+    );
     const gates = gateShape(entry.decay, extent);
     const results = {
       dq: work.room("dq", [B, T, H, K]),
@@ -98,14 +109,93 @@ export async function gradientsOfChunk(
         { ...tuning, decay: entry.decay, scale },
       ),
     );
-    const gradients = await chained(work, entry, { ...given, d_o }, { ...canonical, ...results }, extent);
+    const chain = await chained(work, entry, { ...own, d_o }, { ...canonical, ...results }, extent);
+    const gradients = shared === undefined ? chain : await preactivations(work, entry, given, own, chain);
+    const start = shared?.cotangent === undefined ? results.dInitial : await shared.cotangent(results.dInitial);
     await work.run(`gradients of ${model.name} in chunks`);
     const out: { [name: string]: Float32Array } = {};
     for (const [name] of inputEntries(model)) out[name] = await gradients[name]!.read();
-    return { inputs: out, initialState: await results.dInitial.read() };
+    return { inputs: out, initialState: await start.read() };
   } finally {
     work.release();
   }
+}
+
+/** Where a model with a shared exponent has it, and the gradient of its initial state as pairs. */
+interface Shared {
+  readonly exponents: Tensor;
+  cotangent(dInitial: Tensor): Promise<Tensor>;
+}
+
+/**
+ * States and their cotangents without a shared exponent, and inputs with stabilised gates in the place of their
+ * preactivations.
+ */
+async function statesOf(
+  work: Work,
+  { stabilised }: ChunkModel,
+  given: Named,
+  state: readonly number[],
+  { initial, dFinal }: {
+    readonly initial: ArrayLike<number> | undefined;
+    readonly dFinal: ArrayLike<number> | undefined;
+  },
+): Promise<{
+  readonly initial: Tensor | undefined;
+  readonly dFinal: Tensor | undefined;
+  readonly own: Named;
+  readonly shared: Shared | undefined;
+}> {
+  const width = stabilised === undefined ? [] : [2];
+  const filled = (label: string, data: ArrayLike<number> | undefined): Tensor | undefined =>
+    data && work.filled(label, data, [...state, ...width]);
+  const start = filled("initial state", initial);
+  const end = filled("cotangent of the final state", dFinal);
+  if (stabilised === undefined) return { initial: start, dFinal: end, own: given, shared: undefined };
+  const { forget, input, exponents, first, last, plan } = await stabilise(work.gpu, {
+    forget: given[stabilised.forget]!,
+    input: given[stabilised.input]!,
+    ...(start === undefined ? {} : { initial: start }),
+  });
+  work.plan(plan);
+  const lanes = state[2]! * state[3]!;
+  const plain = (label: string, pairs: Tensor | undefined, exponent_of: Tensor, value: string) =>
+    pairs && work.map(label, state, { pairs, exponent_of }, value);
+  return {
+    initial: await plain("canonical initial", start, first, mantissa(lanes)),
+    dFinal: await plain("cotangent of the canonical final", end, last, mantissaCotangent(lanes)),
+    own: { ...given, [stabilised.forget]: forget, [stabilised.input]: input },
+    shared: {
+      exponents,
+      cotangent: (raw_of) => {
+        const pairs = start ?? work.room("no initial state", [...state, 2]);
+        return work.map(
+          "pairs of cotangents",
+          pairs.shape,
+          { raw_of, pairs, exponent_of: first },
+          pairCotangent(lanes),
+        );
+      },
+    },
+  };
+}
+
+/** Gradients of f̃ and ĩ from those of log f′ and i′: those are f̃'s by σ(−f̃), and ĩ's by i′. */
+async function preactivations(
+  work: Work,
+  { stabilised }: ChunkModel,
+  given: Named,
+  own: Named,
+  chain: Named,
+): Promise<Named> {
+  const { forget, input } = stabilised!;
+  const through = (name: string, of: Tensor, value: string): Promise<Tensor> =>
+    work.map(`gradient of ${name}`, of.shape, { d_gate: chain[name]!, gate_of: of }, `d_gate[id] * ${value}`);
+  return {
+    ...chain,
+    [forget]: await through(forget, given[forget]!, "ds_sigmoid(-gate_of[id])"),
+    [input]: await through(input, own[input]!, "gate_of[id]"),
+  };
 }
 
 async function canonicalOf(
@@ -148,13 +238,14 @@ async function canonicalOf(
 async function unnormalised(
   work: Work,
   { normaliser, decay }: ChunkModel,
-  { d_o, ...tensors }: {
+  { d_o, exponents, ...tensors }: {
     readonly q: Tensor;
     readonly k: Tensor;
     readonly v: Tensor;
     readonly g?: Tensor;
     readonly initial?: Tensor;
     readonly d_o: Tensor;
+    readonly exponents?: Tensor;
   },
   scale: number,
   { B, T, H, V }: ModelExtent,
@@ -169,24 +260,23 @@ async function unnormalised(
       ...(hardware === undefined ? {} : { hardware }),
     }),
   );
-  const { form, epsilon } = normaliser!;
-  const least = f32Profile.constant(epsilon);
+  const divides = divisor(normaliser!, "z", "row");
   return await work.map(
     "cotangents of numerators and divisor",
     [B, T, H, V + 1],
-    { raw_of: o, d_of: d_o },
+    { raw_of: o, d_of: d_o, ...(exponents === undefined ? {} : { exponent_of: exponents }) },
     "value",
     /* wgsl */ `
   let row = id / ${V + 1}u;
   let column = id % ${V + 1}u;
   let z = raw_of[row * ${V + 1}u + ${V}u];
-  let divisor = ${form === "plus" ? `z + ${least}` : `max(z, ${least})`};
+  let divisor = ${divides};
   var value = 0.0;
   if (column < ${V}u) {
     value = d_of[row * ${V}u + column] / divisor;
-  } else if (${form === "plus" ? "true" : `z >= ${least}`}) {
+  } else {
     for (var c = 0u; c < ${V}u; c++) { value -= d_of[row * ${V}u + c] * (raw_of[row * ${V + 1}u + c] / divisor); }
-    value = value / divisor;
+    value = value / divisor * ${slope(normaliser!, "z", "row")};
   }`,
   );
 }

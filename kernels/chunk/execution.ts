@@ -68,7 +68,8 @@ export async function runChunk(
         return [name, kept(Tensor.from(gpu, batch.inputs[name]!, shape, { label: name }))];
       }),
     );
-    const stateShape = [B, H, stateRows(model, sizes), stateColumns(model, sizes)];
+    const lane = entry.stabilised === undefined ? [] : [2];
+    const stateShape = [B, H, stateRows(model, sizes), stateColumns(model, sizes), ...lane];
     const outputs = kept(Tensor.empty(gpu, [B, T, H, outputColumns(model, sizes)], { label: "outputs" }));
     const final = kept(Tensor.empty(gpu, stateShape, { label: "final state" }));
     const plan = await planChunkModel(gpu, entry, {

@@ -12,6 +12,8 @@ import { assertShape, Tensor } from "../tensor.ts";
 import { assemble, type Binding, compileShader, dispatchItems, entryPerItem, storage } from "../wgsl.ts";
 import { canonicalColumns, type ChunkModel } from "./family.ts";
 import { type ChunkForwardOptions, type ChunkTensors, planChunkForward } from "./forward.ts";
+import { divisor, mantissa, pairOf } from "./_shared_exponent.ts";
+import { stabilise } from "./stabilise.ts";
 
 /** The tensors of a model. */
 export interface ChunkModelTensors {
@@ -19,7 +21,7 @@ export interface ChunkModelTensors {
   readonly inputs: { readonly [name: string]: Tensor };
   /** `[B, T, H, V]`. */
   readonly outputs: Tensor;
-  /** `[B, H, K, V′]`; zero where not given. */
+  /** `[B, H, K, V′]`, with a shared exponent `[B, H, K, V′, 2]`; zero where not given. */
   readonly initial?: Tensor;
   readonly final?: Tensor;
 }
@@ -58,18 +60,14 @@ async function addKernel(
   stage.dispatches.push(dispatchItems(kernel, { count, ...buffers, target_of: target.buffer }, target.length));
 }
 
-function literal(x: number): string {
-  return f32Profile.constant(x);
-}
-
 /** The canonical inputs of a model, and the kernels that make them. */
 async function canonicalInputs(
   gpu: Gpu,
+  stage: Stage,
   { k, g, v, normaliser, decay, q, bonus }: ChunkModel,
   inputs: { readonly [name: string]: Tensor },
   { B, T, H, K, V }: { readonly [axis in "B" | "T" | "H" | "K" | "V"]: number },
-): Promise<Stage & { readonly tensors: Pick<ChunkTensors, "q" | "k" | "v" | "g" | "u"> }> {
-  const stage: Stage = { dispatches: [], scratch: [] };
+): Promise<Pick<ChunkTensors, "q" | "k" | "v" | "g" | "u">> {
   const made = (shape: readonly number[], label: string): Tensor => {
     const tensor = Tensor.empty(gpu, shape, { label });
     stage.scratch.push(tensor.buffer);
@@ -114,14 +112,11 @@ async function canonicalInputs(
     await addKernel(gpu, stage, "canonical g", gates, { raw_of: input(g.input), head_of: input(g.times) }, value);
   }
   return {
-    ...stage,
-    tensors: {
-      q: input(q),
-      k: keys,
-      v: values,
-      ...(gates === undefined || decay.kind === "none" ? {} : { g: gates }),
-      ...(bonus === undefined ? {} : { u: input(bonus) }),
-    },
+    q: input(q),
+    k: keys,
+    v: values,
+    ...(gates === undefined || decay.kind === "none" ? {} : { g: gates }),
+    ...(bonus === undefined ? {} : { u: input(bonus) }),
   };
 }
 
@@ -135,54 +130,92 @@ export async function planChunkModel(
   { inputs, outputs, initial, final }: ChunkModelTensors,
   options: Omit<ChunkForwardOptions, "decay" | "scale"> = {},
 ): Promise<Plan> {
-  const { model, normaliser, skip, scaled, decay } = entry;
+  const { model, normaliser, skip, scaled, decay, stabilised } = entry;
   const [B, T, H, K] = inputs[entry.q]!.shape as [number, number, number, number];
   const V = inputs[entry.v]!.shape[3]!;
   assertShape("outputs", outputs, [B, T, H, V]);
   const columns = canonicalColumns(entry, V);
-  const { tensors, dispatches, scratch } = await canonicalInputs(gpu, entry, inputs, { B, T, H, K, V });
-  const after: Stage = { dispatches: [], scratch };
+  const state = [B, H, K, columns];
+  const before: Stage = { dispatches: [], scratch: [] };
+  const after: Stage = { dispatches: [], scratch: before.scratch };
+  const made = (shape: readonly number[], label: string): Tensor => {
+    const tensor = Tensor.empty(gpu, shape, { label });
+    before.scratch.push(tensor.buffer);
+    return tensor;
+  };
+  const plans: Plan[] = [];
   try {
-    let o = outputs;
-    if (normaliser !== undefined || skip !== undefined) {
-      o = Tensor.empty(gpu, [B, T, H, columns], { label: "canonical o" });
-      scratch.push(o.buffer);
+    let given = inputs;
+    let [start, end] = [initial, final];
+    const shared = stabilised && await stabilise(gpu, {
+      forget: inputs[stabilised.forget]!,
+      input: inputs[stabilised.input]!,
+      ...(initial === undefined ? {} : { initial }),
+    });
+    if (shared !== undefined) {
+      plans.push(shared.plan);
+      given = { ...inputs, [stabilised!.forget]: shared.forget, [stabilised!.input]: shared.input };
+      for (const [name, tensor] of [["initial", initial], ["final", final]] as const) {
+        if (tensor !== undefined) assertShape(name, tensor, [...state, 2]);
+      }
+      if (initial !== undefined) {
+        start = made(state, "canonical initial");
+        const sources = { pairs: initial, exponent_of: shared.first };
+        await addKernel(gpu, before, "mantissas of the state", start, sources, mantissa(K * columns));
+      }
+      if (final !== undefined) end = made(state, "canonical final");
     }
+    const tensors = await canonicalInputs(gpu, before, entry, given, { B, T, H, K, V });
+    const o = normaliser === undefined && skip === undefined ? outputs : made([B, T, H, columns], "canonical o");
     const plan = await planChunkForward(
       gpu,
-      { ...tensors, o, ...(initial === undefined ? {} : { initial }), ...(final === undefined ? {} : { final }) },
+      {
+        ...tensors,
+        o,
+        ...(start === undefined ? {} : { initial: start }),
+        ...(end === undefined ? {} : { final: end }),
+      },
       { ...options, decay, scale: scaled ? queryScale(K) : 1 },
     );
+    plans.push(plan);
     if (normaliser !== undefined) {
-      const row = `id / ${V}u * ${V + 1}u`;
-      const z = `raw_of[${row} + ${V}u]`;
-      const epsilon = literal(normaliser.epsilon);
-      const divisor = normaliser.form === "plus" ? `(${z} + ${epsilon})` : `max(${z}, ${epsilon})`;
-      await addKernel(gpu, after, "normalise", outputs, { raw_of: o }, `raw_of[${row} + id % ${V}u] / ${divisor}`);
+      const sources = { raw_of: o, ...(shared === undefined ? {} : { exponent_of: shared.exponents }) };
+      const row = `id / ${V}u`;
+      const at = `${row} * ${V + 1}u`;
+      const value = `raw_of[${at} + id % ${V}u] / ${divisor(normaliser, `raw_of[${at} + ${V}u]`, row)}`;
+      await addKernel(gpu, after, "normalise", outputs, sources, value);
     } else if (skip !== undefined) {
       const sources = { raw_of: o, value_of: inputs[entry.v]!, head_of: inputs[skip]! };
       const value = `raw_of[id] + head_of[id / ${V}u % ${H}u] * value_of[id]`;
       await addKernel(gpu, after, "skip", outputs, sources, value);
     }
-    const given = [...Object.values(inputs), outputs, initial, final].filter((tensor) => tensor !== undefined);
+    if (shared !== undefined && final !== undefined) {
+      const sources = { raw_of: end!, exponent_of: shared.last };
+      await addKernel(gpu, after, "pairs of the state", final, sources, pairOf(K * columns));
+    }
     const whole = planOf({
       name: `${model.name} in chunks`,
       variant: plan.variant,
-      dispatches: [...dispatches, ...plan.dispatches, ...after.dispatches],
-      bytes: given.reduce((sum, { bytes }) => sum + bytes, 0),
+      dispatches: [
+        ...shared?.plan.dispatches ?? [],
+        ...before.dispatches,
+        ...plan.dispatches,
+        ...after.dispatches,
+      ],
+      bytes: [...Object.values(inputs), outputs, initial, final].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0),
       operations: plan.operations,
-      scratch,
+      scratch: before.scratch,
     });
     return {
       ...whole,
-      scratchBytes: whole.scratchBytes + plan.scratchBytes,
+      scratchBytes: plans.reduce((sum, { scratchBytes }) => sum + scratchBytes, whole.scratchBytes),
       release() {
-        plan.release();
-        whole.release();
+        for (const each of [...plans, whole]) each.release();
       },
     };
   } catch (error) {
-    for (const buffer of scratch) buffer.destroy();
+    for (const each of plans) each.release();
+    for (const buffer of before.scratch) buffer.destroy();
     throw error;
   }
 }
