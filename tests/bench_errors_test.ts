@@ -28,7 +28,9 @@ import { gla } from "../models/gla.ts";
 import { hgrn } from "../models/hgrn.ts";
 import { type Dims, inputEntries, prepare, sampleInputs } from "../models/inputs.ts";
 import { f64 } from "../models/number.ts";
+import { mlstm } from "../models/mlstm.ts";
 import { rwkv6 } from "../models/rwkv6.ts";
+import { s4d } from "../models/s4d.ts";
 import { s6 } from "../models/s6.ts";
 import { seededSource } from "../models/source.ts";
 import { reference, trueOutputs } from "../oracle/reference.ts";
@@ -38,8 +40,8 @@ import { gpuForTests } from "./gpu.ts";
 const gpu = await gpuForTests("error curves on a GPU");
 after(() => gpu?.close());
 
-/** Lanes, a diagonal with a late read-out, an axis shared by all channels, matrices, micro-steps. */
-const some: readonly AnyAffineModel[] = [hgrn, gla, rwkv6, s6, deltaNet, deltaProduct];
+/** Lanes, a diagonal with a late read-out, an axis shared by all channels, complex and scaled, matrices, micro-steps. */
+const some: readonly AnyAffineModel[] = [hgrn, gla, rwkv6, s6, s4d, mlstm, deltaNet, deltaProduct];
 const sizes = { K: 3, V: 3, N: 2, D: 3 };
 
 function largest(got: ArrayLike<number>, truth: ArrayLike<number>): number {
@@ -123,7 +125,7 @@ test("control: gradients of the other sign show; without gradients there is no c
   assert(right!.maxError < 2 ** -20);
   const [wrong] = await curve(signed(-1), gla, "gradients", [40]);
   assertGreater(wrong!.maxError, 1);
-  assertEquals([hasCurve(fold, gla, "gradients"), hasCurve(signed(1), gla, "gradients")], [false, true]);
+  assertEquals([hasCurve(fold, "gradients"), hasCurve(signed(1), "gradients")], [false, true]);
 });
 
 test("lengths are doubled from one to another, or listed", () => {
