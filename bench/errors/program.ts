@@ -1,12 +1,12 @@
 /**
- * Traced expressions as JavaScript functions in f64: what `evaluator` (models/evaluate.ts) computes, some hundred times as
+ * Traced expressions as JavaScript functions in f64 or f32: what `evaluator` (models/evaluate.ts) computes, some hundred times as
  * fast, so that a truth of a million tokens takes seconds.
  *
  * @module
  */
 import type { Index, SymbolicIndex } from "../../models/arith.ts";
 import { freeSymbols } from "../../models/evaluate.ts";
-import { f64 } from "../../models/number.ts";
+import { double, type Precision } from "../../models/execution.ts";
 import type { Expr } from "../../models/symbolic.ts";
 
 /** An index that entries are made for, and how many. */
@@ -38,7 +38,13 @@ interface Block {
 }
 
 /** Compiles expressions of the entries of some loops. */
-export function compiled(exprs: readonly Expr[], loops: readonly Loop[], { loads, columns, width }: Shapes): Program {
+export function compiled(
+  exprs: readonly Expr[],
+  loops: readonly Loop[],
+  { loads, columns, width }: Shapes,
+  precision: Precision = double,
+): Program {
+  const rounded = (text: string): string => precision === double ? text : `Math.fround(${text})`;
   const blocks: Block[] = [{ symbol: undefined, lines: [], known: new Map() }];
   let variables = 0;
   const position = (index: Index): string => typeof index === "number" ? `${index}` : `at_${index.symbol}`;
@@ -68,7 +74,7 @@ export function compiled(exprs: readonly Expr[], loops: readonly Loop[], { loads
   const compute = (expr: Expr, name: string): string | undefined => {
     switch (expr.op) {
       case "const":
-        return `${expr.value}`;
+        return rounded(`${expr.value}`);
       case "variable":
         throw new TypeError(`Cannot compile: nothing is bound to ${expr.name}`);
       case "load":
@@ -86,18 +92,19 @@ export function compiled(exprs: readonly Expr[], loops: readonly Loop[], { loads
         const own = blocks.at(-1)!;
         own.lines.push(`let ${name} = 0;`);
         open(expr.index.symbol);
-        blocks.at(-1)!.lines.push(`${name} += ${value(expr.body)};`);
+        const term = value(expr.body);
+        blocks.at(-1)!.lines.push(`${name} = ${rounded(`${name} + ${term}`)};`);
         close(expr.n);
         return undefined;
       }
       case "add":
-        return `${value(expr.a)} + ${value(expr.b)}`;
+        return rounded(`${value(expr.a)} + ${value(expr.b)}`);
       case "sub":
-        return `${value(expr.a)} - ${value(expr.b)}`;
+        return rounded(`${value(expr.a)} - ${value(expr.b)}`);
       case "mul":
-        return `${value(expr.a)} * ${value(expr.b)}`;
+        return rounded(`${value(expr.a)} * ${value(expr.b)}`);
       case "div":
-        return `${value(expr.a)} / ${value(expr.b)}`;
+        return rounded(`${value(expr.a)} / ${value(expr.b)}`);
       case "neg":
         return `-${value(expr.a)}`;
       case "expMantissa":
@@ -115,6 +122,6 @@ export function compiled(exprs: readonly Expr[], loops: readonly Loop[], { loads
   }
   for (const { n } of loops.toReversed()) close(n);
   const source = ["let n = 0;", ...blocks[0]!.lines].join("\n");
-  const made = new Function("A", `return (loads, state, out) => {\n${source}\n};`) as (A: typeof f64) => Program;
-  return made(f64);
+  const made = new Function("A", `return (loads, state, out) => {\n${source}\n};`);
+  return made(precision.algebra) as Program;
 }

@@ -1,6 +1,7 @@
 /**
  * Outputs and gradients of one sequence in f64, at lengths whose states do not fit in memory all at once: the same
- * expressions as `backward` (models/backward.ts), with only the states that are needed.
+ * expressions as `backward` (models/backward.ts), with only the states that are needed. In f32 they are what the recurrence
+ * itself gives in the precision of the kernels, one token after the other.
  *
  * @module
  */
@@ -8,6 +9,7 @@ import type { SymbolicIndex } from "../../models/arith.ts";
 import { type AnyAffineModel, outputColumns, stateColumns, stateRows } from "../../models/affine.ts";
 import { gradientRow, readStep } from "../../models/backward.ts";
 import { outputCotangent, p, q, stateCotangents, stateExponent, traceGradient } from "../../models/gradient.ts";
+import { double, type Precision } from "../../models/execution.ts";
 import { type Batch, type Dims, inputEntries, type Inputs, inputWidth, prepare } from "../../models/inputs.ts";
 import { fieldShape } from "../../models/token.ts";
 import { k, v } from "../../models/traced.ts";
@@ -29,7 +31,7 @@ interface Stages {
   readonly inputs: { readonly [name: string]: { readonly update: Program; readonly read: Program } };
 }
 
-function stagesOf(model: AnyAffineModel, { sizes }: Dims): Stages {
+function stagesOf(model: AnyAffineModel, { sizes }: Dims, precision: Precision): Stages {
   const { loads, width, cotangents, next, read, local, pull, inputs } = traceGradient(model, sizes);
   const rows = stateRows(model, sizes);
   const columns = stateColumns(model, sizes);
@@ -49,14 +51,14 @@ function stagesOf(model: AnyAffineModel, { sizes }: Dims): Stages {
     numbers: rows * columns * width,
     width,
     cotangents,
-    next: compiled(next, lanes, shapes),
-    read: compiled([read], [loop(v, outputColumns(model, sizes))], shapes),
-    local: compiled(local, lanes, shapes),
-    pull: compiled(pull, lanes, shapes),
+    next: compiled(next, lanes, shapes, precision),
+    read: compiled([read], [loop(v, outputColumns(model, sizes))], shapes, precision),
+    local: compiled(local, lanes, shapes, precision),
+    pull: compiled(pull, lanes, shapes, precision),
     inputs: Object.fromEntries(
       Object.entries(inputs).map(([name, gradient]) => {
         const entries = fieldShape(gradient.axes, sizes).map((n, d) => loop(d === 0 ? p : q, n));
-        const of = (expr: typeof gradient.read): Program => compiled([expr], entries, shapes);
+        const of = (expr: typeof gradient.read): Program => compiled([expr], entries, shapes, precision);
         return [name, { update: of(gradient.update), read: of(gradient.read) }];
       }),
     ),
@@ -86,9 +88,14 @@ function rawAt({ model, dims: { sizes }, inputs }: Batch, more: Loads = {}): (st
 }
 
 /** The outputs `[T, columns]` of one sequence (B and H are 1) from zero. */
-export function trueOutputs64(model: AnyAffineModel, dims: Dims, inputs: Inputs): Float64Array {
+export function trueOutputs(
+  model: AnyAffineModel,
+  dims: Dims,
+  inputs: Inputs,
+  precision: Precision = double,
+): Float64Array {
   const batch = prepare(model, dims, inputs);
-  const { numbers, next, read } = stagesOf(model, dims);
+  const { numbers, next, read } = stagesOf(model, dims, precision);
   const raw = rawAt(batch);
   const columns = outputColumns(model, dims.sizes);
   const out = new Float64Array(dims.T * columns);
@@ -107,18 +114,20 @@ export function trueOutputs64(model: AnyAffineModel, dims: Dims, inputs: Inputs)
 }
 
 /** Gradients of Σ cotangent · o of one sequence (B and H are 1) from zero, by input: part by part from the end. */
-export function trueGradients64(
+export function trueGradients(
   model: AnyAffineModel,
   dims: Dims,
   inputs: Inputs,
   cotangents: Float64Array,
+  precision: Precision = double,
 ): { readonly [name: string]: Float64Array } {
   const batch = prepare(model, dims, inputs);
-  const stages = stagesOf(model, dims);
+  const stages = stagesOf(model, dims, precision);
   const { numbers, width, cotangents: parts, next } = stages;
   const columns = outputColumns(model, dims.sizes);
   const lanes = numbers / width;
   const late = model.reads === "pre";
+  const { add } = precision.algebra;
   // λ, what is added to it, and its components as loads.
   const lambda = new Float64Array(lanes * parts);
   const given = new Float64Array(lanes * parts);
@@ -149,7 +158,7 @@ export function trueGradients64(
   for (let part = 0; (part + 1) * SEGMENT < batch.steps; part++) starts.push(states[run(part)]!.slice());
   const addLocal = (loads: Loads, seen: Float64Array): void => {
     stages.local(loads, seen, given);
-    for (let n = 0; n < lambda.length; n++) lambda[n]! += given[n]!;
+    for (let n = 0; n < lambda.length; n++) lambda[n] = add(lambda[n]!, given[n]!);
   };
 
   let t = dims.T - 1;
@@ -171,10 +180,10 @@ export function trueGradients64(
         if (row < 0) continue;
         const at = row * values.length;
         update(loads, before, values);
-        for (let n = 0; n < values.length; n++) sum[at + n]! += values[n]!;
+        for (let n = 0; n < values.length; n++) sum[at + n] = add(sum[at + n]!, values[n]!);
         if (!reads) continue;
         read(loads, seen, values);
-        for (let n = 0; n < values.length; n++) sum[at + n]! += values[n]!;
+        for (let n = 0; n < values.length; n++) sum[at + n] = add(sum[at + n]!, values[n]!);
       }
       stages.pull(loads, before, given);
       lambda.set(given);
