@@ -11,6 +11,8 @@ export interface Curve {
   /** Which colour, and which pattern: curves of one model have one colour, of one class of inputs one pattern. */
   readonly colour: number;
   readonly pattern: number;
+  /** Drawn lightly, and not in the legend; default false. */
+  readonly faint?: boolean;
 }
 
 /** What a plot says. */
@@ -65,7 +67,7 @@ export function logPlot(text: PlotText, given: readonly Curve[]): string {
   const y = (exponent: number): string => (PLOT.top + PLOT.height * (1 - along(ys, exponent))).toFixed(1);
   const bottom = PLOT.top + PLOT.height;
   const right = PLOT.left + PLOT.width;
-  const height = Math.max(bottom + 60, PLOT.top + LINE * curves.length + 20);
+  const height = Math.max(bottom + 60, PLOT.top + LINE * curves.filter(({ faint }) => faint !== true).length + 20);
   const grid = [
     ...xs.map((n) =>
       `<line x1="${x(n)}" y1="${PLOT.top}" x2="${x(n)}" y2="${bottom}"/>` +
@@ -78,15 +80,18 @@ export function logPlot(text: PlotText, given: readonly Curve[]): string {
       }" text-anchor="end">10<tspan dy="-5" font-size="9">${n}</tspan></text>`
     ),
   ];
-  const stroke = ({ colour, pattern }: Curve): string => {
+  const named = curves.filter(({ faint }) => faint !== true);
+  const stroke = ({ colour, pattern, faint }: Curve): string => {
     const dashes = PATTERNS[pattern % PATTERNS.length]!;
-    return `stroke="${COLOURS[colour % COLOURS.length]}"${dashes === "" ? "" : ` stroke-dasharray="${dashes}"`}`;
+    return `stroke="${COLOURS[colour % COLOURS.length]}"${dashes === "" ? "" : ` stroke-dasharray="${dashes}"`}${
+      faint === true ? ' stroke-opacity="0.35"' : ""
+    }`;
   };
   const lines = curves.map((curve) => {
     const path = curve.points.map(([px, py]) => `${x(Math.log2(px))},${y(Math.log10(py))}`).join(" ");
     return `<polyline points="${path}" ${stroke(curve)}><title>${escaped(curve.name)}</title></polyline>`;
   });
-  const legend = curves.map((curve, n) => {
+  const legend = named.map((curve, n) => {
     const at = PLOT.top + LINE * n + 6;
     return `<line x1="${right + 16}" y1="${at}" x2="${right + 44}" y2="${at}" ${stroke(curve)} stroke-width="1.8"/>` +
       `<text x="${right + 50}" y="${at + 4}">${escaped(curve.name)}</text>`;
