@@ -43,12 +43,12 @@ export async function planChunkModel(
   const work = new Work(gpu);
   try {
     const columns = canonicalColumns(entry, V);
-    const own = await mantissasOf(work, entry, { inputs, initial }, [B, H, K, columns]);
-    const canonical = canonicalTensors(entry, own.inputs, await canonicalOf(work, entry, own.inputs, extent));
+    const mantissas = await mantissasOf(work, entry, { inputs, initial }, [B, H, K, columns]);
+    const canonical = canonicalTensors(entry, mantissas.inputs, await canonicalOf(work, entry, mantissas.inputs, extent));
     const o = normaliser === undefined ? outputs : work.room("canonical o", [B, T, H, columns]);
-    const end = roomOf(work, own, "final", final);
+    const end = roomOf(work, mantissas, "final", final);
     const states = {
-      ...(own.initial === undefined ? {} : { initial: own.initial }),
+      ...(mantissas.initial === undefined ? {} : { initial: mantissas.initial }),
       ...(end === undefined ? {} : { final: end }),
     };
     const plan = await planChunkForward(gpu, { ...canonical, o, ...states }, {
@@ -58,7 +58,7 @@ export async function planChunkModel(
     });
     work.plan(plan);
     if (normaliser !== undefined) {
-      const sources = { raw_of: o, ...(own.shared === undefined ? {} : { exponent_of: own.shared.exponents }) };
+      const sources = { raw_of: o, ...(mantissas.shared === undefined ? {} : { exponent_of: mantissas.shared.exponents }) };
       const row = `id / ${V}u`;
       const at = `${row} * ${V + 1}u`;
       const value = `raw_of[${at} + id % ${V}u] / ${divisor(normaliser, `raw_of[${at} + ${V}u]`, row)}`;
@@ -68,7 +68,7 @@ export async function planChunkModel(
       const value = `head_of[id / ${V}u % ${H}u] * value_of[id]`;
       await work.map("skip", outputs.shape, sources, value, { into: outputs, how: "add" });
     }
-    await writeFinal(work, own, end, final);
+    await writeFinal(work, mantissas, end, final);
     const given = [...Object.values(inputs), outputs, initial, final].filter((tensor) => tensor !== undefined);
     return work.finish({
       name: `${model.name} in chunks`,
