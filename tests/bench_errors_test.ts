@@ -17,8 +17,6 @@ import { errorPlots, type ErrorResult } from "../bench/errors/draw.ts";
 import { parsedLengths } from "../bench/errors/lengths.ts";
 import { logPlot } from "../bench/errors/plot.ts";
 import { trueGradients, trueOutputs as columnOutputs } from "../bench/errors/truth.ts";
-import type { FusedFamily } from "../kernels/fused.ts";
-import { genericLayer } from "../kernels/generic_layer.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
 import { backward } from "../models/backward.ts";
 import { deltaNet } from "../models/delta_net.ts";
@@ -26,14 +24,20 @@ import { deltaProduct } from "../models/delta_product.ts";
 import { InputError } from "../models/error.ts";
 import { type Execution, faultySchedule, scanned, withRelativeFault } from "../models/execution.ts";
 import { gla } from "../models/gla.ts";
+import { fusedFamilies, type FusedFamily } from "../kernels/fused.ts";
+import { genericLayer } from "../kernels/generic_layer.ts";
 import { hgrn } from "../models/hgrn.ts";
 import { type Dims, inputEntries, prepare, sampleInputs } from "../models/inputs.ts";
 import { f64 } from "../models/number.ts";
+import { linearAttention } from "../models/linear_attention.ts";
+import { linearRecurrence } from "../models/linear_recurrence.ts";
 import { mlstm } from "../models/mlstm.ts";
 import { rwkv6 } from "../models/rwkv6.ts";
 import { s4d } from "../models/s4d.ts";
 import { s6 } from "../models/s6.ts";
 import { seededSource } from "../models/source.ts";
+import { judgeOf } from "../oracle/allowance.ts";
+import { kept } from "../oracle/checks/setting.ts";
 import { reference, trueOutputs } from "../oracle/reference.ts";
 import { sequential } from "../scan/mod.ts";
 import { gpuForTests } from "./gpu.ts";
@@ -186,6 +190,54 @@ test("plots: one of every family and pass, a colour per model and a pattern per 
   // With the f32 recurrence beside each, which the legend leaves out.
   assertEquals(plots[0]![1].match(/<polyline /g)!.length, 4);
   assertEquals(plots[0]![1].match(/stroke-dasharray/g)!.length, 3);
+});
+
+/** One of every kind of kernel. */
+const curved: readonly AnyAffineModel[] = [hgrn, linearAttention, gla, mlstm, deltaNet, s6];
+
+/** Runs of an execution, held to their derived bound: the largest error in each as a share of what it is allowed. */
+function bounded(execution: Execution): { readonly execution: Execution; readonly shares: number[] } {
+  const shares: number[] = [];
+  return {
+    shares,
+    execution: {
+      ...execution,
+      async run(model, dims, inputs) {
+        const result = await execution.run(model, dims, inputs, kept(model, execution, dims));
+        const { ratio } = judgeOf(reference(model, dims, inputs), execution.rounding).judge(result, dims.T);
+        shares.push(ratio);
+        return result;
+      },
+    },
+  };
+}
+
+for (const { name, supports, execution } of gpu === null ? [] : fusedFamilies) {
+  test(`${name}: the points of a curve lie below the derived bound, those of a fault of 2^-10 do not`, async () => {
+    for (const model of curved.filter((candidate) => supports(candidate))) {
+      const lengths = [64, 257];
+      const right = bounded(execution(gpu!));
+      const points = await curve(right.execution, model, "forward", lengths);
+      assertEquals(points.map(({ length }) => length), lengths);
+      assert(right.shares.every((share) => share > 0 && share <= 1), `${model.name}: ${right.shares}`);
+      const wrong = bounded(withRelativeFault(execution(gpu!)));
+      assert((await curve(wrong.execution, model, "forward", lengths)).every(({ maxError }) => maxError > 2 ** -11));
+      assert(wrong.shares.every((share) => share > 1), `${model.name}: ${wrong.shares}`);
+    }
+  });
+}
+
+test("a length whose truth no f32 can hold has no point", async () => {
+  const large = seededSource("long-memory");
+  const source: typeof large = {
+    ...large,
+    inputs: (...given) => ({ ...large.inputs(...given), b: new Float32Array(given[1].T * sizes.D).fill(3e38) }),
+  };
+  const points: ErrorPoint[] = [];
+  for await (const point of errorCurve(fold, linearRecurrence, "forward", source, [1, 4], { H: 1, sizes })) {
+    points.push(point);
+  }
+  assertEquals(points.map(({ length }) => length), [1]);
 });
 
 const family = (execution: Execution): FusedFamily => ({

@@ -33,7 +33,7 @@ export function hasCurve(execution: Execution, pass: Pass): boolean {
 }
 
 /**
- * The errors at growing lengths, each given as soon as it is there. The inputs of a length are the first of those of
+ * The errors at growing lengths, each given as soon as it is there; a length whose truth leaves the range of f32 has none. The inputs of a length are the first of those of
  * the longest; judged is the last column of the last head, for gradients with cotangents of that column alone.
  */
 export async function* errorCurve(
@@ -61,7 +61,7 @@ export async function* errorCurve(
       const { outputs } = await execution.run(model, dims, given);
       const axis = columnAxis(model);
       const got = columnOf(outputs, [axis], axis, heads, sizes, place);
-      yield point(T, [{
+      yield* point(T, [{
         got: Float32Array.from(got),
         truth: all.truth.subarray(0, T),
         plain: Float32Array.from(all.plain.subarray(0, T)),
@@ -76,7 +76,7 @@ export async function* errorCurve(
       trueGradients(model, columnDims(model, dims), column, cotangents.subarray(0, T), precision);
     const [truth, plain] = [gradientsIn(double), gradientsIn(single)];
     const got = columnInputs(model, dims, gradients.inputs, place);
-    yield point(
+    yield* point(
       T,
       inputEntries(model).map(([name]) => ({
         got: got[name]!,
@@ -94,9 +94,13 @@ interface Compared {
   readonly plain: Float32Array;
 }
 
-function point(length: number, compared: readonly Compared[]): ErrorPoint {
+/** The largest f32. */
+const LARGEST = (2 - 2 ** -23) * 2 ** 127;
+
+function* point(length: number, compared: readonly Compared[]): Generator<ErrorPoint> {
+  if (compared.some(({ truth }) => truth.some((x) => Math.abs(x) > LARGEST))) return;
   const errors = compared.map(({ got, truth }) => lineError(got, truth, Infinity));
-  return {
+  yield {
     length,
     maxError: Math.max(...errors.map(({ max }) => max)),
     rmsError: Math.max(...errors.map(({ rms }) => rms)),

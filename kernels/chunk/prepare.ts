@@ -44,7 +44,11 @@ export async function planChunkModel(
   try {
     const columns = canonicalColumns(entry, V);
     const mantissas = await mantissasOf(work, entry, { inputs, initial }, [B, H, K, columns]);
-    const canonical = canonicalTensors(entry, mantissas.inputs, await canonicalOf(work, entry, mantissas.inputs, extent));
+    const canonical = canonicalTensors(
+      entry,
+      mantissas.inputs,
+      await canonicalOf(work, entry, mantissas.inputs, extent),
+    );
     const o = normaliser === undefined ? outputs : work.room("canonical o", [B, T, H, columns]);
     const end = roomOf(work, mantissas, "final", final);
     const states = {
@@ -58,7 +62,10 @@ export async function planChunkModel(
     });
     work.plan(plan);
     if (normaliser !== undefined) {
-      const sources = { raw_of: o, ...(mantissas.shared === undefined ? {} : { exponent_of: mantissas.shared.exponents }) };
+      const sources = {
+        raw_of: o,
+        ...(mantissas.shared === undefined ? {} : { exponent_of: mantissas.shared.exponents }),
+      };
       const row = `id / ${V}u`;
       const at = `${row} * ${V + 1}u`;
       const value = `raw_of[${at} + id % ${V}u] / ${divisor(normaliser, `raw_of[${at} + ${V}u]`, row)}`;
