@@ -11,6 +11,8 @@ export interface Curve {
   /** Which colour, and which pattern: curves of one model have one colour, of one class of inputs one pattern. */
   readonly colour: number;
   readonly pattern: number;
+  /** Drawn lightly, and not in the legend; default false. */
+  readonly faint?: boolean;
 }
 
 /** What a plot says. */
@@ -111,14 +113,15 @@ export function plot(
     ...curve,
     points: curve.points.filter(([x, y]) => fits(x, axes.x) && fits(y, axes.y)),
   })).filter(({ points }) => points.length > 0);
+  const named = curves.filter(({ faint }) => faint !== true);
   const all = curves.flatMap(({ points }) => points);
   const [xs, ys] = [scaleOf(all.map(([x]) => x), axes.x), scaleOf(all.map(([, y]) => y), axes.y)];
   const x = (share: number): string => (PLOT.left + PLOT.width * share).toFixed(1);
   const y = (share: number): string => (PLOT.top + PLOT.height * (1 - share)).toFixed(1);
   const bottom = PLOT.top + PLOT.height;
   const right = PLOT.left + PLOT.width;
-  const legendWidth = Math.ceil(Math.max(LEGEND, ...curves.map(({ name }) => 60 + LETTER * name.length)));
-  const height = Math.max(bottom + 60, PLOT.top + LINE * curves.length + 20);
+  const legendWidth = Math.ceil(Math.max(LEGEND, ...named.map(({ name }) => 60 + LETTER * name.length)));
+  const height = Math.max(bottom + 60, PLOT.top + LINE * named.length + 20);
   const grid = [
     ...xs.marks.map(([at, label]) =>
       `<line x1="${x(at)}" y1="${PLOT.top}" x2="${x(at)}" y2="${bottom}"/>` +
@@ -129,8 +132,9 @@ export function plot(
       `<text x="${PLOT.left - 8}" y="${Number(y(at)) + 4}" text-anchor="end">${label}</text>`
     ),
   ];
-  const ink = ({ colour }: Curve): string =>
-    `class="c${colour % COLOURS.length}" stroke="${COLOURS[colour % COLOURS.length]}"`;
+  const ink = ({ colour, faint }: Curve): string =>
+    `class="c${colour % COLOURS.length}" stroke="${COLOURS[colour % COLOURS.length]}"` +
+    (faint === true ? ' stroke-opacity="0.35"' : "");
   const stroke = (curve: Curve): string => {
     const dashes = PATTERNS[curve.pattern % PATTERNS.length]!;
     return `${ink(curve)}${dashes === "" ? "" : ` stroke-dasharray="${dashes}"`}`;
@@ -138,12 +142,14 @@ export function plot(
   const lines = curves.map((curve) => {
     const at = curve.points.map(([px, py]) => [x(xs.place(px)), y(ys.place(py))] as const);
     // A line of one point would not be seen.
-    const dots = at.length > 12 ? "" : at.map(([px, py]) => `<circle cx="${px}" cy="${py}" r="2.5" ${ink(curve)}/>`);
+    const dots = at.length > 12 || curve.faint === true
+      ? ""
+      : at.map(([px, py]) => `<circle cx="${px}" cy="${py}" r="2.5" ${ink(curve)}/>`);
     const title = `<title>${escaped(curve.name)}</title>`;
     const path = at.map((point) => point.join(",")).join(" ");
     return `<polyline points="${path}" ${stroke(curve)}>${title}</polyline>${dots === "" ? "" : dots.join("")}`;
   });
-  const legend = curves.map((curve, n) => {
+  const legend = named.map((curve, n) => {
     const at = PLOT.top + LINE * n + 6;
     return `<line x1="${right + 16}" y1="${at}" x2="${right + 44}" y2="${at}" ${stroke(curve)} stroke-width="1.8"/>` +
       `<text x="${right + 50}" y="${at + 4}">${escaped(curve.name)}</text>`;

@@ -31,7 +31,8 @@
  * each with both of its operands.
  *
  * Flush: an operation whose result is below the smallest normal number may lose that much. In a tree a segment's product or sum
- * may be flushed and then meets an operand of at most 1 + max h̄; a step ends at most d + 2 segments.
+ * may be flushed and then meets an operand of at most 1 + max h̄; a step ends at most d + 2 segments. For scaled lanes all of
+ * this is so of mantissas, and 2^m is within a factor of 4 of the largest f…f·2^e.
  *
  * @module
  */
@@ -43,7 +44,7 @@ import { type LaneState, modelMonoid, readOut } from "../models/run.ts";
 import type { Tuple } from "../models/action.ts";
 import type { FieldValues } from "../models/token.ts";
 import { type Ball, ball, ballAlgebra } from "./ball.ts";
-import { closed, growthOf, laneElement } from "./lane_gate.ts";
+import { closed, growthOf, laneElement, nextScale } from "./lane_gate.ts";
 import { readAlgebra, tileFloors } from "./tile_floor.ts";
 
 /** The bounds of one sequence. */
@@ -93,8 +94,10 @@ export function boundSequence(
   let scale = 2 ** Math.max(0, ...initial.map((s) => model.action === "scaled" ? s[1]! : 0));
   const sums = new Float64Array(lanes);
   const given = tiles === undefined ? tokens : [...tokens];
-  const floors = tiles && tileFloors(model, sizes, [...given], majorant, machine, tiles);
-  // What tiles have added since the chunk's start: decays within the chunk come before.
+  const floors = tiles && tileFloors(model, sizes, [...given], majorant, machine, tiles, scale);
+  // Of a scaled lane, the largest |s|.
+  let mantissa = largest / scale;
+  // What tiles have added since the chunk's start (to s of a scaled lane): decays within the chunk come before.
   let pending = 0;
   const states: Float64Array[] = [];
   const outputs: Float64Array[] = [];
@@ -109,13 +112,9 @@ export function boundSequence(
   for (const token of given) {
     const step = states.length;
     const element = monoid.lift(token) as readonly Tuple<Ball>[];
-    if (model.action === "scaled") {
-      const [f, p, , e] = element[0]!;
-      scale = Math.max(scale * Math.abs(f!.x) * 2 ** p!.x, 2 ** e!.x, 1);
-    }
-    // A scaled lane's gates are normalised, never flushed: what is lost is of s, at its own scale.
+    if (model.action === "scaled") scale = nextScale(scale, element[0]!);
     const floor = floors?.[Math.floor(step / tiles!.chunk)];
-    const reach = model.action === "scaled" ? 4 * scale : 1 + largest;
+    const reach = model.action === "scaled" ? 4 * scale * (1 + mantissa) : 1 + largest;
     const flush = (roundings + 2) * machine.flush * reach;
     pending += floor?.update ?? 0;
     const chunkEnds = tiles !== undefined && (step + 1) % tiles.chunk === 0;
@@ -125,8 +124,8 @@ export function boundSequence(
       const aHat = a + ra;
       error[lane] = a * error[lane]! + (ra + (growth - 1) * aHat) * majorant[lane]! + rb + flush;
       majorant[lane] = aHat * growth * majorant[lane]! + b + rb;
-      if (chunkEnds) error[lane]! += pending;
-      radii[lane] = error[lane]! + late * majorant[lane]! + (chunkEnds ? 0 : pending);
+      if (chunkEnds) error[lane]! += pending * scale;
+      radii[lane] = error[lane]! + late * majorant[lane]! + (chunkEnds ? 0 : pending * scale);
       if (logSums !== undefined) {
         sums[lane] = (step % logSums.chunk === 0 ? 0 : sums[lane]!) + closed(a);
         const off = Math.expm1(2 * (logSums.additions + 2) * unit * sums[lane]!) * majorant[lane]!;
@@ -137,6 +136,7 @@ export function boundSequence(
         }
       }
       if (majorant[lane]! > largest) largest = majorant[lane]!;
+      mantissa = Math.max(mantissa, majorant[lane]! / scale);
     }
     if (chunkEnds) pending = 0;
     states.push(radii);

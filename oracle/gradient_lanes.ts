@@ -43,6 +43,7 @@ export function moduli(values: readonly number[], lanes: number, parts: number):
  * λ of the lanes of one sequence, from λ_T of modulus `final`.
  *
  * @param unscale of a state after so many steps and lane: radii are over 2^m of a shared exponent
+ * @param reach the largest 2^m: what is flushed of a mantissa's λ is flushed at one m and may be read at another
  */
 export function laneCotangents(
   gates: readonly (readonly LaneGate[])[],
@@ -53,6 +54,7 @@ export function laneCotangents(
   machine: Accuracy,
   { late: roundings, logSums }: LanePromise,
   floor: TokenFloor | undefined,
+  reach: number,
 ): CotangentRadii {
   const lanes = final.length;
   const late = (1 + machine.unit) ** roundings - 1;
@@ -91,7 +93,7 @@ export function laneCotangents(
       for (let lane = 0; lane < lanes; lane++) {
         const { a, ra } = gates[step]![lane]!;
         error[lane] = a * error[lane]! + (ra + (growth - 1) * (a + ra)) * majorant[lane]! +
-          4 * machine.flush * (1 + majorant[lane]!);
+          4 * machine.flush * reach * (1 + majorant[lane]!);
         majorant[lane] = (a + ra) * growth * majorant[lane]!;
         if (chunkStarts) error[lane]! += pending;
         if (logSums === undefined || step % length !== 0) continue;

@@ -74,6 +74,7 @@ function lanePasses(run: GradientRun, machine: Accuracy, promise: GradientPromis
       machine,
       promise,
       floors && { size: floors.cotangent, chunk: promise.tiles!.chunk },
+      model.action === "scaled" ? 2 ** largest(states.map((state) => state.filter((_, n) => n % 2 === 1))) : 1,
     ),
     gates,
     floors,

@@ -38,6 +38,11 @@ export function laneElement(action: string, element: Tuple<Ball>): LaneGate {
   return { a: Math.abs(x(0)), ra: r(0), b: Math.abs(x(1)), rb: r(1) };
 }
 
+/** The largest f…f·2^e so far, and 1, after one more scaled element: what 2^m of an execution is about. */
+export function nextScale(scale: number, [f, p, , e]: Tuple<Ball>): number {
+  return Math.max(scale * Math.abs(f!.x) * 2 ** p!.x, 2 ** e!.x, 1);
+}
+
 /** What a gate's product and addition multiply a term's size by: (1 + u)², for complex lanes (1 + √5 u)(1 + u). */
 export function growthOf(model: AnyAffineModel, unit: number): number {
   return (1 + (model.action === "complex" ? Math.sqrt(5) : 1) * unit) * (1 + unit);

@@ -38,6 +38,12 @@ for (const model of models) {
       const of = report.rows.filter(({ execution }) => execution.startsWith(name));
       const checks = ["accuracy", "resume", "control", ...(gradients === undefined ? [] : ["gradient"])];
       assertEquals([...new Set(of.map(({ check }) => check))].sort(), checks.sort(), `${model.name} by ${name}`);
+      for (const fault of ["relative", "dropped-carry"]) {
+        for (const passes of gradients === undefined ? [""] : ["", " gradient"]) {
+          const planted = `${name}${passes} with ${fault}`;
+          assert(of.some(({ execution }) => execution === planted), `${model.name}: ${planted}`);
+        }
+      }
     }
   });
 }

@@ -6,6 +6,7 @@ import { chunkModels } from "../kernels/chunk/family.ts";
 import { planChunkForward } from "../kernels/chunk/forward.ts";
 import { Tensor } from "../kernels/tensor.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
+import { deltaNet } from "../models/delta_net.ts";
 import { InputError } from "../models/error.ts";
 import type { RunResult } from "../models/execution.ts";
 import { gla } from "../models/gla.ts";
@@ -33,7 +34,11 @@ const extent = (T: number, K = 4, V = 3): Dims => ({ B: 2, T, H: 2, sizes: { K, 
 /** A state inside the contract: a normaliser's column, and what it divides, must not cancel. */
 function someState(model: AnyAffineModel, dims: Dims): Float32Array {
   const random = seeded("state", model.name);
-  return Float32Array.from({ length: stateLength(model, dims) }, () => model.normaliser ? random() : random() - 0.5);
+  return Float32Array.from({ length: stateLength(model, dims) }, (_, n) => {
+    const x = model.normaliser ? random() : random() - 0.5;
+    // Exponents are whole, one per batch row and head.
+    return model.action === "scaled" && n % 2 === 1 ? 2 : x;
+  });
 }
 
 for (const model of family) {
@@ -102,7 +107,7 @@ function joinedRuns(dims: Dims, first: RunResult, second: RunResult): RunResult 
 }
 
 gpuTest("a run resumed from its state at any split is within the bound of the whole", async (device) => {
-  for (const model of [linearAttention, retnet, gla, rwkv6]) {
+  for (const model of [linearAttention, retnet, mlstm, gla, rwkv6]) {
     const dims = extent(66);
     const inputs = sampleInputs(model, dims, "long-memory", 9);
     const initialState = someState(model, dims);
@@ -119,7 +124,7 @@ gpuTest("a run resumed from its state at any split is within the bound of the wh
   }
 });
 
-for (const model of [retnet, gla]) {
+for (const model of [retnet, mlstm, gla]) {
   gpuTest(`the bound of ${model.name} in chunks sees planted faults`, async (device) => {
     const dims = extent(77);
     const inputs = sampleInputs(model, dims, "long-memory", 4);
@@ -153,7 +158,11 @@ gpuTest("bad shapes, tiles and models are refused before any work", async (devic
   await refused(good, { chunk: 64, columns: 4096 }, "bytes of workgroup memory");
   await refused({ ...good, q: tensor(1, 5, 2, 300), k: tensor(1, 5, 2, 300) }, {}, "K must be in 1 … 256");
   const dims = extent(3);
-  await assertRejects(() => runChunk(device, mlstm, dims, sampleInputs(mlstm, dims, "random", 1)), InputError, "mlstm");
+  await assertRejects(
+    () => runChunk(device, deltaNet, dims, sampleInputs(deltaNet, dims, "random", 1)),
+    InputError,
+    "delta-net",
+  );
   const before = device.bytes.live;
   const inputs = sampleInputs(gla, dims, "random", 1);
   await assertRejects(() => runChunk(device, gla, dims, { ...inputs, g: [1] }), InputError, "input g");

@@ -15,6 +15,7 @@ import { gla } from "../models/gla.ts";
 import { type Dims, sampleInputs, stateLength } from "../models/inputs.ts";
 import { linearAttention } from "../models/linear_attention.ts";
 import { mamba2 } from "../models/mamba2.ts";
+import { mlstm } from "../models/mlstm.ts";
 import { retnet } from "../models/retnet.ts";
 import { rwkv6 } from "../models/rwkv6.ts";
 import { judgeOf } from "../oracle/allowance.ts";
@@ -44,7 +45,9 @@ async function within(
   options: ChunkRunOptions,
 ): Promise<void> {
   const inputs = sampleInputs(model, dims, kind, 5);
-  const initialState = numbers(stateLength(model, dims), model.name).map((x) => model.normaliser ? Math.abs(x) : x);
+  const initialState = numbers(stateLength(model, dims), model.name).map((x, n) =>
+    model.action === "scaled" && n % 2 === 1 ? 3 : model.normaliser ? Math.abs(x) : x
+  );
   const { rounding } = chunkExecution(device, options);
   const judge = judgeOf(reference(model, dims, inputs, initialState), rounding);
   const verdict = judge.judge(await runChunk(device, model, dims, inputs, { initialState }, options), dims.T);
@@ -72,6 +75,7 @@ gpuTest("split halves are within the bound, also of adversarial inputs", async (
     await within(device, mamba2, extent(70, 16, 24), kind, split);
     await within(device, gla, extent(70, 16, 24), kind, split);
     await within(device, rwkv6, extent(70, 16, 24), kind, split);
+    await within(device, mlstm, extent(70, 16, 24), kind, split);
     await within(device, retnet, extent(37, 36, 17), kind, { ...split, slice: 16 });
   }
 });
@@ -81,11 +85,12 @@ gpuTest("halves are within their own bound", async (device) => {
   for (const kind of ["long-memory", "adversarial"] as const) {
     await within(device, mamba2, extent(70, 16, 24), kind, f16);
     await within(device, gla, extent(70, 16, 24), kind, f16);
+    await within(device, mlstm, extent(70, 16, 24), kind, f16);
   }
 });
 
 gpuTest("segments of time are within the bound, and see a dropped carry", async (device) => {
-  for (const model of [linearAttention, mamba2, gla]) {
+  for (const model of [linearAttention, mamba2, mlstm, gla]) {
     const options = { mode: "f32", segments: 3 } as const;
     await within(device, model, extent(130, 4, 3), "long-memory", options);
     const dims = extent(130, 4, 3);

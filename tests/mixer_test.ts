@@ -269,6 +269,7 @@ const kinds: readonly (readonly [string, "fused" | "generic"])[] = [
   ["hgrn", "fused"],
   ["s6", "fused"],
   ["gated-rfa", "fused"],
+  ["mlstm", "fused"],
   ["delta-product", "fused"],
   ["s6", "generic"],
   ["s4d", "generic"],

@@ -105,7 +105,7 @@ function jobsOf(
   const execution = family.execution(gpu);
   const sources = seededSources.filter(({ name }) => inputs.includes(name));
   return passes.flatMap((pass) =>
-    all.filter((model) => family.supports(model) && hasCurve(execution, model, pass)).flatMap((model) =>
+    all.filter((model) => family.supports(model) && hasCurve(execution, pass)).flatMap((model) =>
       sources.map((source): Job => ({ family, execution, model, pass, source }))
     )
   );

@@ -28,7 +28,7 @@ export interface ErrorResult extends ErrorPoint {
 export function errorResults(path: string): readonly ErrorResult[] {
   return jsonLines(path).filter((object) => object["error"] === undefined).map((object, n) => {
     const bad = ["family", "model", "pass", "inputs"].find((key) => typeof object[key] !== "string") ??
-      ["length", "maxError"].find((key) => typeof object[key] !== "number" && object[key] !== null);
+      ["length", "maxError", "plainError"].find((key) => typeof object[key] !== "number" && object[key] !== null);
     if (bad !== undefined) {
       throw new InputError(`Cannot draw ${path}: point ${n + 1} lacks ${bad}, got ${JSON.stringify(object[bad])}`);
     }
@@ -43,17 +43,29 @@ export function errorPlots(results: readonly ErrorResult[]): readonly (readonly 
     const { family, pass, adapter } = points[0]!;
     const models = [...new Set(points.map(({ model }) => model))];
     const classes = [...new Set(points.map(({ inputs }) => inputs))];
-    const curves = [...grouped(points, ({ model, inputs }) => JSON.stringify([model, inputs])).values()].map(
-      (curve): Curve => ({
-        name: `${curve[0]!.model}, ${curve[0]!.inputs}`,
-        points: curve.map(({ length, maxError }): [number, number] => [length, maxError]).sort(([a], [b]) => a - b),
-        colour: models.indexOf(curve[0]!.model),
-        pattern: classes.indexOf(curve[0]!.inputs),
-      }),
+    const curves = [...grouped(points, ({ model, inputs }) => JSON.stringify([model, inputs])).values()].flatMap(
+      (curve): Curve[] => {
+        const { model, inputs } = curve[0]!;
+        const of = (error: (point: ErrorResult) => number): [number, number][] =>
+          curve.map((point): [number, number] => [point.length, error(point)]).sort(([a], [b]) => a - b);
+        const style = { colour: models.indexOf(model), pattern: classes.indexOf(inputs) };
+        const name = `${model}, ${inputs}`;
+        return [
+          { name, points: of(({ maxError }) => maxError), ...style },
+          { name: `${name}: f32 recurrence`, points: of(({ plainError }) => plainError), ...style, faint: true },
+        ];
+      },
     );
     const name = `errors_${family.replace(/\W+/g, "_")}_${pass}.svg`;
     const title = `${family}, ${pass}: error against length (${adapter})`;
-    return [name, logPlot({ title, x: "tokens", y: "largest error / rms of the truth" }, curves)];
+    return [
+      name,
+      logPlot({
+        title,
+        x: "tokens (faint: the recurrence itself in f32, one token after the other)",
+        y: "largest error / rms of the truth",
+      }, curves),
+    ];
   });
 }
 

@@ -7,8 +7,13 @@
 import type { ChunkLayout } from "./_backward_layout.ts";
 import { barrier, loopBound } from "./_backward_text.ts";
 
-/** How gates are given: not at all, log gates by token, log gates by head, factors by head. */
-export type ScalarGates = "none" | "token" | "head" | "factor";
+/** How gates are given: not at all, log gates by token or by head, factors by token or by head. */
+export type ScalarGates = "none" | "token" | "token factor" | "head" | "factor";
+
+/** Whether gates differ from token to token. */
+export function byToken(gates: ScalarGates): boolean {
+  return gates === "token" || gates === "token factor";
+}
 
 /**
  * The tables with functions that read them (`pair_decay(i, j)` for i ≥ j, `from_start(i)`, `to_end(j)`; by head `slope(n)`,
@@ -29,7 +34,10 @@ fn to_end(j: u32) -> f32 { return 1.0; }
       fill: "",
     };
   }
-  if (gates === "token") {
+  if (byToken(gates)) {
+    const own = "g_of(token0 + lid, 0u)";
+    // A token behind the last keeps everything.
+    const gate = gates === "token" ? `ds_exp(${own})` : `select(1.0, ${own}, token0 + lid < extent.x)`;
     const levels = Math.log2(chunk) + 1;
     // up[l][i]: gates of i's aligned run of 2^l tokens up to i; below[l][j]: those after j. A pair is one product of two.
     return {
@@ -46,7 +54,7 @@ fn from_start(i: u32) -> f32 { return up_to[${(levels - 1) * chunk}u + i]; }
 fn to_end(j: u32) -> f32 { return after[${(levels - 1) * chunk}u + j]; }
 `,
       fill: /* wgsl */ `
-  if (lid < ${chunk}u) { gate[lid] = ds_exp(g_of(token0 + lid, 0u)); }
+  if (lid < ${chunk}u) { gate[lid] = ${gate}; }
   ${barrier}
   if (lid < ${chunk}u) {
     var before = gate[lid];

@@ -14,7 +14,7 @@
  */
 import { tokenNumbers } from "./_backward_access.ts";
 import { BLOCK, type ChunkLayout } from "./_backward_layout.ts";
-import { decayTables, type ScalarGates } from "./_backward_decays.ts";
+import { byToken, decayTables, type ScalarGates } from "./_backward_decays.ts";
 import { pairAt, pairsOf } from "./_backward_levels.ts";
 import { pairProduct, spreadProduct, stateProducts, stateRowsOf } from "./_backward_products.ts";
 import { peak, sharedStages, type Stage, stageBuffers, stageModule } from "./_backward_stages.ts";
@@ -229,14 +229,14 @@ if (t < extent.x && ks + key_lane < ${layout.keys}) {
     decayed,
     stages.putPairs("p", peak.p, "e_p"),
     keyGradients,
-    gates === "token" ? tokenGates : perHead ? headGate : "",
+    byToken(gates) ? tokenGates : perHead ? headGate : "",
   ];
   return stageModule(layout, stageBuffers(layout, stage, { gates: decays, bonus: false }), {
     outside: [
       decays
         ? `var<workgroup> edges: array<f32, ${threads + 16}>;\nvar<workgroup> terms: array<f32, ${2 * chunk}>;`
         : "",
-      gates === "token" ? tokenNumbers("g", "1u") : "",
+      byToken(gates) ? tokenNumbers("g", "1u") : "",
       tables.outside,
     ].join("\n"),
     registers: [

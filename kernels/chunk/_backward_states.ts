@@ -73,6 +73,9 @@ export function statesShader(layout: ChunkLayout, options: StatesOptions): strin
     ...(ends && decays ? [{ name: "totals", access: "read_write" } as const] : []),
   ];
   const gate = (raw: string): string => factors ? raw : `ds_exp(${raw})`;
+  // A token behind the last keeps everything.
+  const given = "gates_of(token0 + lid, 0u)";
+  const ownGate = factors ? `select(1.0, ${given}, token0 + lid < extent.x)` : given;
   const mine = (i: string): string => `block * ${BLOCK}u + ${i}`;
   const load = [
     repeat(
@@ -81,7 +84,7 @@ export function statesShader(layout: ChunkLayout, options: StatesOptions): strin
       (i) => `k[${i}] = keys_of(token0 + ${mine(i)}, key)${options.queries ? " * extent.scale" : ""};`,
     ),
     kind === "diagonal" ? repeat(layout, BLOCK, (i) => `g[${i}] = gates_of(token0 + ${mine(i)}, key);`) : "",
-    shared ? `if (lid < ${chunk}u) { own_gate = gates_of(token0 + lid, 0u); }` : "",
+    shared ? `if (lid < ${chunk}u) { own_gate = ${ownGate}; }` : "",
     repeat(layout, tokenRows, (n) => `v[${n}] = values_at(token0 + row0 + ${n} * ${rows}u, column);`),
   ].join("\n");
   // The gates of the invocation's tokens, from what was read; a token behind the last keeps everything.

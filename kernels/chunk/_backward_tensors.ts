@@ -32,7 +32,7 @@ export interface ChunkBackwardTensors {
   readonly dq: Tensor;
   readonly dk: Tensor;
   readonly dv: Tensor;
-  /** In the shape of g, and exactly where there is one. The gradient of u is that of a sum of products: see models. */
+  /** In the shape of g, and exactly where there is one; for factors by token, of their logarithms. The gradient of u is that of a sum of products: see models. */
   readonly dg?: Tensor;
   /** `[B, H, K, V]`. */
   readonly dInitial?: Tensor;
@@ -69,9 +69,7 @@ export function checkedExtent(tensors: ChunkBackwardTensors, decay: Required<Dec
     if (tensor !== undefined) assertShape(name, tensor, [B, H, K, V]);
   }
   if (per === "head" && kind !== "scalar") refuse(`a decay per head must be scalar, got ${kind}`);
-  if (form === "factor" && kind !== "none" && per !== "head") {
-    refuse("factors must be given by head, got them by token");
-  }
+  if (form === "factor" && kind === "diagonal") refuse("factors must be of a scalar decay, got them by key");
   const gates = gateShape(decay, { B, T, H, K });
   for (const [name, tensor] of [["g", g], ["dg", dg]] as const) {
     if (gates === undefined) {

@@ -5,7 +5,8 @@
  * *Scaling.* Operands that are halves are scaled so that their largest lies below 2^15: a row of q by its own exponent
  * eq, k and v by their largest of the chunk, ek and ev (2^e ≤ largest < 2^(e+1)). The state is below 2^es, where es is
  * at least ek + ev + 2 + ⌈log2 K⌉: then scores P = Σ q k < 2^(eq + ek + 2 + ⌈log2 K⌉) and states share the scale 2^(15 − es)
- * without leaving it, and Q·S and P·V add up in one sum whose row is o · 2^(29 − eq − es).
+ * without leaving it, and Q·S and P·V add up in one sum whose row is o · 2^(29 − eq − es). Where decays may be up to 2, ev and
+ * es are one more than that.
  */
 
 import type { Derived, ForwardConfig } from "./_config.ts";
@@ -156,7 +157,7 @@ export function resetMaxima({ chunk, threads }: ForwardConfig, d: Derived): stri
 export function inputExponents(d: Derived): string {
   if (!d.scaled) return "";
   return `ek = exponent_of(atomicLoad(&largest[parity * 4u]));
-ev = exponent_of(atomicLoad(&largest[parity * 4u + 1u]));
+ev = exponent_of(atomicLoad(&largest[parity * 4u + 1u]))${d.headroom === 0 ? "" : ` + ${d.headroom}`};
 let scale_k = power_of_two(14 - ek);
 let scale_v = power_of_two(14 - ev);`;
 }
@@ -165,7 +166,7 @@ let scale_v = power_of_two(14 - ev);`;
 export function stateExponent(d: Derived): string {
   if (!d.scaled || !d.outputs) return "";
   return `es = clamp(max(exponent_of(atomicLoad(&largest[parity * 4u + 2u])) + 1, ek + ev + ${
-    2 + d.logK
+    2 + d.logK + d.headroom
   }), -100, 140);`;
 }
 

@@ -74,12 +74,17 @@ export interface Derived {
   readonly scoresAt: number;
   readonly updateAt: number;
   readonly sums: number;
+  /** Bits that products of decays may add to what they multiply: factors by token stay below 2, not 1. */
+  readonly headroom: number;
   /** ⌈log2⌉ of K and of the chunk. */
   readonly logK: number;
   readonly logChunk: number;
 }
 
-type Sized = Pick<ForwardConfig, "kind" | "K" | "V" | "unit" | "pass"> & Tiles;
+type Sized =
+  & Pick<ForwardConfig, "kind" | "K" | "V" | "unit" | "pass">
+  & Partial<Pick<ForwardConfig, "form" | "per">>
+  & Tiles;
 
 export function derive(config: Sized): Derived {
   const { kind, K, V, chunk, columns, slice, threads, unit, subgroup } = config;
@@ -110,6 +115,7 @@ export function derive(config: Sized): Derived {
     scoresAt,
     updateAt,
     sums: late ? scoresAt + Math.max(scores, update) : scoresAt + scores + update,
+    headroom: config.form === "factor" && config.per === "token" ? 1 : 0,
     logK: Math.ceil(Math.log2(K)),
     logChunk: Math.log2(chunk),
   };

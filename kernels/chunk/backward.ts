@@ -130,7 +130,13 @@ export async function planChunkBackward(
         dropped: options.fault === "dropped-carry",
         swapped: options.fault === "swapped-operands",
       });
-      const gates = kind === "none" ? "none" : per === "token" ? "token" : form === "log" ? "head" : "factor";
+      const gates = kind === "none"
+        ? "none"
+        : per === "token"
+        ? form === "log" ? "token" : "token factor"
+        : form === "log"
+        ? "head"
+        : "factor";
       const shares = per === "head" && dg !== undefined ? build.room("shares of the gates", B * chunks * H) : undefined;
       const buffers: { readonly [name: string]: GPUBuffer | undefined } = {
         q: q.buffer,

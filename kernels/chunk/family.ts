@@ -8,14 +8,15 @@
  * |---|---|---|
  * | q, k | `[B, T, H, K]` | k already times the model's input gate |
  * | v | `[B, T, H, V′]` | V′ = V, or V + 1 with a last column of ones for a model with a normaliser |
- * | g | none, `[B, T, H]` or `[H]` (scalar), `[B, T, H, K]` (diagonal) | a = e^g (`log`), or a itself (`factor`), in [0, 1] |
+ * | g | none, `[B, T, H]` or `[H]` (scalar), `[B, T, H, K]` (diagonal) | a = e^g (`log`), or a itself (`factor`), in [0, 1]; by token, factors whose products stay below 2 |
  * | u | `[H, K]` | the bonus of a model that reads before its update: o_t = q_tᵀ(S_{t−1} + diag(u) k_t v_tᵀ) |
- * | initial, final | `[B, H, K, V′]` | the state: just the model's own state array |
+ * | initial, final | `[B, H, K, V′]` | the state: just the model's own state array, without its shared exponent |
  * | o | `[B, T, H, V′]` | before the division by the normaliser and before the skip |
  *
  * A model's own inputs are canonical as they are where its entry says so by naming them; what has to be computed first
  * (`input gate · k`, `Δ A`, the column of ones) is an element-wise kernel before (prepare.ts), and what comes after (the
- * division, `+ D x`) one behind it. `identityInputs` says of an entry that nothing has to be computed.
+ * division, `+ D x`) one behind it. Exponential gates are brought to a shared exponent before (stabilise.ts), states to its
+ * mantissas (_mantissas.ts). `identityInputs` says of an entry that nothing has to be computed.
  *
  * @module
  */
@@ -27,6 +28,7 @@ import { hgrn2 } from "../../models/hgrn2.ts";
 import { linearAttention } from "../../models/linear_attention.ts";
 import { linearAttentionNormalised } from "../../models/linear_attention_normalised.ts";
 import { mamba2 } from "../../models/mamba2.ts";
+import { mlstm } from "../../models/mlstm.ts";
 import { retnet } from "../../models/retnet.ts";
 import { rwkv6 } from "../../models/rwkv6.ts";
 
@@ -55,12 +57,17 @@ export interface KeySource {
   readonly factor?: { readonly input: string; readonly form: "value" | "complement" };
 }
 
-/** How outputs are divided: `plus`: o/(z + ε); `max`: o/max(z, ε). z is the output's last column. */
-export interface Normaliser {
-  readonly form: "plus" | "max";
-  /** An f32 number. */
-  readonly epsilon: number;
-}
+/**
+ * How outputs are divided: `plus`: o/(z + ε); `max`: o/max(z, ε); `exponent`: o/max(|z|, 2^−m), m the state's shared
+ * exponent. z is the output's last column.
+ */
+export type Normaliser =
+  | {
+    readonly form: "plus" | "max";
+    /** An f32 number. */
+    readonly epsilon: number;
+  }
+  | { readonly form: "exponent" };
 
 /** One model as the family's kernel sees it; names are those of the model's own inputs. */
 export interface ChunkModel {
@@ -78,6 +85,8 @@ export interface ChunkModel {
   /** The parameter `[H, K]` of a model that reads before its update. */
   readonly bonus?: string;
   readonly normaliser?: Normaliser;
+  /** Inputs that are preactivations of gates σ(f̃) and e^ĩ: `g` and `k` take them as factors, after stabilise.ts. */
+  readonly stabilised?: { readonly forget: string; readonly input: string };
   /** A parameter `[H]`: outputs get it times v. */
   readonly skip?: string;
 }
@@ -86,7 +95,7 @@ const diagonal: Decay = { kind: "diagonal", form: "log", per: "token" };
 const scalar: Decay = { kind: "scalar", form: "log", per: "token" };
 const plain = { q: "q", scaled: true, k: { input: "k" }, v: "v", reads: "post" } as const;
 
-/** The table. mLSTM is not in it: its e^ĩ up to e^80 needs a shared exponent, which the generic kernel keeps. */
+/** The table. */
 export const chunkModels: readonly ChunkModel[] = [
   { ...plain, model: linearAttention, decay: { kind: "none" } },
   {
@@ -114,6 +123,15 @@ export const chunkModels: readonly ChunkModel[] = [
     k: { input: "k", factor: { input: "g", form: "complement" } },
     g: { input: "g" },
     normaliser: { form: "max", epsilon: Math.fround(1e-6) },
+  },
+  {
+    ...plain,
+    model: mlstm,
+    decay: { kind: "scalar", form: "factor", per: "token" },
+    k: { input: "k", factor: { input: "i", form: "value" } },
+    g: { input: "f" },
+    stabilised: { forget: "f", input: "i" },
+    normaliser: { form: "exponent" },
   },
   { ...plain, model: gla, decay: diagonal, g: { input: "g" } },
   { ...plain, model: hgrn2, decay: diagonal, k: { factor: { input: "g", form: "complement" } }, g: { input: "g" } },

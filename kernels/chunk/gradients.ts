@@ -7,7 +7,8 @@
  * | input gate | k = c · k′, or k = c | dk′ = c dk, dc = k′ dk (summed over keys where c has none) |
  * | complement | c = −expm1(g) | dg += −e^g dc |
  * | product | g = max(Δ A, −104) | dΔ += A dg, dA = Σ Δ dg, where Δ A ≥ −104 |
- * | normaliser | o = n / (z + ε), n / max(z, ε) | dn = dO / d, dz = −dO · o / d (0 where z < ε) |
+ * | normaliser | o = n / d: z + ε, max(z, ε) or max(|z|, 2^−m) | dn = dO / d, dz = −dO · o / d · ∂d/∂z |
+ * | stabilised gates | f′ = σ(f̃) 2^…, i′ = e^ĩ 2^−m (stabilise.ts; m is a constant to all) | df̃ = σ(−f̃) dlog f′, dĩ = i′ di′ |
  * | skip | o += D x | dx += D dO, dD = Σ dO · x |
  * | bonus | o += (q · u k) v | du = Σ q k (dO · v) |
  *
@@ -18,13 +19,14 @@ import type { Fault } from "../faults.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { f32Profile } from "../profile.ts";
 import { type Named, Work } from "../_work.ts";
 import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
 import { addChained, type CanonicalGradients, type ModelExtent, ownGradients } from "./_backward_chain.ts";
 import { type ChunkBackwardTuning, planChunkBackward } from "./backward.ts";
 import { canonicalColumns, type ChunkModel, gateShape } from "./family.ts";
 import { planChunkForward } from "./forward.ts";
+import { finalCotangent, mantissasOf, roomOf, throughPreactivations, writeInitialCotangent } from "./_mantissas.ts";
+import { divisor, slope } from "./_shared_exponent.ts";
 
 export interface ChunkGradientTuning extends ChunkBackwardTuning {
   readonly fault?: Fault;
@@ -38,7 +40,7 @@ export interface ChunkModelGradientTensors {
   readonly dOutputs: Tensor;
   /** Where the gradients of inputs go, those that are wanted. */
   readonly gradients: Named;
-  /** `[B, H, K, V′]`; zero where not given. */
+  /** `[B, H, K, V′]`, and 2 (pairs) where the model has a shared exponent; zero where not given. */
   readonly initial?: Tensor | undefined;
   readonly dFinal?: Tensor | undefined;
   readonly dInitial?: Tensor | undefined;
@@ -49,22 +51,30 @@ export async function planChunkModelBackward(
   gpu: Gpu,
   entry: ChunkModel,
   { inputs, dOutputs, gradients, initial, dFinal, dInitial }: ChunkModelGradientTensors,
-  tuning: ChunkGradientTuning = {},
+  asked: ChunkGradientTuning = {},
 ): Promise<Plan> {
+  // Cotangents of mantissas reach over as many powers of two as exponents do: too many for split halves.
+  const tuning: ChunkGradientTuning = entry.stabilised === undefined
+    ? asked
+    : { ...asked, mode: "f32", hardware: false };
   const extent = modelExtent(entry, inputs);
   const { B, T, H, K, V } = extent;
   const columns = canonicalColumns(entry, V);
   const scale = entry.scaled ? queryScale(K) : 1;
   const work = new Work(gpu);
   try {
-    const canonical = await canonicalOf(work, entry, inputs, extent);
+    const mantissas = await mantissasOf(work, entry, { inputs, initial }, [B, H, K, columns]);
+    const canonical = await canonicalOf(work, entry, mantissas.inputs, extent);
     const tensors = {
-      ...canonicalTensors(entry, inputs, canonical),
-      ...(initial === undefined ? {} : { initial }),
+      ...canonicalTensors(entry, mantissas.inputs, canonical),
+      ...(mantissas.initial === undefined ? {} : { initial: mantissas.initial }),
     };
+    const exponents = mantissas.shared?.exponents;
     const rows = entry.normaliser === undefined
       ? { dO: dOutputs, free: undefined }
-      : await unnormalised(work, entry, { ...tensors, d_o: dOutputs }, scale, extent, tuning);
+      : await unnormalised(work, entry, { ...tensors, d_o: dOutputs, exponents }, scale, extent, tuning);
+    const end = await finalCotangent(work, mantissas, dFinal);
+    const start = roomOf(work, mantissas, "dInitial", dInitial);
     const gates = gateShape(entry.decay, extent);
     const own = ownGradients(entry);
     const result = (name: keyof CanonicalGradients, shape: readonly number[]): Tensor =>
@@ -79,11 +89,14 @@ export async function planChunkModelBackward(
       ...tensors,
       dO: rows.dO,
       ...results,
-      ...(dFinal === undefined ? {} : { dFinal }),
-      ...(dInitial === undefined ? {} : { dInitial }),
+      ...(end === undefined ? {} : { dFinal: end }),
+      ...(start === undefined ? {} : { dInitial: start }),
     }, { ...tuning, decay: entry.decay, scale });
     work.plan(plan);
-    await addChained(work, entry, { ...inputs, d_o: dOutputs }, { ...canonical, ...results }, extent, gradients);
+    const chained = { ...mantissas.inputs, d_o: dOutputs };
+    await addChained(work, entry, chained, { ...canonical, ...results }, extent, gradients);
+    await throughPreactivations(work, entry, inputs, mantissas, gradients);
+    await writeInitialCotangent(work, mantissas, start, { initial, dInitial });
     const given = [...Object.values(inputs), ...Object.values(gradients), dOutputs, initial, dFinal, dInitial];
     return work.finish({
       name: `${entry.model.name} in chunks, backward`,
@@ -101,13 +114,14 @@ export async function planChunkModelBackward(
 async function unnormalised(
   work: Work,
   { normaliser, decay }: ChunkModel,
-  { d_o, ...tensors }: {
+  { d_o, exponents, ...tensors }: {
     readonly q: Tensor;
     readonly k: Tensor;
     readonly v: Tensor;
     readonly g?: Tensor;
     readonly initial?: Tensor;
     readonly d_o: Tensor;
+    readonly exponents: Tensor | undefined;
   },
   scale: number,
   { B, T, H, V }: ModelExtent,
@@ -123,25 +137,23 @@ async function unnormalised(
       ...(segments === undefined ? {} : { segments }),
     }),
   );
-  const { form, epsilon } = normaliser!;
-  const least = f32Profile.constant(epsilon);
   const dO = await work.map(
     "cotangents of numerators and divisor",
     [B, T, H, V + 1],
-    { raw_of: o, d_of: d_o },
+    { raw_of: o, d_of: d_o, ...(exponents === undefined ? {} : { exponent_of: exponents }) },
     "value",
     {
       before: /* wgsl */ `
   let row = id / ${V + 1}u;
   let column = id % ${V + 1}u;
   let z = raw_of[row * ${V + 1}u + ${V}u];
-  let divisor = ${form === "plus" ? `z + ${least}` : `max(z, ${least})`};
+  let divisor = ${divisor(normaliser!, "z", "row")};
   var value = 0.0;
   if (column < ${V}u) {
     value = d_of[row * ${V}u + column] / divisor;
-  } else if (${form === "plus" ? "true" : `z >= ${least}`}) {
+  } else {
     for (var c = 0u; c < ${V}u; c++) { value -= d_of[row * ${V}u + c] * (raw_of[row * ${V + 1}u + c] / divisor); }
-    value = value / divisor;
+    value = value / divisor * ${slope(normaliser!, "z", "row")};
   }`,
     },
   );

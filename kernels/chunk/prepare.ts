@@ -7,12 +7,13 @@
 import { queryScale } from "../../models/affine.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
-import { f32Profile } from "../profile.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
 import { type Named, Work } from "../_work.ts";
 import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
 import { canonicalColumns, type ChunkModel } from "./family.ts";
 import { type ChunkForwardOptions, planChunkForward } from "./forward.ts";
+import { mantissasOf, roomOf, writeFinal } from "./_mantissas.ts";
+import { divisor } from "./_shared_exponent.ts";
 
 /** The tensors of a model. */
 export interface ChunkModelTensors {
@@ -20,7 +21,7 @@ export interface ChunkModelTensors {
   readonly inputs: Named;
   /** `[B, T, H, V]`. */
   readonly outputs: Tensor;
-  /** `[B, H, K, V′]`; zero where not given. */
+  /** `[B, H, K, V′]`, and 2 (pairs) where the model has a shared exponent; zero where not given. */
   readonly initial?: Tensor | undefined;
   readonly final?: Tensor | undefined;
 }
@@ -41,9 +42,19 @@ export async function planChunkModel(
   assertShape("outputs", outputs, [B, T, H, V]);
   const work = new Work(gpu);
   try {
-    const canonical = canonicalTensors(entry, inputs, await canonicalOf(work, entry, inputs, extent));
-    const o = normaliser === undefined ? outputs : work.room("canonical o", [B, T, H, canonicalColumns(entry, V)]);
-    const states = { ...(initial === undefined ? {} : { initial }), ...(final === undefined ? {} : { final }) };
+    const columns = canonicalColumns(entry, V);
+    const mantissas = await mantissasOf(work, entry, { inputs, initial }, [B, H, K, columns]);
+    const canonical = canonicalTensors(
+      entry,
+      mantissas.inputs,
+      await canonicalOf(work, entry, mantissas.inputs, extent),
+    );
+    const o = normaliser === undefined ? outputs : work.room("canonical o", [B, T, H, columns]);
+    const end = roomOf(work, mantissas, "final", final);
+    const states = {
+      ...(mantissas.initial === undefined ? {} : { initial: mantissas.initial }),
+      ...(end === undefined ? {} : { final: end }),
+    };
     const plan = await planChunkForward(gpu, { ...canonical, o, ...states }, {
       ...options,
       decay,
@@ -51,17 +62,20 @@ export async function planChunkModel(
     });
     work.plan(plan);
     if (normaliser !== undefined) {
-      const row = `id / ${V}u * ${V + 1}u`;
-      const z = `raw_of[${row} + ${V}u]`;
-      const epsilon = f32Profile.constant(normaliser.epsilon);
-      const divisor = normaliser.form === "plus" ? `(${z} + ${epsilon})` : `max(${z}, ${epsilon})`;
-      const value = `raw_of[${row} + id % ${V}u] / ${divisor}`;
-      await work.map("normalise", outputs.shape, { raw_of: o }, value, { into: outputs });
+      const sources = {
+        raw_of: o,
+        ...(mantissas.shared === undefined ? {} : { exponent_of: mantissas.shared.exponents }),
+      };
+      const row = `id / ${V}u`;
+      const at = `${row} * ${V + 1}u`;
+      const value = `raw_of[${at} + id % ${V}u] / ${divisor(normaliser, `raw_of[${at} + ${V}u]`, row)}`;
+      await work.map("normalise", outputs.shape, sources, value, { into: outputs });
     } else if (skip !== undefined) {
       const sources = { value_of: inputs[entry.v]!, head_of: inputs[skip]! };
       const value = `head_of[id / ${V}u % ${H}u] * value_of[id]`;
       await work.map("skip", outputs.shape, sources, value, { into: outputs, how: "add" });
     }
+    await writeFinal(work, mantissas, end, final);
     const given = [...Object.values(inputs), outputs, initial, final].filter((tensor) => tensor !== undefined);
     return work.finish({
       name: `${model.name} in chunks`,

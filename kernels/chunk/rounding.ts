@@ -22,7 +22,11 @@
  *     K q* (φ s* + 2^(es − 40)) in Q S + 2 φ K q* k* C v* in P + C q* 2^(es − 39) + φ K C q* k* v* in P V
  *
  * where 2^es ≤ max(2 s*, 8 K k* v*): at most 2^−40 K q* ((4 + 4 C/K) s* + (8 K + 22 C) k* v*), for C ≤ 64, K ≤ 256 within the
- * judge's `floor · K q* (2 s* + 4 C k* v*)` for floor = 2^−40 · 132 < 2^−32. A token's share of the state is off by 2 φ k* v*.
+ * judge's `floor · K q* (2 s* + 4 C k* v*)` for floor = 2^−40 · 132 < 2^−32. A token's share of the state is off by 2 φ k* v*. The
+ * bit that is left for factors up to 2 at most doubles what comes with k* v*, of which 2^−32 has room.
+ *
+ * *A shared exponent* (stabilise.ts): rescaling is exact, so all of this holds of mantissas. The backward pass of such a model
+ * takes its products in f32.
  *
  * @module
  */
@@ -81,9 +85,10 @@ export function chunkRounding(
       chunkRoundings({ K: sizes.K ?? 1, chunk, mode, hardware }),
     accuracy: "wgsl",
     denseChunk: () => 1,
-    gradient: (_model, { sizes }) => ({
-      late: chunkGradientRoundings({ K: sizes.K ?? 1, V: sizes.V ?? 1, mode, hardware }),
-    }),
+    gradient: (model, { sizes: { K = 1, V = 1 } }) =>
+      model.action === "scaled"
+        ? { late: chunkGradientRoundings({ K, V, mode: "f32", hardware: false }), tiles: undefined }
+        : { late: chunkGradientRoundings({ K, V, mode, hardware }) },
     ...(mode === "f32" ? {} : { tiles: { floor: CHUNK_FLOOR, chunk, rows: true } }),
   };
 }

@@ -19,7 +19,8 @@ import { resumed, run, type Setting, setting } from "./setting.ts";
 export function judged(context: CheckContext, execution: Execution): boolean {
   const { model } = context;
   const { rounding } = execution;
-  if (model.action === "scaled" && execution.scans !== true && rounding.unit === 2 ** -24) return false;
+  const kept = execution.scans === true || execution.accelerated === true;
+  if (model.action === "scaled" && !kept && rounding.unit === 2 ** -24) return false;
   return model.action !== "matrix" || rounding.denseChunk(model, exactDims(context, CROSSING)) < CROSSING;
 }
 

@@ -188,6 +188,7 @@ test("bench errors --draw draws the plots of a file beside it", async () => {
     adapter: "here",
     length: 64,
     maxError: 1e-6,
+    plainError: 1e-6,
   };
   const path = file("errors.jsonl", [point, { ...point, length: 128 }, { ...point, error: "out of memory" }]);
   const { status, out } = await said("errors", "--draw", path);
