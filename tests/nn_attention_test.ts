@@ -2,6 +2,8 @@
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { type AttentionKernel, planAttention } from "../kernels/nn/attention.ts";
+import { keyGradientShader, queryGradientShader } from "../kernels/nn/_attention_gradient_tile.ts";
+import { tileShader } from "../kernels/nn/_attention_tile.ts";
 import { planAttentionBackward } from "../kernels/nn/attention_backward.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { runPlans } from "../kernels/plan.ts";
@@ -248,6 +250,23 @@ gpuTest(
     }
   },
 );
+
+gpuTest("attention's kernels written out, as hardware has them, are valid", async (device) => {
+  for (const width of [16, 45, 128]) {
+    for (
+      const { label, code } of [
+        tileShader({ width, rows: 64, stats: true, unrolled: true }),
+        queryGradientShader({ width, unrolled: true }),
+        keyGradientShader({ width, unrolled: true }),
+      ]
+    ) {
+      await device.checked(`check ${label}`, () => device.device.createShaderModule({ label, code }));
+      // The check is one: a name that is not declared is refused.
+      const broken = code.replace("let tx =", "let other =");
+      await assertRejects(() => device.checked("check", () => device.device.createShaderModule({ code: broken })));
+    }
+  }
+});
 
 gpuTest("attention refuses what does not fit", async (device) => {
   const tensor = (...shape: number[]): Tensor => Tensor.empty(device, shape);
