@@ -222,6 +222,17 @@ export {
   type Product,
   type Sums,
 } from "./kernels/matrix_unit.ts";
+export {
+  type MixerBackwardOptions,
+  type MixerBackwardTensors,
+  mixerKept,
+  type MixerOptions,
+  type MixerStepTensors,
+  type MixerTensors,
+  planMixer,
+  planMixerBackward,
+  planMixerStep,
+} from "./kernels/mixer.ts";
 export { openStepper, planStep, type Stepper, type StepTensors } from "./kernels/step.ts";
 export { fusedExecutions, fusedFamilies, type FusedFamily } from "./kernels/fused.ts";
 

@@ -19,8 +19,8 @@ export interface MapOptions {
   readonly before?: string;
   /** Where the numbers go; a new tensor where not given. */
   readonly into?: Tensor | undefined;
-  /** Whether they are added to what is there. */
-  readonly add?: boolean;
+  /** Whether they are added to what is there, or what is there is multiplied by them. */
+  readonly how?: "add" | "multiply";
 }
 
 /** Dispatches in order, and what they hold. */
@@ -82,7 +82,7 @@ export class Work {
     shape: readonly number[],
     sources: Named,
     value: string,
-    { before = "", into, add = false }: MapOptions = {},
+    { before = "", into, how }: MapOptions = {},
   ): Promise<Tensor> {
     const target = into ?? this.room(label, shape);
     if (target.length === 0) return target;
@@ -92,8 +92,8 @@ export class Work {
       ...Object.keys(sources).map((name) => storage(name, "f32")),
       storage("target_of", "f32", "read_write"),
     ];
-    const source = f32Profile.prelude +
-      entryPerItem("count.x", `${before}\n  target_of[id] ${add ? "+=" : "="} ${value};`);
+    const assign = how === "add" ? "+=" : how === "multiply" ? "*=" : "=";
+    const source = f32Profile.prelude + entryPerItem("count.x", `${before}\n  target_of[id] ${assign} ${value};`);
     const kernel = await compileShader(this.gpu, assemble(label, { bindings, source }));
     const buffers = Object.fromEntries(Object.entries(sources).map(([name, { buffer }]) => [name, buffer]));
     this.add(dispatchItems(kernel, { count, ...buffers, target_of: target.buffer }, target.length));
@@ -101,7 +101,7 @@ export class Work {
   }
 
   /** Copies numbers, or adds them to what is there. */
-  async copy(from: Tensor, into: Tensor, options: { readonly add?: boolean } = {}): Promise<void> {
+  async copy(from: Tensor, into: Tensor, options: Pick<MapOptions, "how"> = {}): Promise<void> {
     await this.map("copy", into.shape, { value_of: from }, "value_of[id]", { ...options, into });
   }
 

@@ -1,17 +1,21 @@
 /** The truth a gradient is held to: the derivative of a loss over `gates`, `step` and `read`, by other means. */
 
+import { assertEquals } from "@std/assert";
 import type { Analytic } from "../models/arith.ts";
+import { backward } from "../models/backward.ts";
 import { type AnyAffineModel, outputColumns, type Sizes } from "../models/affine.ts";
 import {
   type Dims,
   inputEntries,
   inputWidth,
   microSteps,
+  prepare,
   sampleInputs,
   stateLength,
   stateWidth,
 } from "../models/inputs.ts";
 import type { InputClass } from "../models/domain.ts";
+import { f64 } from "../models/number.ts";
 import { readOut, readState } from "../models/run.ts";
 import { seeded } from "../models/random.ts";
 import { activate, type FieldValues } from "../models/token.ts";
@@ -149,4 +153,41 @@ export function eachArgument(
   initialState.forEach((_, n) => {
     if (model.action !== "scaled" || n % 2 === 0) visit("initial state", n);
   });
+}
+
+/** By array: what was computed in f64. */
+export function truth(given: Case): Map<string, readonly number[]> {
+  const { model, dims, inputs, initialState } = given;
+  const { inputs: gradients, initialState: initial } = backward(f64, prepare(model, dims, inputs), given, initialState);
+  return new Map([...Object.entries(gradients), ["initial state", initial]]);
+}
+
+/** The largest difference as a share of the largest number of its array. */
+export function worst(
+  got: Map<string, ArrayLike<number>>,
+  want: Map<string, readonly number[]>,
+): { error: number; where: string } {
+  let [error, where] = [0, "nowhere"];
+  assertEquals([...got.keys()].sort(), [...want.keys()].sort());
+  for (const [name, values] of want) {
+    const found = got.get(name)!;
+    assertEquals(found.length, values.length, `length of the gradient of ${name}`);
+    const largest = values.reduce((x, y) => Math.max(x, Math.abs(y)), 2 ** -60);
+    values.forEach((x, n) => {
+      const share = Math.abs(found[n]! - x) / largest;
+      if (share <= error) return;
+      [error, where] = [share, `${name}[${n}]: got ${found[n]}, want ${x}`];
+    });
+  }
+  return { error, where };
+}
+
+/**
+ * Roundings on the way of one term, times u: through the forward states and back through λ two for every step's gate (a
+ * product and a sum, in any grouping), some 16 for each gate's own functions, 64 for a read-out and a gradient's
+ * own sums. Relative to the largest entry, so it holds where no gradient is a small difference of large terms:
+ * inputs of the harness are. (The certified bound is the oracle's.)
+ */
+export function tolerance(steps: number): number {
+  return 2 ** -24 * (2 * 2 * steps + 16 * 16 + 64);
 }

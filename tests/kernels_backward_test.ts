@@ -5,57 +5,18 @@ import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert"
 import { gradientsOnGpu } from "../kernels/backward.ts";
 import { THREADS } from "../kernels/_backward_shader.ts";
 import type { Gpu } from "../kernels/device.ts";
-import { backward } from "../models/backward.ts";
 import { InputError } from "../models/error.ts";
-import { microSteps, prepare } from "../models/inputs.ts";
+import { microSteps } from "../models/inputs.ts";
 import { models } from "../models/mod.ts";
-import { f64 } from "../models/number.ts";
 import { gpuForTests } from "./gpu.ts";
-import { type Case, gradientCase } from "./gradient_truth.ts";
+import { type Case, gradientCase, tolerance, truth, worst } from "./gradient_truth.ts";
 
 const gpu = await gpuForTests("GPU gradients");
 after(() => gpu?.close());
 
-/** By array: what was computed in f64. */
-function truth(given: Case): Map<string, readonly number[]> {
-  const { model, dims, inputs, initialState } = given;
-  const { inputs: gradients, initialState: initial } = backward(f64, prepare(model, dims, inputs), given, initialState);
-  return new Map([...Object.entries(gradients), ["initial state", initial]]);
-}
-
 async function computed(gpu: Gpu, given: Case): Promise<Map<string, Float32Array>> {
   const { inputs, initialState } = await gradientsOnGpu(gpu, given.model, given.dims, given.inputs, given);
   return new Map([...Object.entries(inputs), ["initial state", initialState]]);
-}
-
-/** The largest difference as a share of the largest number of its array. */
-function worst(
-  got: Map<string, ArrayLike<number>>,
-  want: Map<string, readonly number[]>,
-): { error: number; where: string } {
-  let [error, where] = [0, "nowhere"];
-  assertEquals([...got.keys()].sort(), [...want.keys()].sort());
-  for (const [name, values] of want) {
-    const found = got.get(name)!;
-    assertEquals(found.length, values.length, `length of the gradient of ${name}`);
-    const largest = values.reduce((x, y) => Math.max(x, Math.abs(y)), 2 ** -60);
-    values.forEach((x, n) => {
-      const share = Math.abs(found[n]! - x) / largest;
-      if (share <= error) return;
-      [error, where] = [share, `${name}[${n}]: got ${found[n]}, want ${x}`];
-    });
-  }
-  return { error, where };
-}
-
-/**
- * Roundings on the way of one term, times u: through the forward states and back through λ two for every step's gate (a
- * product and a sum, in any grouping), some 16 for each gate's own functions, 64 for a read-out and a gradient's
- * own sums. Relative to the largest entry, so it holds where no gradient is a small difference of large terms:
- * inputs of the harness are. (The certified bound is the oracle's.)
- */
-function tolerance(steps: number): number {
-  return 2 ** -24 * (2 * 2 * steps + 16 * 16 + 64);
 }
 
 for (const model of models) {
@@ -116,6 +77,6 @@ test("gradientsOnGpu refuses a run whose states exceed the device", { skip: gpu 
   await assertRejects(
     () => gradientsOnGpu(gpu!, model, dims, inputs, { outputs: new Float32Array(T * V) }),
     InputError,
-    "Cannot create states",
+    "the states of 64 steps must be",
   );
 });

@@ -23,6 +23,9 @@ export interface Canonical {
   readonly g: Tensor | undefined;
 }
 
+/** Tokens whose shares of a parameter's gradient are added up before they are stored. */
+const PART = 16;
+
 /** 1 − e^g, in WGSL. */
 export const complement: (g: string) => string = (g: string): string => `(-ds_expm1(${g}))`;
 
@@ -34,19 +37,22 @@ export interface CanonicalGradients {
   readonly dg?: Tensor;
 }
 
-/** Which canonical gradients are those of one of the model's own inputs, and of which. */
+/**
+ * Which canonical gradients are written where that of one of the model's own inputs goes, and of which. Those of k and v may have
+ * to be completed there.
+ */
 export function ownGradients(
-  { q, k, v, g, normaliser, skip }: ChunkModel,
+  { q, k, v, g, normaliser }: ChunkModel,
 ): { readonly [name in keyof CanonicalGradients]: string } {
   return {
     dq: q,
-    ...(k.factor === undefined ? { dk: k.input! } : {}),
-    ...(normaliser === undefined && skip === undefined ? { dv: v } : {}),
-    ...(g !== undefined && g.times === undefined && g.input !== k.factor?.input ? { dg: g.input } : {}),
+    ...(k.input === undefined ? {} : { dk: k.input }),
+    ...(normaliser === undefined ? { dv: v } : {}),
+    ...(g !== undefined && g.times === undefined ? { dg: g.input } : {}),
   } as { readonly [name in keyof CanonicalGradients]: string };
 }
 
-/** Adds what makes gradients of the model's own inputs of canonical ones, those that `into` has and {@link ownGradients} has not. */
+/** Adds what makes gradients of the model's own inputs of canonical ones, those that are in `gradients`. */
 export async function addChained(
   work: Work,
   entry: ChunkModel,
@@ -59,8 +65,6 @@ export async function addChained(
   const { dk, dv, dg } = canonical;
   const { d_o } = given;
   const own = new Set(Object.values(ownGradients(entry)));
-  const wanted = (name: string | undefined): Tensor | undefined =>
-    name === undefined || own.has(name) ? undefined : gradients[name];
 
   // Terms of inputs that several canonical ones are made of.
   const terms: { [name: string]: { readonly sources: { [name: string]: Tensor }; readonly before: string[] } } = {};
@@ -71,12 +75,6 @@ export async function addChained(
     const { input, form } = k.factor;
     const factor = given[input]!;
     const wide = factor.shape.length === 4;
-    const into = wanted(k.input);
-    if (into !== undefined) {
-      const raw = wide ? "factor_of[id]" : `factor_of[id / ${K}u]`;
-      const value = `d_key[id] * ${form === "complement" ? complement(raw) : raw}`;
-      await work.map(`gradient of ${k.input}`, [B, T, H, K], { d_key: dk, factor_of: factor }, value, { into });
-    }
     const { sources, before } = termsOf(input);
     Object.assign(sources, { d_key: dk }, k.input === undefined ? {} : { key_of: given[k.input]! });
     if (form === "complement") Object.assign(sources, { factor_of: factor });
@@ -90,44 +88,51 @@ export async function addChained(
         }; } value += ${slope} * sum; }`,
     );
   }
-  if (dg !== undefined && !own.has(g!.input)) {
-    const { input, times } = g!;
+  if (dg !== undefined && g?.times !== undefined) {
+    const { input, times } = g;
     const { sources, before } = termsOf(input);
-    Object.assign(sources, { d_gate: dg });
-    if (times === undefined) before.push("value += d_gate[id];");
-    else {
-      Object.assign(sources, { step_of: given[input]!, head_of: given[times]! });
-      before.push(
-        `let head = head_of[id % ${H}u]; if (step_of[id] * head >= -104.0) { value += head * d_gate[id]; }`,
+    Object.assign(sources, { d_gate: dg, step_of: given[input]!, head_of: given[times]! });
+    before.push(
+      `let head = head_of[id % ${H}u]; if (step_of[id] * head >= -104.0) { value += head * d_gate[id]; }`,
+    );
+    const into = gradients[times];
+    if (into !== undefined) {
+      const shares = await work.map(
+        `shares of ${times}`,
+        [B, T, H],
+        { d_gate: dg, step_of: given[input]!, head_of: given[times]! },
+        `select(0.0, step_of[id] * d_gate[id], step_of[id] * head_of[id % ${H}u] >= -104.0)`,
       );
-      const into = wanted(times);
-      if (into !== undefined) {
-        const shares = await work.map(
-          `shares of ${times}`,
-          [B, T, H],
-          { d_gate: dg, step_of: given[input]!, head_of: given[times]! },
-          `select(0.0, step_of[id] * d_gate[id], step_of[id] * head_of[id % ${H}u] >= -104.0)`,
-        );
-        await work.sums(`gradient of ${times}`, shares, B * T, H, into);
-      }
+      await work.sums(`gradient of ${times}`, shares, B * T, H, into);
     }
   }
   for (const [name, { sources, before }] of Object.entries(terms)) {
-    const into = wanted(name);
+    const into = gradients[name];
     if (into === undefined) continue;
-    await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", { before: before.join("\n  "), into });
+    // What its own canonical gradient gave is there already.
+    const options = own.has(name) ? { into, how: "add" as const } : { into };
+    const text = before.join("\n  ");
+    await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", { before: text, ...options });
   }
 
-  const into = wanted(v);
+  // Only now, when the factor's gradient has seen it, does dk become the gradient of the model's k.
+  if (k.factor !== undefined && k.input !== undefined && gradients[k.input] !== undefined) {
+    const factor = given[k.factor.input]!;
+    const raw = factor.shape.length === 4 ? "factor_of[id]" : `factor_of[id / ${K}u]`;
+    const value = k.factor.form === "complement" ? complement(raw) : raw;
+    const into = gradients[k.input];
+    await work.map(`gradient of ${k.input}`, [B, T, H, K], { factor_of: factor }, value, { into, how: "multiply" });
+  }
+  const into = gradients[v];
   if (into !== undefined && normaliser !== undefined) {
     const value = `d_value[id / ${V}u * ${V + 1}u + id % ${V}u]`;
     await work.map(`gradient of ${v}`, [B, T, H, V], { d_value: dv }, value, { into });
-  } else if (into !== undefined) {
-    const sources = { d_value: dv, head_of: given[skip!]!, d_of: d_o };
-    const value = `d_value[id] + head_of[id / ${V}u % ${H}u] * d_of[id]`;
-    await work.map(`gradient of ${v}`, [B, T, H, V], sources, value, { into });
+  } else if (into !== undefined && skip !== undefined) {
+    const sources = { head_of: given[skip]!, d_of: d_o };
+    const value = `head_of[id / ${V}u % ${H}u] * d_of[id]`;
+    await work.map(`gradient of ${v}`, [B, T, H, V], sources, value, { into, how: "add" });
   }
-  const [ofSkip, ofBonus] = [wanted(skip), wanted(bonus)];
+  const [ofSkip, ofBonus] = [gradients[skip ?? ""], gradients[bonus ?? ""]];
   if (ofSkip === undefined && ofBonus === undefined) return;
   const pairs = await work.map(
     "dO · v",
@@ -138,11 +143,20 @@ export async function addChained(
   );
   if (ofSkip !== undefined) await work.sums(`gradient of ${skip}`, pairs, B * T, H, ofSkip);
   if (ofBonus === undefined) return;
+  // Shares of a few tokens together: an array of all of them would be as large as q.
+  const parts = Math.ceil(B * T / PART);
   const shares = await work.map(
     `shares of ${bonus}`,
-    [B, T, H, K],
+    [parts, H, K],
     { query_of: given[q]!, key_of: canonical.k, pair_of: pairs },
-    `query_of[id] * key_of[id] * pair_of[id / ${K}u]`,
+    "sum",
+    {
+      before: `var sum = 0.0;
+  for (var row = id / ${H * K}u * ${PART}u; row < min((id / ${H * K}u + 1u) * ${PART}u, ${B * T}u); row++) {
+    let at = row * ${H * K}u + id % ${H * K}u;
+    sum += query_of[at] * key_of[at] * pair_of[at / ${K}u];
+  }`,
+    },
   );
-  await work.sums(`gradient of ${bonus}`, shares, B * T, H * K, ofBonus);
+  await work.sums(`gradient of ${bonus}`, shares, parts, H * K, ofBonus);
 }

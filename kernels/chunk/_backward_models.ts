@@ -62,8 +62,8 @@ export async function planChunkModelBackward(
       ...canonicalTensors(entry, inputs, canonical),
       ...(initial === undefined ? {} : { initial }),
     };
-    const dO = entry.normaliser === undefined
-      ? dOutputs
+    const rows = entry.normaliser === undefined
+      ? { dO: dOutputs, free: undefined }
       : await unnormalised(work, entry, { ...tensors, d_o: dOutputs }, scale, extent, tuning);
     const gates = gateShape(entry.decay, extent);
     const own = ownGradients(entry);
@@ -72,12 +72,12 @@ export async function planChunkModelBackward(
     const results = {
       dq: result("dq", [B, T, H, K]),
       dk: result("dk", [B, T, H, K]),
-      dv: result("dv", [B, T, H, columns]),
+      dv: rows.free ?? result("dv", [B, T, H, columns]),
       ...(gates === undefined ? {} : { dg: result("dg", gates) }),
     };
     const plan = await planChunkBackward(gpu, {
       ...tensors,
-      dO,
+      dO: rows.dO,
       ...results,
       ...(dFinal === undefined ? {} : { dFinal }),
       ...(dInitial === undefined ? {} : { dInitial }),
@@ -97,7 +97,7 @@ export async function planChunkModelBackward(
   }
 }
 
-/** The cotangents of numerators and divisor, `[B, T, H, V + 1]`, from another forward pass. */
+/** The cotangents of numerators and divisor from another forward pass; `free` is of their shape, and needed no more. */
 async function unnormalised(
   work: Work,
   { normaliser, decay }: ChunkModel,
@@ -112,7 +112,7 @@ async function unnormalised(
   scale: number,
   { B, T, H, V }: ModelExtent,
   { mode, hardware, segments }: ChunkBackwardTuning,
-): Promise<Tensor> {
+): Promise<{ readonly dO: Tensor; readonly free: Tensor }> {
   const o = work.room("numerators and divisor", [B, T, H, V + 1]);
   work.plan(
     await planChunkForward(work.gpu, { ...tensors, o }, {
@@ -125,7 +125,7 @@ async function unnormalised(
   );
   const { form, epsilon } = normaliser!;
   const least = f32Profile.constant(epsilon);
-  return await work.map(
+  const dO = await work.map(
     "cotangents of numerators and divisor",
     [B, T, H, V + 1],
     { raw_of: o, d_of: d_o },
@@ -145,4 +145,5 @@ async function unnormalised(
   }`,
     },
   );
+  return { dO, free: o };
 }

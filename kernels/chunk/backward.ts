@@ -31,11 +31,6 @@ import { checkedExtent, type ChunkBackwardTensors } from "./_backward_tensors.ts
 import { emptyShader } from "./_combine.ts";
 import type { Decay } from "./family.ts";
 
-export {
-  type ChunkGradientTuning,
-  type ChunkModelGradientTensors,
-  planChunkModelBackward,
-} from "./_backward_models.ts";
 export type { ChunkBackwardTensors } from "./_backward_tensors.ts";
 
 /** How to run; what is left out is chosen for the device and the shape. */

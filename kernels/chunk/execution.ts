@@ -18,7 +18,7 @@ import type { FusedFamily, FusedOptions } from "../fused.ts";
 import type { Gpu } from "../gpu.ts";
 import { hostedGradients, runHosted } from "../_hosted.ts";
 import { matrixUnit } from "../matrix_unit.ts";
-import type { ChunkGradientTuning } from "./backward.ts";
+import type { ChunkGradientTuning } from "./_backward_models.ts";
 import { chunkModelOf, requireChunkModel } from "./family.ts";
 import type { ChunkTuning } from "./forward.ts";
 import { chunkLayer, chunkLayerOf } from "./layer.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Layer, LayerOptions } from "../mixer/layer.ts";
-import { type ChunkGradientTuning, planChunkModelBackward } from "./backward.ts";
+import { type ChunkGradientTuning, planChunkModelBackward } from "./_backward_models.ts";
 import { requireChunkModel } from "./family.ts";
 import type { ChunkForwardOptions, ChunkTuning } from "./forward.ts";
 import { planChunkModel } from "./prepare.ts";

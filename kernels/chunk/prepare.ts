@@ -42,8 +42,7 @@ export async function planChunkModel(
   const work = new Work(gpu);
   try {
     const canonical = canonicalTensors(entry, inputs, await canonicalOf(work, entry, inputs, extent));
-    const own = normaliser === undefined && skip === undefined;
-    const o = own ? outputs : work.room("canonical o", [B, T, H, canonicalColumns(entry, V)]);
+    const o = normaliser === undefined ? outputs : work.room("canonical o", [B, T, H, canonicalColumns(entry, V)]);
     const states = { ...(initial === undefined ? {} : { initial }), ...(final === undefined ? {} : { final }) };
     const plan = await planChunkForward(gpu, { ...canonical, o, ...states }, {
       ...options,
@@ -59,9 +58,9 @@ export async function planChunkModel(
       const value = `raw_of[${row} + id % ${V}u] / ${divisor}`;
       await work.map("normalise", outputs.shape, { raw_of: o }, value, { into: outputs });
     } else if (skip !== undefined) {
-      const sources = { raw_of: o, value_of: inputs[entry.v]!, head_of: inputs[skip]! };
-      const value = `raw_of[id] + head_of[id / ${V}u % ${H}u] * value_of[id]`;
-      await work.map("skip", outputs.shape, sources, value, { into: outputs });
+      const sources = { value_of: inputs[entry.v]!, head_of: inputs[skip]! };
+      const value = `head_of[id / ${V}u % ${H}u] * value_of[id]`;
+      await work.map("skip", outputs.shape, sources, value, { into: outputs, how: "add" });
     }
     const given = [...Object.values(inputs), outputs, initial, final].filter((tensor) => tensor !== undefined);
     return work.finish({

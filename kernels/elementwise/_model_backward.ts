@@ -119,7 +119,7 @@ async function addPlain(
     ...(dh0 === undefined ? {} : { dh0 }),
   }, { layout: "columns", ...tuningOf(options) });
   work.plan(plan);
-  for (const name of added) await work.copy(name === "a" ? da : db, viewed(gradients[name]!, shape), { add: true });
+  for (const name of added) await work.copy(name === "a" ? da : db, viewed(gradients[name]!, shape), { how: "add" });
   return plan;
 }
 

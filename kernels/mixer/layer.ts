@@ -52,6 +52,8 @@ export interface LayerOptions {
    * and T beyond what they must, in their last bits.
    */
   readonly split?: boolean | undefined;
+  /** Bytes that a batch row's states may take in the generic kernel: longer sequences run in slabs. Default 16 MiB. */
+  readonly slabBytes?: number | undefined;
   /** For tests. */
   readonly fault?: Fault | undefined;
 }
