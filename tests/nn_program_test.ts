@@ -42,6 +42,13 @@ gpuTest("a program computes anew from what its inputs hold at each run", async (
   await program.run();
   assertEquals([...await program.tensor(y.slot).read()], [30, 60, 90]);
   assertThrows(() => ops.affine(x, 1), Error, "it is ready to run");
+  assertEquals(program.steps, [{ name: "affine", dispatches: 1 }, { name: "add", dispatches: 1 }]);
+  if (device.features.has("timestamp-query")) {
+    const times = await program.profile();
+    assertEquals(times.map(({ name }) => name), ["affine", "add"]);
+    assert(times.every(({ milliseconds }) => milliseconds >= 0));
+    assertEquals([...await program.tensor(y.slot).read()], [30, 60, 90]);
+  }
   program.close();
 });
 

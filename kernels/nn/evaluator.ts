@@ -16,7 +16,7 @@ import { InputError } from "../../models/error.ts";
 import type { Evaluator, TensorOps } from "../../models/ops.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
-import { Tensor } from "../tensor.ts";
+import { lengthOf, Tensor } from "../tensor.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { GpuOps } from "./gpu_ops.ts";
 import { Ids } from "./ids.ts";
@@ -80,14 +80,14 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
   }
 
   values(data: ArrayLike<number>, shape: readonly number[]): Value {
-    const value = Value.from(this.gpu, data, shape);
-    this.#live.add(value.slot.storage.fixed!.buffer);
-    return value;
+    const tensor = new Tensor(this.gpu, this.#take(4 * lengthOf(shape)), shape);
+    tensor.write(data);
+    return Value.of(tensor);
   }
 
   ids(data: ArrayLike<number>, shape: readonly number[]): Ids {
-    const ids = Ids.from(this.gpu, data, shape);
-    this.#live.add(ids.buffer);
+    const ids = new Ids(this.gpu, shape, this.#take(4 * lengthOf(shape)));
+    ids.write(data);
     return ids;
   }
 

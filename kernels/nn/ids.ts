@@ -8,11 +8,11 @@ export class Ids {
   readonly shape: readonly number[];
   readonly buffer: GPUBuffer;
 
-  /** Zeros. */
-  constructor(gpu: Gpu, shape: readonly number[]) {
+  /** What the buffer holds; by default one of its own, of zeros. */
+  constructor(gpu: Gpu, shape: readonly number[], buffer?: GPUBuffer) {
     this.gpu = gpu;
     this.shape = shape;
-    this.buffer = gpu.createBuffer({ bytes: Math.max(4, 4 * lengthOf(shape)), label: "ids" });
+    this.buffer = buffer ?? gpu.createBuffer({ bytes: Math.max(4, 4 * lengthOf(shape)), label: "ids" });
   }
 
   static from(gpu: Gpu, data: ArrayLike<number>, shape: readonly number[]): Ids {

@@ -18,6 +18,7 @@
  *
  * @module
  */
+import { InputError } from "../../models/error.ts";
 import { BufferUsage, checkWorkgroups, type Dispatch, foldWorkgroups, type Gpu } from "../gpu.ts";
 import { Tensor } from "../tensor.ts";
 import { BufferPool, type Lending } from "./buffer_pool.ts";
@@ -47,6 +48,8 @@ export interface Prepared {
 
 /** Dispatches of a submit, where the device does not compute on the host. */
 const PIECE = 128;
+/** Steps that are timed in one submit: a query set has at most 4096 queries. */
+const PROFILED = 1024;
 
 interface Step {
   readonly name: string;
@@ -55,6 +58,8 @@ interface Step {
 }
 
 interface Bound {
+  /** Index of its step. */
+  readonly step: number;
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   readonly grid: readonly [number, number, number];
@@ -162,6 +167,48 @@ export class Program {
     this.#accepted = true;
   }
 
+  /**
+   * Runs once with every step in a pass of its own and returns how long each took on the device. For finding out where the
+   * time goes: apart, steps take longer than together. Throws an {@link InputError} without the feature `timestamp-query`.
+   */
+  async profile(): Promise<readonly { readonly name: string; readonly milliseconds: number }[]> {
+    await this.ready();
+    const { device, features } = this.gpu;
+    if (!features.has("timestamp-query")) {
+      throw new InputError(`Cannot profile ${this.label}: the device must have timestamp-query, got one without`);
+    }
+    const times: { readonly name: string; readonly milliseconds: number }[] = [];
+    for (let first = 0; first < this.#steps.length; first += PROFILED) {
+      const steps = this.#steps.slice(first, first + PROFILED);
+      const queries = device.createQuerySet({ type: "timestamp", count: 2 * steps.length });
+      const resolved = this.gpu.createBuffer({
+        bytes: 16 * steps.length,
+        label: "timestamps",
+        usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC,
+      });
+      await this.gpu.checked(`profile ${this.label}`, () => {
+        const encoder = device.createCommandEncoder();
+        steps.forEach((_, i) => {
+          const timestampWrites = {
+            querySet: queries,
+            beginningOfPassWriteIndex: 2 * i,
+            endOfPassWriteIndex: 2 * i + 1,
+          };
+          encodePass(encoder, this.label, this.#bound.filter(({ step }) => step === first + i), timestampWrites);
+        });
+        encoder.resolveQuerySet(queries, 0, 2 * steps.length, resolved, 0);
+        device.queue.submit([encoder.finish()]);
+      });
+      const stamps = await this.gpu.read(resolved, BigUint64Array);
+      steps.forEach(({ name }, i) => {
+        times.push({ name, milliseconds: Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6 });
+      });
+      resolved.destroy();
+      queries.destroy();
+    }
+    return times;
+  }
+
   setKnobs(knobs: Knobs): void {
     writeKnobs(this.gpu, this.#knobs, knobs);
   }
@@ -196,7 +243,9 @@ export class Program {
       this.#place((prepared) => pending.push(prepared));
       this.#prepared = await Promise.all(pending);
       await this.gpu.checked(`bind ${this.label}`, () => {
-        this.#bound = this.#prepared.flatMap(({ dispatches }) => dispatches.flatMap((each) => this.#bind(each)));
+        this.#bound = this.#prepared.flatMap(({ dispatches }, step) =>
+          dispatches.flatMap((each) => this.#bind(each, step))
+        );
       });
     } catch (error) {
       const made = await Promise.allSettled(pending);
@@ -260,11 +309,11 @@ export class Program {
     return buffer;
   }
 
-  #bind({ pipeline, buffers, workgroups }: Dispatch): Bound[] {
+  #bind({ pipeline, buffers, workgroups }: Dispatch, step: number): Bound[] {
     const limit = this.gpu.limits.maxComputeWorkgroupsPerDimension;
     const [x, y = 1, z = 1] = typeof workgroups === "number" ? foldWorkgroups(workgroups, limit) : workgroups;
     checkWorkgroups(this.label, [x, y, z], limit);
-    return x * y * z === 0 ? [] : [{ pipeline, group: this.gpu.bind(pipeline, buffers), grid: [x, y, z] }];
+    return x * y * z === 0 ? [] : [{ step, pipeline, group: this.gpu.bind(pipeline, buffers), grid: [x, y, z] }];
   }
 }
 
@@ -272,8 +321,13 @@ function encodeCopies(encoder: GPUCommandEncoder, copies: readonly Copy[]): void
   for (const { from, to, bytes, offset = 0 } of copies) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
 }
 
-function encodePass(encoder: GPUCommandEncoder, label: string, bound: readonly Bound[]): void {
-  const pass = encoder.beginComputePass({ label });
+function encodePass(
+  encoder: GPUCommandEncoder,
+  label: string,
+  bound: readonly Bound[],
+  timestampWrites?: GPUComputePassTimestampWrites,
+): void {
+  const pass = encoder.beginComputePass({ label, ...(timestampWrites && { timestampWrites }) });
   let last: GPUComputePipeline | undefined;
   for (const { pipeline, group, grid: [x, y, z] } of bound) {
     if (pipeline !== last) pass.setPipeline(pipeline);
