@@ -251,10 +251,16 @@ for (const [network, shapes] of resumables) {
       if (t < 39) assertEquals([...(await other.push(rows.map((row) => row[t + 1]!)))], want[t + 1]!);
       assertEquals([...(await stream.push(next))], want[t]!);
     }
+    const keys = evaluator.calls.size;
+    for (const n of [1, 3, 17, 39]) {
+      other.close();
+      await other.prefill(rows.flatMap((row) => row.slice(0, n)));
+      assertEquals([...(await other.push(rows.map((row) => row[n]!)))], want[n]!);
+    }
     stream.close();
     other.close();
     assertEquals(evaluator.live, own);
-    assertLessOrEqual(evaluator.calls.size, shapes);
+    assertLessOrEqual(keys, shapes);
   });
 }
 
@@ -293,6 +299,10 @@ test("unusable tokens and states are refused in one line, and nothing has change
   await full.push([0]);
   await assertRejects(() => full.push([0]), InputError, "its context has 1 positions");
   await assertRejects(() => full.restore(saved), InputError, "Cannot restore gpt2");
+  await assertRejects(() => full.prefill([0]), InputError, "Cannot prefill gpt2: the stream must be at its beginning");
+  full.close();
+  await assertRejects(() => full.prefill([0, 0]), InputError, "its context has 1 positions, got 2 tokens");
+  await assertRejects(() => full.prefill([9]), InputError, "tokens must be ids < 7, got 9");
 });
 
 test("blelloch's prefill and a counter name the same roots", () => {
