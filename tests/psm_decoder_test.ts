@@ -203,18 +203,29 @@ test("Inf runs over a prefix once per chunk: each body is one key, and Agg is ca
   assertEquals(of("combine"), combines);
 });
 
-test("a stream that swaps the operands of its combines is another one", async () => {
-  const network = tiny();
-  const faulty = psmNetwork({
-    ...network,
-    agg: { ...network.agg, combine: (o, p, a, b) => network.agg.combine(o, p, b, a) },
+/** Faults that a stream can have, and the first token at which each must show, in chunks of 2. */
+const faults: readonly (readonly [string, (network: PsmNetwork) => Partial<PsmNetwork>, number])[] = [
+  ["swaps the operands of its combines", ({ agg }) => ({
+    agg: { ...agg, combine: (o, p, a, b) => agg.combine(o, p, b, a) },
+  }), 4],
+  ["forgets the prefix", ({ inf }) => ({ inf: { ...inf, seed: () => [] } }), 2],
+  ["forgets the token before", ({ inf }) => ({ inf: { ...inf, append: (o, p, _, x) => inf.append(o, p, [], x) } }), 1],
+  ["forgets the places of tokens", ({ enc }) => ({ enc: { ...enc, place: (_o, _p, x) => x } }), 0],
+];
+for (const [fault, changes, first] of faults) {
+  test(`a stream that ${fault} is another one`, async () => {
+    const network = tiny();
+    const faulty = psmNetwork({ ...network, ...changes(network) });
+    const tokens = [0, 1, 2, 3, 4, 5];
+    const want = wholeLogits(network, [tokens]);
+    const { stream } = opened(faulty, (e, p) => psmDecoder(faulty, e, p));
+    for (let t = 0; t <= first; t++) {
+      const got = [...(await stream.push([tokens[t]!]))];
+      if (t < first) assertEquals(got, want[t]!);
+      else assertNotEquals(got, want[t]!);
+    }
   });
-  const tokens = [0, 1, 2, 3, 4];
-  const want = wholeLogits(network, [tokens]);
-  const { stream } = opened(faulty, (e, p) => psmDecoder(faulty, e, p));
-  for (let t = 0; t < 4; t++) assertEquals([...(await stream.push([tokens[t]!]))], want[t]!);
-  assertNotEquals([...(await stream.push([4]))], want[4]!);
-});
+}
 
 test("seeded lengths to 4096: the stream's last logits are the whole's", async () => {
   const network = tiny({ d: 1, heads: 1, chunk: 16, infLayers: 1 });
