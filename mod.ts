@@ -107,7 +107,13 @@ export { layerNames, sequenceLayer } from "./models/layer_presets.ts";
 export type { LayerInput, OwnParameters, ScanLayerOptions } from "./models/layer_inputs.ts";
 export { scanLayer } from "./models/scan_layer.ts";
 export type { ResumableNetwork, Resumed } from "./models/resumable.ts";
-export type { SavedArray, TokenStream, TokenStreamOptions, TokenStreamState } from "./models/token_stream.ts";
+export type {
+  PrefilledStream,
+  SavedArray,
+  TokenStream,
+  TokenStreamOptions,
+  TokenStreamState,
+} from "./models/token_stream.ts";
 export { type PsmDecoder, psmDecoder } from "./models/psm_decoder.ts";
 export { resumableDecoder } from "./models/resumable_decoder.ts";
 export {

@@ -37,6 +37,8 @@ export interface StreamCalls<T, I> {
   free(xs: readonly Held<T>[]): void;
   /** Checked tokens `[B]`. */
   tokens(given: ArrayLike<number>): number[];
+  /** The B rows of checked tokens `[B, n]`, for a prefill after `size` tokens, which must be none. */
+  rows(given: ArrayLike<number>, size: number): number[][];
 }
 
 /** Of a network with its parameters: its number, and the shapes that its bodies return, by key. */
@@ -72,6 +74,8 @@ export function streamCalls<T, I>(
     throw new InputError(`Cannot stream ${network.name}: batch must be a whole number ≥ 1, got ${batch}`);
   }
   for (const name of Object.keys(network.parameters)) parameter(parameters, name);
+  const badId = (tokens: ArrayLike<number>): number | undefined =>
+    Array.from(tokens).find((id) => !Number.isSafeInteger(id) || id < 0 || id >= network.vocabulary);
   const { number, shapes } = knownOf(network, parameters);
   const free = (xs: readonly Held<T>[]): void => {
     for (const { array } of xs) evaluator.free(array);
@@ -105,8 +109,7 @@ export function streamCalls<T, I>(
     restored: ({ shape, data }) => ({ array: evaluator.values(data, shape), shape }),
     free,
     tokens(tokens) {
-      const bad = Array.from(tokens).find((id) => !Number.isSafeInteger(id) || id < 0 || id >= network.vocabulary);
-      if (tokens.length !== batch || bad !== undefined) {
+      if (tokens.length !== batch || badId(tokens) !== undefined) {
         throw new InputError(
           `Cannot stream ${network.name}: a push takes ${batch} ids < ${network.vocabulary}, got ${
             Array.from(tokens).join(", ") || "none"
@@ -114,6 +117,17 @@ export function streamCalls<T, I>(
         );
       }
       return Array.from(tokens);
+    },
+    rows(tokens, size) {
+      const what = `Cannot prefill ${network.name}`;
+      if (size > 0) throw new InputError(`${what}: the stream must be at its beginning, got one after ${size} tokens`);
+      const n = tokens.length / batch;
+      if (!Number.isInteger(n)) {
+        throw new InputError(`${what}: tokens must be ${batch} rows of one length, got ${tokens.length}`);
+      }
+      const bad = badId(tokens);
+      if (bad !== undefined) throw new InputError(`${what}: tokens must be ids < ${network.vocabulary}, got ${bad}`);
+      return Array.from({ length: batch }, (_, b) => Array.from({ length: n }, (_, t) => tokens[b * n + t]!));
     },
   };
 }

@@ -13,19 +13,13 @@ import { blellochPrefill, PlannedCounter } from "../scan/mod.ts";
 import { arrayTree } from "./_array_tree.ts";
 import { checkedArrays, counterState } from "./_psm_state.ts";
 import { type Held, logitsOf, type StreamBody, streamCalls } from "./_stream_calls.ts";
-import { InputError } from "./error.ts";
 import { type Evaluator, type Parameters, under } from "./ops.ts";
 import { leavesOf, readOf, wholeChunks } from "./psm_network.ts";
 import type { PsmNetwork } from "./psm_parts.ts";
-import type { SavedArray, TokenStream, TokenStreamOptions } from "./token_stream.ts";
+import type { PrefilledStream, SavedArray, TokenStreamOptions } from "./token_stream.ts";
 
 /** A stream of a prefix-scannable network. */
-export interface PsmDecoder extends TokenStream {
-  /**
-   * Takes in tokens `[B, n]` at once, in parallel, by the static tree: the state is that of a stream which was given them one
-   * by one. Only at the beginning.
-   */
-  prefill(tokens: ArrayLike<number>): Promise<void>;
+export interface PsmDecoder extends PrefilledStream {
   /** Summaries held. */
   readonly held: number;
 }
@@ -37,7 +31,7 @@ export function psmDecoder<T, I>(
   parameters: Parameters<T>,
   options: TokenStreamOptions = {},
 ): PsmDecoder {
-  const { name, chunk, enc, agg, inf } = network;
+  const { chunk, enc, agg, inf } = network;
   const calls = streamCalls(network, evaluator, parameters, options);
   const { batch } = calls;
   const counter = new PlannedCounter<Held<T>>({
@@ -120,25 +114,12 @@ export function psmDecoder<T, I>(
     },
     push: async (tokens) => await calls.taken(await advance(calls.tokens(tokens))),
     async prefill(tokens) {
-      const n = tokens.length / batch;
-      if (counter.size > 0 || pending.length > 0) {
-        throw new InputError(
-          `Cannot prefill ${name}: the stream must be at its beginning, got one after ${
-            counter.size * chunk + pending.length
-          } tokens`,
-        );
-      }
-      if (!Number.isInteger(n)) {
-        throw new InputError(`Cannot prefill ${name}: tokens must be [B, n] for B = ${batch}, got ${tokens.length}`);
-      }
-      const at = (b: number, t: number): number => tokens[b * n + t]!;
-      const column = (t: number): number[] => calls.tokens(Array.from({ length: batch }, (_, b) => at(b, t)));
-      const columns = Array.from({ length: n }, (_, t) => column(t));
+      const rows = calls.rows(tokens, counter.size * chunk + pending.length);
+      const n = rows[0]!.length;
       const r = Math.floor(n / chunk);
       if (r > 0) {
-        const whole = r * chunk;
-        const rows = Array.from({ length: batch * whole }, (_, i) => at(Math.floor(i / whole), i % whole));
-        const arrays = await calls.call("prefill", [], [[rows, [batch, whole]]], (ops, p, _, [all]) => {
+        const whole = rows.flatMap((row) => row.slice(0, r * chunk));
+        const arrays = await calls.call("prefill", [], [[whole, [batch, r * chunk]]], (ops, p, _, [all]) => {
           const x = wholeChunks(ops, p, network, enc.embed(ops, under(p, "enc"), all!));
           const leaves = leavesOf(ops, p, network, x);
           const shape = ops.shape(leaves).slice(1);
@@ -153,7 +134,7 @@ export function psmDecoder<T, I>(
         });
         counter.restore(counterState(r, arrays));
       }
-      await begin(columns.slice(r * chunk));
+      await begin(Array.from({ length: n - r * chunk }, (_, t) => rows.map((row) => row[r * chunk + t]!)));
     },
     async save() {
       const { roots, folds = [] } = counter.save();

@@ -7,7 +7,7 @@ import { type Held, logitsOf, streamCalls } from "./_stream_calls.ts";
 import { InputError } from "./error.ts";
 import type { Evaluator, Parameters } from "./ops.ts";
 import type { ResumableNetwork } from "./resumable.ts";
-import type { TokenStream, TokenStreamOptions } from "./token_stream.ts";
+import type { PrefilledStream, TokenStreamOptions } from "./token_stream.ts";
 
 /**
  * Opens a stream. States of one shape share a key of the evaluator: a network whose state does not grow is recorded once.
@@ -19,7 +19,7 @@ export function resumableDecoder<T, I>(
   evaluator: Evaluator<T, I>,
   parameters: Parameters<T>,
   options: TokenStreamOptions = {},
-): TokenStream {
+): PrefilledStream {
   const calls = streamCalls(network, evaluator, parameters, options);
   const { batch } = calls;
   let size = 0;
@@ -28,17 +28,19 @@ export function resumableDecoder<T, I>(
     calls.free(state);
     [state, size] = [next, count];
   };
+  const expectRoom = (more: number): void => {
+    if (network.longest === undefined || size + more <= network.longest) return;
+    throw new InputError(
+      `Cannot stream ${network.name}: its context has ${network.longest} positions, got ${size + more} tokens`,
+    );
+  };
   return {
     get size(): number {
       return size;
     },
     async push(given) {
       const tokens = calls.tokens(given);
-      if (network.longest !== undefined && size >= network.longest) {
-        throw new InputError(
-          `Cannot stream ${network.name}: its context has ${network.longest} positions, got one more token`,
-        );
-      }
+      expectRoom(1);
       const [logits, ...next] = await calls.call(
         "next token",
         state,
@@ -50,6 +52,20 @@ export function resumableDecoder<T, I>(
       );
       replace(next, size + 1);
       return await calls.taken(logits!);
+    },
+    async prefill(given) {
+      const rows = calls.rows(given, size);
+      const n = rows[0]!.length;
+      expectRoom(n);
+      if (n === 0) return;
+      const places = Array.from({ length: n }, (_, t) => network.placeOf(t));
+      const next = await calls.call(
+        "prefill",
+        [],
+        [[rows.flat(), [batch, n]], [places, [n]]],
+        (ops, p, _, [tokens, place]) => network.resume(ops, p, tokens!, place!, []).state,
+      );
+      replace(next, n);
     },
     async save() {
       const saved = [];

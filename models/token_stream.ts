@@ -37,6 +37,15 @@ export interface TokenStream {
   close(): void;
 }
 
+/** A stream that can take in many tokens at once. */
+export interface PrefilledStream extends TokenStream {
+  /**
+   * Takes in tokens `[B, n]` at once, in parallel: the state is that of a stream which was given them one by one. Only at the
+   * beginning. Throws an `InputError` for tokens that are not B rows of ids of the vocabulary.
+   */
+  prefill(tokens: ArrayLike<number>): Promise<void>;
+}
+
 /** Options of a stream. */
 export interface TokenStreamOptions {
   /** Sequences at once; default 1. */

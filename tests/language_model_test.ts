@@ -20,6 +20,7 @@ import { s4dParameters } from "../models/s4d_parameters.ts";
 import { shortConvolution } from "../models/short_convolution.ts";
 import { arrayEvaluator } from "../oracle/array_evaluator.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
+import { networkLoss, networkSlopes } from "../oracle/network_gradient.ts";
 import { arrayOf, type IdArray, type NdArray } from "../oracle/nd_array.ts";
 
 const ops = arrayOps(f64);
@@ -105,6 +106,15 @@ for (const name of layerNames.filter((layer) => layer !== "log-linear-attention"
     assertEquals(evaluator.live, own);
     // With nothing before it, and behind a state.
     assertEquals(evaluator.calls.size, 2);
+    await stream.prefill(rows.flatMap((row) => row.slice(0, 5)));
+    const sixth = [...(await stream.push(rows.map((row) => row[5]!)))];
+    assertEquals(sixth, ops.slice(logits, 1, 5, 6).data as number[], "after a prefill");
+
+    // Far from where training starts, inputs are in their domains all the same.
+    const far = Object.fromEntries(
+      Object.entries(p).map(([key, { shape, data }]) => [key, arrayOf(data.map((x) => 30 * x), shape)]),
+    );
+    network.hidden(checking, far, arrayOf(rows.flat(), [2, n]));
   });
 }
 
@@ -202,3 +212,33 @@ test("a model of one's own is a layer; unknown names and sizes are refused", () 
     "scanFrom",
   );
 });
+
+for (const name of ["mamba", "gla", "mlstm", "gated-delta-net", "s4d", "log-linear-attention"]) {
+  test(`duals give the slope of the loss of ${name} in every parameter`, () => {
+    const network = tiny(name, { layers: 1, longest: 8 });
+    const parameters = Object.fromEntries(
+      Object.entries(drawn(network)).map(([key, data]) => [key, Float64Array.from(data)]),
+    );
+    const ids = Uint32Array.from(rows[0]!.slice(0, 5));
+    const batch = { B: 1, n: 5, tokens: ids, targets: ids.toReversed(), weights: new Float32Array(5).fill(1) };
+    const names = Object.keys(parameters);
+    const directions = names.map((key) => {
+      const random = seeded(8, "direction", key);
+      return { [key]: parameters[key]!.map(() => 2 * random() - 1) };
+    });
+    const { slopes } = networkSlopes(network, parameters, directions, batch);
+    names.forEach((key, i) => {
+      const at = (h: number): number =>
+        networkLoss(
+          network,
+          { ...parameters, [key]: parameters[key]!.map((x, j) => x + h * directions[i]![key]![j]!) },
+          batch,
+        );
+      const pair = (h: number): number => at(h) - at(-h);
+      const difference = (8 * pair(2 ** -14) - pair(2 ** -13)) * 2 ** 14 / 12;
+      // As in psm_network_test.ts.
+      assertAlmostEquals(slopes[i]!, difference, 2 ** -29, key);
+    });
+    assert(slopes.filter((slope) => Math.abs(slope) > 2 ** -20).length > names.length / 2);
+  });
+}

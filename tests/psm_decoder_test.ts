@@ -137,7 +137,7 @@ for (const chunk of [1, 2, 4, 8]) {
     const tokens = tokensOf(133);
     const want = wholeLogits(network, [tokens]);
     // The whole of a shorter sequence is that of the longer one, cut off.
-    for (const n of [1, chunk, 3 * chunk + 1, 63, 64, 65, 130]) {
+    for (let n = 1; n <= 130; n++) {
       assertEquals(wholeLogits(network, [tokens.slice(0, n)]), want.slice(0, n), `length ${n}`);
     }
     const { evaluator, stream, own, parameters } = opened(network, (e, p) => psmDecoder(network, e, p));
@@ -203,18 +203,29 @@ test("Inf runs over a prefix once per chunk: each body is one key, and Agg is ca
   assertEquals(of("combine"), combines);
 });
 
-test("a stream that swaps the operands of its combines is another one", async () => {
-  const network = tiny();
-  const faulty = psmNetwork({
-    ...network,
-    agg: { ...network.agg, combine: (o, p, a, b) => network.agg.combine(o, p, b, a) },
+/** Faults that a stream can have, and the first token at which each must show, in chunks of 2. */
+const faults: readonly (readonly [string, (network: PsmNetwork) => Partial<PsmNetwork>, number])[] = [
+  ["swaps the operands of its combines", ({ agg }) => ({
+    agg: { ...agg, combine: (o, p, a, b) => agg.combine(o, p, b, a) },
+  }), 4],
+  ["forgets the prefix", ({ inf }) => ({ inf: { ...inf, seed: () => [] } }), 2],
+  ["forgets the token before", ({ inf }) => ({ inf: { ...inf, append: (o, p, _, x) => inf.append(o, p, [], x) } }), 1],
+  ["forgets the places of tokens", ({ enc }) => ({ enc: { ...enc, place: (_o, _p, x) => x } }), 0],
+];
+for (const [fault, changes, first] of faults) {
+  test(`a stream that ${fault} is another one`, async () => {
+    const network = tiny();
+    const faulty = psmNetwork({ ...network, ...changes(network) });
+    const tokens = [0, 1, 2, 3, 4, 5];
+    const want = wholeLogits(network, [tokens]);
+    const { stream } = opened(faulty, (e, p) => psmDecoder(faulty, e, p));
+    for (let t = 0; t <= first; t++) {
+      const got = [...(await stream.push([tokens[t]!]))];
+      if (t < first) assertEquals(got, want[t]!);
+      else assertNotEquals(got, want[t]!);
+    }
   });
-  const tokens = [0, 1, 2, 3, 4];
-  const want = wholeLogits(network, [tokens]);
-  const { stream } = opened(faulty, (e, p) => psmDecoder(faulty, e, p));
-  for (let t = 0; t < 4; t++) assertEquals([...(await stream.push([tokens[t]!]))], want[t]!);
-  assertNotEquals([...(await stream.push([4]))], want[4]!);
-});
+}
 
 test("seeded lengths to 4096: the stream's last logits are the whole's", async () => {
   const network = tiny({ d: 1, heads: 1, chunk: 16, infLayers: 1 });
@@ -251,10 +262,16 @@ for (const [network, shapes] of resumables) {
       if (t < 39) assertEquals([...(await other.push(rows.map((row) => row[t + 1]!)))], want[t + 1]!);
       assertEquals([...(await stream.push(next))], want[t]!);
     }
+    const keys = evaluator.calls.size;
+    for (const n of [1, 3, 17, 39]) {
+      other.close();
+      await other.prefill(rows.flatMap((row) => row.slice(0, n)));
+      assertEquals([...(await other.push(rows.map((row) => row[n]!)))], want[n]!);
+    }
     stream.close();
     other.close();
     assertEquals(evaluator.live, own);
-    assertLessOrEqual(evaluator.calls.size, shapes);
+    assertLessOrEqual(keys, shapes);
   });
 }
 
@@ -293,6 +310,10 @@ test("unusable tokens and states are refused in one line, and nothing has change
   await full.push([0]);
   await assertRejects(() => full.push([0]), InputError, "its context has 1 positions");
   await assertRejects(() => full.restore(saved), InputError, "Cannot restore gpt2");
+  await assertRejects(() => full.prefill([0]), InputError, "Cannot prefill gpt2: the stream must be at its beginning");
+  full.close();
+  await assertRejects(() => full.prefill([0, 0]), InputError, "its context has 1 positions, got 2 tokens");
+  await assertRejects(() => full.prefill([9]), InputError, "tokens must be ids < 7, got 9");
 });
 
 test("blelloch's prefill and a counter name the same roots", () => {
