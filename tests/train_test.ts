@@ -3,7 +3,11 @@
 import { test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../models/error.ts";
+import { f64 } from "../models/number.ts";
+import { initialParameters } from "../models/parameters.ts";
 import type { Predictions, TokenBatch, TrainingSession } from "../models/training.ts";
+import { arrayOps } from "../oracle/array_ops.ts";
+import { parameterArrays } from "../oracle/network_psm.ts";
 import { corpusText } from "../tasks/corpus.ts";
 import { groupWords } from "../tasks/group_words.ts";
 import { cyclic, s5 } from "../tasks/groups.ts";
@@ -15,7 +19,7 @@ import { DivergedError, type TrainingStep, trainingSteps } from "../tasks/train/
 import { chunkOf, CONTROL, modelNames, networkOf } from "../tasks/train/networks.ts";
 import { advanced, evaluationDue, lengthAt, type Position, start, stepsLeft, totalSteps } from "../tasks/train/plan.ts";
 import type { TrainingPlan } from "../tasks/train/plan.ts";
-import { defaultPresets, presets } from "../tasks/train/presets.ts";
+import { defaultPresets, leastLoss, presets } from "../tasks/train/presets.ts";
 import { readSafetensors, safetensors, type StoredArrays } from "../tasks/train/safetensors.ts";
 import { rateAt, scheduleKinds } from "../tasks/train/schedule.ts";
 import { checkLengths, checkShards, longestOf } from "../tasks/train/session.ts";
@@ -257,6 +261,39 @@ test("networks: every name has one, for every preset, with a head over its vocab
     InputError,
     "Cannot train rnn",
   );
+});
+
+test("in chunks of one token a repeated first token is taken for the first: the least loss is above 0", () => {
+  const sizes = { d: 4, heads: 1, layers: 1, aggLayers: 1, chunk: 1, dropout: 0 };
+  const ops = arrayOps(f64);
+  /** The vectors of a word's tokens. */
+  const hidden = (name: string, word: readonly number[]): readonly (readonly number[])[] => {
+    const network = networkOf({ name, sizes }, { vocabulary: 3, longest: 4 })!;
+    const parameters = parameterArrays(network, initialParameters(network.parameters, 1));
+    const { data } = network.hidden(ops, parameters, { shape: [1, word.length], data: word });
+    return word.map((_, t) => Array.from(data.slice(4 * t, 4 * (t + 1))));
+  };
+  /** Largest difference; sums in another order may differ by some roundings of numbers around 1. */
+  const apart = (a: readonly number[], b: readonly number[]): number =>
+    Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
+  const [first, again, third] = hidden("t-psm", [2, 2, 2]);
+  assert(apart(first!, again!) < 1e-12);
+  assert(apart(first!, third!) > 1e-4);
+  assert(apart(hidden("t-psm", [1, 2])[1]!, first!) > 1e-4);
+  // The control: with positions they are told apart.
+  const [one, two] = hidden("gpt2", [2, 2]);
+  assert(apart(one!, two!) > 1e-4);
+
+  // The least loss by its definition: the label of [a] and of [a, a], where a · a ≠ a, are one distribution.
+  for (const [order, n] of [[2, 4], [5, 8], [120, 18]] as const) {
+    const p = order / (order + 1);
+    const least = (1 - 1 / order) * (-Math.log(p) - Math.log(1 - p) / order) / n;
+    assertAlmostEquals(leastLoss(order, n), least, 1e-15);
+    // No other p does better.
+    for (const q of [p - 0.01, p + 0.001]) {
+      assert((1 - 1 / order) * (-Math.log(q) - Math.log(1 - q) / order) / n > least);
+    }
+  }
 });
 
 test("presets: names differ, every task has one, lengths and shards fit", async () => {

@@ -7,7 +7,7 @@ import type { Gpu } from "../../kernels/device.ts";
 import { GpuEvaluator } from "../../kernels/nn/evaluator.ts";
 import { initialParameters } from "../../models/parameters.ts";
 import { psmDecoder } from "../../models/psm_decoder.ts";
-import type { PsmNetwork } from "../../models/psm_parts.ts";
+import type { PsmNetwork } from "../../models/psm_network.ts";
 import { seeded } from "../../models/random.ts";
 import type { ResumableNetwork } from "../../models/resumable.ts";
 import { resumableDecoder } from "../../models/resumable_decoder.ts";
@@ -18,11 +18,9 @@ const SEED = 1;
 /** Opens a stream of one sequence with a network's initial parameters and seeded tokens. */
 export function networkStream(gpu: Gpu, network: PsmNetwork | ResumableNetwork, shape: string): TimedStream {
   const evaluator = new GpuEvaluator(gpu);
+  const numbers = initialParameters(network.parameters, SEED);
   const parameters = Object.fromEntries(
-    Object.entries(initialParameters(network.parameters, SEED)).map(([name, numbers]) => [
-      name,
-      evaluator.values(numbers, network.parameters[name]!.shape),
-    ]),
+    Object.entries(network.parameters).map(([name, { shape }]) => [name, evaluator.values(numbers[name]!, shape)]),
   );
   const psm = "agg" in network ? psmDecoder(network, evaluator, parameters) : undefined;
   const stream = psm ?? resumableDecoder(network as ResumableNetwork, evaluator, parameters);

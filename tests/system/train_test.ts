@@ -8,6 +8,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { train as trainHere } from "../../cli/train.ts";
+import { gpuPolicy } from "../../kernels/device.ts";
 import { InputError } from "../../models/error.ts";
 import type { LogLine } from "../../tasks/train/log.ts";
 import { loadCheckpoint } from "../../tasks/train/checkpoint.ts";
@@ -74,12 +75,17 @@ const bytesOf = (folder: string): Uint8Array => {
 const long = ["s5", "--model", "bigram", "--steps", "900", "--evaluate", "6", "--save-every", "50"];
 
 /** Kills a run, as hard as can be, once its log has so many lines. */
-function killed(args: readonly string[], folder: string, lines: number): Promise<void> {
+function killed(
+  args: readonly string[],
+  folder: string,
+  lines: number,
+  environment: NodeJS.ProcessEnv = { DUALSCAN_GPU: "off" },
+): Promise<void> {
   const [command = "", ...prefix] = commands.deno;
   return new Promise((settle) => {
     const child = spawn(command, [...prefix, "train", ...args], {
       stdio: "ignore",
-      env: { ...process.env, DUALSCAN_GPU: "off" },
+      env: { ...process.env, ...environment },
     });
     const log = join(folder, "log.jsonl");
     const watch = setInterval(() => {
@@ -109,6 +115,30 @@ test("killed twice at any moment and gone on: log and checkpoint are those of th
   assertEquals(begun.map(({ step }) => step), [0, first, second]);
 });
 
+const withGpu = gpuPolicy() !== "off";
+const onGpu = ["parity", "--preset", "parity-tiny", "--steps", "24", "--evaluate", "4", "--save-every", "3"];
+
+test(
+  "on a GPU, killed and gone on: log and checkpoint are those of the run left alone",
+  { skip: !withGpu },
+  async () => {
+    const [whole, cut] = [join(root, "gpu"), join(root, "gpu-cut")];
+    const first = await train([...onGpu, "--out", whole]);
+    if (/^Cannot open a GPU/.test(first.stderr) && gpuPolicy() !== "require") {
+      console.warn(`not run: training on a GPU: ${first.stderr}`);
+      return;
+    }
+    assertEquals(first.status, 0, first.stderr);
+    await killed([...onGpu, "--out", cut], cut, 8, {});
+    const { steps } = loadCheckpoint(cut);
+    assert(steps > 0 && steps < 24, `${steps}`);
+    const second = await train(["--resume", cut]);
+    assertEquals(second.status, 0, second.stderr);
+    assertEquals(trajectory(cut), trajectory(whole));
+    assertEquals(bytesOf(cut), bytesOf(whole));
+  },
+);
+
 test("--minutes stops with a checkpoint and says how to go on", async () => {
   const folder = join(root, "minutes");
   const { status, stderr } = await train([...long, "--out", folder, "--minutes", "0.01", "--shard-mib", "1"]);
@@ -120,18 +150,18 @@ test("--minutes stops with a checkpoint and says how to go on", async () => {
 
 test("--json prints the log's lines, evaluations with what they belong to", async () => {
   const folder = join(root, "json");
-  const args = ["modular", "--preset", "z5-tiny", "--model", "bigram", "--steps", "9", "--seed", "4", "--json"];
+  const args = ["modular", "--preset", "z5-tiny", "--model", "bigram", "--steps", "10", "--seed", "4", "--json"];
   const { status, stdout, stderr } = await train([...args, "--out", folder]);
   // The control cannot reach what the preset promises.
   assertEquals(status, 1);
-  assertMatch(stderr, /^FAILED z5-tiny with bigram: error at length 16 must be ≤ 2\.00 %, got [\d.]+ %\n$/);
+  assertMatch(stderr, /^FAILED z5-tiny with bigram: error at length 16 must be ≤ 4\.00 %, got [\d.]+ %\n$/);
   assertEquals(linesOf(stdout), linesOf(readFileSync(join(folder, "log.jsonl"), "utf8")));
   const evaluation = linesOf(stdout).at(-1)!;
   assertEquals(evaluation.kind, "evaluation");
   const { kind: _kind, loss: _loss, error: _error, ...rest } = evaluation as Extract<LogLine, { kind: "evaluation" }>;
   assertEquals(rest, {
     split: "test",
-    step: 9,
+    step: 10,
     task: "modular",
     model: "bigram",
     preset: "z5-tiny",
