@@ -39,7 +39,7 @@ const COLOURS = [
 const PATTERNS = ["", "7 4", "2 3"] as const;
 
 const PLOT = { left: 70, top: 44, width: 560, height: 380 } as const;
-const LEGEND = 250;
+const LEGEND = 310;
 const LINE = 16;
 
 /** Powers of `base` around all values: the first at or below the least, the last at or above the largest. */
