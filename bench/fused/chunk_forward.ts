@@ -64,6 +64,7 @@ async function prepare(
     const scale = queryScale(K);
     const plan = await planChunkForward(gpu, { q, k, v, o, ...(g === undefined ? {} : { g }) }, {
       ...tuning,
+      design: "tiles",
       decay,
       scale,
     });

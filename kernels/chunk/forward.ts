@@ -8,6 +8,8 @@
  * Where sequences are few and long, time is split into segments: one pass gives what each adds to the state, one the
  * states they start from, and the last the outputs.
  *
+ * Where there are many sequences a device is faster by a walk through the tokens: `design`.
+ *
  * Numerics: decays are products of a = e^g, never differences of summed logarithms, and never above 1. See rounding.ts.
  *
  * @module
@@ -24,12 +26,15 @@ import { combineShader, emptyShader } from "./_combine.ts";
 import { derive, type ForwardConfig } from "./_config.ts";
 import { forwardShader, parameterWords } from "./_forward_shader.ts";
 import { chooseTiles, type TileChoice } from "./_tiles.ts";
+import { planWalked, walks } from "./_walked.ts";
 import type { Decay } from "./family.ts";
 
 export type { ChunkTensors } from "./_checked.ts";
 
 /** How to run; what is left out is chosen for the device and the shape. */
 export interface ChunkTuning extends TileChoice {
+  /** Chunks on tiles, or a walk through the tokens with the state in registers; default: see _walked.ts. */
+  readonly design?: "tiles" | "walk";
   readonly mode?: MatrixMode;
   readonly hardware?: boolean;
   /** Pieces of time that run side by side. */
@@ -70,6 +75,7 @@ export async function planChunkForward(
   const decay: Required<Decay> = { form: "log", per: "token", ...options.decay };
   const { kind, form, per } = decay;
   const { B, T, H, K, V } = checkedExtent(tensors, decay);
+  if (walks(gpu, tensors, options, decay)) return await planWalked(gpu, tensors, options, decay);
   const half = q.dtype === "f16";
   const asked = {
     ...(options.mode === undefined ? {} : { mode: options.mode }),

@@ -91,7 +91,10 @@ export function walkShader(text: WalkText): Shader {
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
     const there = unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
     const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;
-    const add = (r: number, before: string): string => `s${r} = fma(${wide(part("x", r))}, y, ${before});`;
+    // Swapped, the decay meets what is added instead of what was there.
+    const swapped = fault === "swapped-operands" && !reverse && decay !== "none";
+    const added = (r: number): string => swapped ? `${gate(r)} * ${wide(part("x", r))}` : wide(part("x", r));
+    const add = (r: number, before: string): string => `s${r} = fma(${added(r)}, y, ${before});`;
     return [
       "{",
       read("x", at("x", token, 0)),
@@ -101,7 +104,7 @@ export function walkShader(text: WalkText): Shader {
       decay === "columns" ? `let g = s_g[${at("g", token, 0)}];` : "",
       decay === "scalar" ? `let decay = s_g[${at("g", token, 0)}];` : "",
       decay === "head" ? `let decay = ${there};` : "",
-      each((r) => add(r, reverse ? `s${r}` : decayed(r))),
+      each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r))),
       dot("o", (r) => part("z", r), "s"),
       `o${token} = o;`,
       // In reverse the decay of token t stands between t and t − 1.

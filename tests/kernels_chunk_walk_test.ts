@@ -1,0 +1,58 @@
+/** Models of the chunked family by a walk instead of tiles: the same bounds, faults seen, and what cannot be walked refused. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { chunkExecution, type ChunkRunOptions, runChunk } from "../kernels/chunk/execution.ts";
+import { chunkModels } from "../kernels/chunk/family.ts";
+import { planChunkForward } from "../kernels/chunk/forward.ts";
+import { Tensor } from "../kernels/tensor.ts";
+import { InputError } from "../models/error.ts";
+import { type Dims, sampleInputs, stateLength } from "../models/inputs.ts";
+import { seeded } from "../models/random.ts";
+import { judgeOf } from "../oracle/allowance.ts";
+import { reference } from "../oracle/reference.ts";
+import { gpuForTests } from "./gpu.ts";
+
+const gpu = await gpuForTests("models of the chunked family by a walk");
+after(() => gpu?.close());
+
+const walk: ChunkRunOptions = { design: "walk" };
+/** mLSTM's gates are factors by token, RWKV-6 reads before its update: tiles have them. */
+const walked = chunkModels.filter(({ stabilised, bonus }) => stabilised === undefined && bonus === undefined);
+
+for (const { model, decay, skip, k } of walked) {
+  test(`${model.name} walked through is within its bound, and faults are not`, { skip: gpu === null }, async () => {
+    const dims: Dims = { B: 2, T: 70, H: 2, sizes: { K: 5, V: 3 } };
+    const random = seeded("state", model.name);
+    const state = Float32Array.from({ length: stateLength(model, dims) }, () => random());
+    const execution = chunkExecution(gpu!, walk);
+    for (const kind of ["long-memory", "adversarial"] as const) {
+      const inputs = sampleInputs(model, dims, kind, 5);
+      const judge = judgeOf(reference(model, dims, inputs, state), execution.rounding);
+      const verdict = judge.judge(await runChunk(gpu!, model, dims, inputs, { initialState: state }, walk), dims.T);
+      assert(verdict.ok, `${kind}: ${JSON.stringify(verdict.first)}`);
+      if (kind !== "long-memory") continue;
+      assertEquals(verdict.planted, "seen");
+      const faults = decay.kind === "none" ? ["relative", "dropped-carry"] as const : execution.faults!;
+      for (const fault of faults) {
+        const wrong = await execution.planted!(fault).run(model, dims, inputs, { initialState: state });
+        assert(!judge.judge(wrong, dims.T).ok, `${fault} ${skip} ${JSON.stringify(k)}`);
+      }
+    }
+  });
+}
+
+test("what cannot be walked through is refused, and no token is no walk", { skip: gpu === null }, async () => {
+  const [B, T, H, K, V] = [1, 3, 1, 4, 4];
+  const empty = (...shape: number[]): Tensor => Tensor.empty(gpu!, shape);
+  const all = { q: empty(B, T, H, K), k: empty(B, T, H, K), v: empty(B, T, H, V), o: empty(B, T, H, V) };
+  const diagonal = { ...all, g: empty(B, T, H, K), u: empty(H, K) };
+  await assertRejects(
+    () => planChunkForward(gpu!, diagonal, { decay: { kind: "diagonal" }, design: "walk" }),
+    InputError,
+    "Cannot walk through chunks: a bonus is read before the update",
+  );
+  const { model } = walked[0]!;
+  const dims: Dims = { B: 1, T: 0, H: 1, sizes: { K: 4, V: 3 } };
+  const { finalState } = await runChunk(gpu!, model, dims, sampleInputs(model, dims, "random", 1), {}, walk);
+  assertEquals(finalState, new Float32Array(12));
+});
