@@ -18,12 +18,16 @@
  *
  * @module
  */
-import { InputError } from "../../models/error.ts";
 import { BufferUsage, checkWorkgroups, type Dispatch, foldWorkgroups, type Gpu } from "../gpu.ts";
 import { Tensor } from "../tensor.ts";
+import { type Bound, type Copy, encodeCopies, encodePass } from "./_encode.ts";
+import { profileSteps, type StepTime } from "./_profile.ts";
 import { BufferPool, type Lending } from "./buffer_pool.ts";
 import { createKnobs, type Knobs, writeKnobs } from "./knobs.ts";
 import { Slot, type Storage } from "./slot.ts";
+
+export type { Copy } from "./_encode.ts";
+export type { StepTime } from "./_profile.ts";
 
 /** What a step's plan is made from. */
 export interface Placement {
@@ -48,30 +52,11 @@ export interface Prepared {
 
 /** Dispatches of a submit, where the device does not compute on the host. */
 const PIECE = 128;
-/** Steps that are timed in one submit: a query set has at most 4096 queries. */
-const PROFILED = 1024;
 
 interface Step {
   readonly name: string;
   readonly slots: readonly Slot[];
   readonly prepare: (at: Placement) => Prepared | Promise<Prepared>;
-}
-
-interface Bound {
-  /** Index of its step. */
-  readonly step: number;
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly grid: readonly [number, number, number];
-}
-
-/** Bytes copied from the start of one buffer to another's. */
-export interface Copy {
-  readonly from: GPUBuffer;
-  readonly to: GPUBuffer;
-  readonly bytes: number;
-  /** Where they go; default 0. */
-  readonly offset?: number;
 }
 
 export interface ProgramOptions {
@@ -171,42 +156,9 @@ export class Program {
    * Runs once with every step in a pass of its own and returns how long each took on the device. For finding out where the
    * time goes: apart, steps take longer than together. Throws an {@link InputError} without the feature `timestamp-query`.
    */
-  async profile(): Promise<readonly { readonly name: string; readonly milliseconds: number }[]> {
+  async profile(): Promise<readonly StepTime[]> {
     await this.ready();
-    const { device, features } = this.gpu;
-    if (!features.has("timestamp-query")) {
-      throw new InputError(`Cannot profile ${this.label}: the device must have timestamp-query, got one without`);
-    }
-    const times: { readonly name: string; readonly milliseconds: number }[] = [];
-    for (let first = 0; first < this.#steps.length; first += PROFILED) {
-      const steps = this.#steps.slice(first, first + PROFILED);
-      const queries = device.createQuerySet({ type: "timestamp", count: 2 * steps.length });
-      const resolved = this.gpu.createBuffer({
-        bytes: 16 * steps.length,
-        label: "timestamps",
-        usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC,
-      });
-      await this.gpu.checked(`profile ${this.label}`, () => {
-        const encoder = device.createCommandEncoder();
-        steps.forEach((_, i) => {
-          const timestampWrites = {
-            querySet: queries,
-            beginningOfPassWriteIndex: 2 * i,
-            endOfPassWriteIndex: 2 * i + 1,
-          };
-          encodePass(encoder, this.label, this.#bound.filter(({ step }) => step === first + i), timestampWrites);
-        });
-        encoder.resolveQuerySet(queries, 0, 2 * steps.length, resolved, 0);
-        device.queue.submit([encoder.finish()]);
-      });
-      const stamps = await this.gpu.read(resolved, BigUint64Array);
-      steps.forEach(({ name }, i) => {
-        times.push({ name, milliseconds: Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6 });
-      });
-      resolved.destroy();
-      queries.destroy();
-    }
-    return times;
+    return await profileSteps(this.gpu, this.label, this.#steps.map(({ name }) => name), this.#bound);
   }
 
   setKnobs(knobs: Knobs): void {
@@ -315,25 +267,4 @@ export class Program {
     checkWorkgroups(this.label, [x, y, z], limit);
     return x * y * z === 0 ? [] : [{ step, pipeline, group: this.gpu.bind(pipeline, buffers), grid: [x, y, z] }];
   }
-}
-
-function encodeCopies(encoder: GPUCommandEncoder, copies: readonly Copy[]): void {
-  for (const { from, to, bytes, offset = 0 } of copies) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
-}
-
-function encodePass(
-  encoder: GPUCommandEncoder,
-  label: string,
-  bound: readonly Bound[],
-  timestampWrites?: GPUComputePassTimestampWrites,
-): void {
-  const pass = encoder.beginComputePass({ label, ...(timestampWrites && { timestampWrites }) });
-  let last: GPUComputePipeline | undefined;
-  for (const { pipeline, group, grid: [x, y, z] } of bound) {
-    if (pipeline !== last) pass.setPipeline(pipeline);
-    last = pipeline;
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(x, y, z);
-  }
-  pass.end();
 }
