@@ -50,7 +50,7 @@ export interface Prepared {
   release?(): void;
 }
 
-/** Dispatches of a submit, where the device does not compute on the host. */
+/** Dispatches of a submit. */
 const PIECE = 128;
 
 interface Step {
@@ -64,6 +64,8 @@ export interface ProgramOptions {
   readonly pool?: BufferPool;
   /** Default: one of its own. */
   readonly knobs?: GPUBuffer;
+  /** About how many dispatches go into one submit; default 128, all where the device computes on the host. */
+  readonly piece?: number;
 }
 
 export class Program {
@@ -72,6 +74,7 @@ export class Program {
   readonly #pool: BufferPool;
   readonly #ownPool: boolean;
   readonly #knobs: GPUBuffer;
+  readonly #piece: number;
   readonly #owned: GPUBuffer[] = [];
   readonly #steps: Step[] = [];
   readonly #kept = new Set<Storage>();
@@ -88,6 +91,7 @@ export class Program {
     this.#pool = options.pool ?? new BufferPool(gpu);
     this.#ownPool = options.pool === undefined;
     this.#knobs = options.knobs ?? createKnobs(gpu);
+    this.#piece = options.piece ?? (gpu.adapter.software ? Infinity : PIECE);
     if (options.knobs === undefined) this.#owned.push(this.#knobs);
   }
 
@@ -175,17 +179,16 @@ export class Program {
   }
 
   #submit(before: readonly Copy[], after: readonly Copy[]): void {
-    const { device, adapter } = this.gpu;
+    const { device } = this.gpu;
     const { label } = this;
     const count = this.#bound.length;
-    const piece = adapter.software ? count : Math.ceil(count / Math.max(1, Math.round(count / PIECE)));
-    for (let first = 0; first === 0 || first < count; first += piece) {
+    const piece = Math.max(1, Math.ceil(count / Math.max(1, Math.round(count / this.#piece))));
+    for (let first = 0; first <= Math.max(0, count - 1); first += piece) {
       const encoder = device.createCommandEncoder({ label });
       if (first === 0) encodeCopies(encoder, before);
       encodePass(encoder, label, this.#bound.slice(first, first + piece));
       if (first + piece >= count) encodeCopies(encoder, after);
       device.queue.submit([encoder.finish()]);
-      if (count === 0) break;
     }
   }
 
