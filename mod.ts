@@ -256,7 +256,14 @@ export { type EvaluatorOptions, GpuEvaluator } from "./kernels/nn/evaluator.ts";
 export { GpuOps, type GpuOpsOptions } from "./kernels/nn/gpu_ops.ts";
 export { Ids } from "./kernels/nn/ids.ts";
 export type { Knobs } from "./kernels/nn/knobs.ts";
-export { type Copy, type Placement, type Prepared, Program, type ProgramOptions } from "./kernels/nn/program.ts";
+export {
+  type Copy,
+  type Placement,
+  type Prepared,
+  Program,
+  type ProgramOptions,
+  type StepTime,
+} from "./kernels/nn/program.ts";
 export { Slot, type Storage } from "./kernels/nn/slot.ts";
 export { openTraining, type TrainingOptions } from "./kernels/nn/training_session.ts";
 export { Value } from "./kernels/nn/value.ts";

@@ -52,6 +52,27 @@ gpuTest("a program computes anew from what its inputs hold at each run", async (
   program.close();
 });
 
+gpuTest("a long program goes off in pieces, its copies before the first and after the last", async (device) => {
+  const input = Tensor.from(device, [1], [1]);
+  const x = Value.of(Tensor.empty(device, [1]));
+  const results: number[] = [];
+  for (const links of [0, 1, 7]) {
+    const program = new Program(device, "pieces", { piece: 3 });
+    const ops = new GpuOps(program);
+    let y = x;
+    for (let i = 0; i < links; i++) y = ops.affine(y, 2, 1);
+    program.keep(y.slot);
+    await program.ready();
+    const output = Tensor.empty(device, [1]);
+    const to = x.slot.storage.fixed!.buffer;
+    const before = [{ from: input.buffer, to, bytes: 4 }];
+    await program.run({ before, after: [{ from: program.tensor(y.slot).buffer, to: output.buffer, bytes: 4 }] });
+    results.push((await output.read())[0]!);
+    program.close();
+  }
+  assertEquals(results, [1, 3, 255]);
+});
+
 gpuTest("what nobody reads any more makes room, within a program and between those of a pool", async (device) => {
   const length = 1024;
   const pool = new BufferPool(device);

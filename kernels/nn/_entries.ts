@@ -83,7 +83,7 @@ export function repeat(recorder: Recorder, x: Value, count: number): Value {
     throw new InputError(`Cannot repeat: count must be an integer ≥ 0, got ${count}`);
   }
   const y = result(recorder, [count, ...x.shape], [x]);
-  recordEach(recorder.program, "copy", { inputs: [x.slot], output: y.slot, value: "a" });
+  recordEach(recorder.program, "repeat", { inputs: [x.slot], output: y.slot, value: "a" });
   recorder.tape?.record(y, (g) => sumRepeated(recorder, x, [g], "a_of[at]"));
   return y;
 }

@@ -39,7 +39,7 @@ export function linear(recorder: Recorder, x: Value, w: Value, bias?: Value): Va
   const [flatX, flatY] = [x.slot.view([M, K]), y.slot.view([M, N])];
   product(recorder, flatX, w.slot, flatY, { parts: 1 });
   if (bias) {
-    recordEach(recorder.program, "copy", { inputs: [bias.slot], output: y.slot, value: "a", accumulate: true });
+    recordEach(recorder.program, "add bias", { inputs: [bias.slot], output: y.slot, value: "a", accumulate: true });
   }
   recorder.tape?.record(y, (g) => {
     const flat = g.view([M, N]);

@@ -126,7 +126,14 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     const program = new Program(gpu, key, { pool: this.#pool });
     const own = values.map(({ shape }) => Tensor.empty(gpu, shape, { label: "argument" }));
     const ownIds = ids.map(({ shape }) => new Ids(gpu, shape));
-    const results = body(new GpuOps(program, this.#options), own.map((tensor) => Value.of(tensor)), ownIds);
+    let results: readonly Value[];
+    try {
+      results = body(new GpuOps(program, this.#options), own.map((tensor) => Value.of(tensor)), ownIds);
+    } catch (error) {
+      program.close();
+      for (const argument of [...own, ...ownIds]) argument.destroy();
+      throw error;
+    }
     for (const { slot } of results) program.keep(slot);
     return { program, values: own, ids: ownIds, results: results.map(({ slot }) => slot), held: [] };
   }

@@ -18,12 +18,16 @@
  *
  * @module
  */
-import { InputError } from "../../models/error.ts";
 import { BufferUsage, checkWorkgroups, type Dispatch, foldWorkgroups, type Gpu } from "../gpu.ts";
 import { Tensor } from "../tensor.ts";
+import { type Bound, type Copy, encodeCopies, encodePass } from "./_encode.ts";
+import { profileSteps, type StepTime } from "./_profile.ts";
 import { BufferPool, type Lending } from "./buffer_pool.ts";
 import { createKnobs, type Knobs, writeKnobs } from "./knobs.ts";
 import { Slot, type Storage } from "./slot.ts";
+
+export type { Copy } from "./_encode.ts";
+export type { StepTime } from "./_profile.ts";
 
 /** What a step's plan is made from. */
 export interface Placement {
@@ -46,10 +50,8 @@ export interface Prepared {
   release?(): void;
 }
 
-/** Dispatches of a submit, where the device does not compute on the host. */
+/** Dispatches of a submit. */
 const PIECE = 128;
-/** Steps that are timed in one submit: a query set has at most 4096 queries. */
-const PROFILED = 1024;
 
 interface Step {
   readonly name: string;
@@ -57,28 +59,13 @@ interface Step {
   readonly prepare: (at: Placement) => Prepared | Promise<Prepared>;
 }
 
-interface Bound {
-  /** Index of its step. */
-  readonly step: number;
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly grid: readonly [number, number, number];
-}
-
-/** Bytes copied from the start of one buffer to another's. */
-export interface Copy {
-  readonly from: GPUBuffer;
-  readonly to: GPUBuffer;
-  readonly bytes: number;
-  /** Where they go; default 0. */
-  readonly offset?: number;
-}
-
 export interface ProgramOptions {
   /** Default: one of its own, destroyed with it. Programs that share one must not run at the same time. */
   readonly pool?: BufferPool;
   /** Default: one of its own. */
   readonly knobs?: GPUBuffer;
+  /** About how many dispatches go into one submit; default 128, all where the device computes on the host. */
+  readonly piece?: number;
 }
 
 export class Program {
@@ -87,6 +74,7 @@ export class Program {
   readonly #pool: BufferPool;
   readonly #ownPool: boolean;
   readonly #knobs: GPUBuffer;
+  readonly #piece: number;
   readonly #owned: GPUBuffer[] = [];
   readonly #steps: Step[] = [];
   readonly #kept = new Set<Storage>();
@@ -103,6 +91,7 @@ export class Program {
     this.#pool = options.pool ?? new BufferPool(gpu);
     this.#ownPool = options.pool === undefined;
     this.#knobs = options.knobs ?? createKnobs(gpu);
+    this.#piece = options.piece ?? (gpu.adapter.software ? Infinity : PIECE);
     if (options.knobs === undefined) this.#owned.push(this.#knobs);
   }
 
@@ -171,42 +160,9 @@ export class Program {
    * Runs once with every step in a pass of its own and returns how long each took on the device. For finding out where the
    * time goes: apart, steps take longer than together. Throws an {@link InputError} without the feature `timestamp-query`.
    */
-  async profile(): Promise<readonly { readonly name: string; readonly milliseconds: number }[]> {
+  async profile(): Promise<readonly StepTime[]> {
     await this.ready();
-    const { device, features } = this.gpu;
-    if (!features.has("timestamp-query")) {
-      throw new InputError(`Cannot profile ${this.label}: the device must have timestamp-query, got one without`);
-    }
-    const times: { readonly name: string; readonly milliseconds: number }[] = [];
-    for (let first = 0; first < this.#steps.length; first += PROFILED) {
-      const steps = this.#steps.slice(first, first + PROFILED);
-      const queries = device.createQuerySet({ type: "timestamp", count: 2 * steps.length });
-      const resolved = this.gpu.createBuffer({
-        bytes: 16 * steps.length,
-        label: "timestamps",
-        usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC,
-      });
-      await this.gpu.checked(`profile ${this.label}`, () => {
-        const encoder = device.createCommandEncoder();
-        steps.forEach((_, i) => {
-          const timestampWrites = {
-            querySet: queries,
-            beginningOfPassWriteIndex: 2 * i,
-            endOfPassWriteIndex: 2 * i + 1,
-          };
-          encodePass(encoder, this.label, this.#bound.filter(({ step }) => step === first + i), timestampWrites);
-        });
-        encoder.resolveQuerySet(queries, 0, 2 * steps.length, resolved, 0);
-        device.queue.submit([encoder.finish()]);
-      });
-      const stamps = await this.gpu.read(resolved, BigUint64Array);
-      steps.forEach(({ name }, i) => {
-        times.push({ name, milliseconds: Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6 });
-      });
-      resolved.destroy();
-      queries.destroy();
-    }
-    return times;
+    return await profileSteps(this.gpu, this.label, this.#steps.map(({ name }) => name), this.#bound);
   }
 
   setKnobs(knobs: Knobs): void {
@@ -223,17 +179,16 @@ export class Program {
   }
 
   #submit(before: readonly Copy[], after: readonly Copy[]): void {
-    const { device, adapter } = this.gpu;
+    const { device } = this.gpu;
     const { label } = this;
     const count = this.#bound.length;
-    const piece = adapter.software ? count : Math.ceil(count / Math.max(1, Math.round(count / PIECE)));
-    for (let first = 0; first === 0 || first < count; first += piece) {
+    const piece = Math.max(1, Math.ceil(count / Math.max(1, Math.round(count / this.#piece))));
+    for (let first = 0; first <= Math.max(0, count - 1); first += piece) {
       const encoder = device.createCommandEncoder({ label });
       if (first === 0) encodeCopies(encoder, before);
       encodePass(encoder, label, this.#bound.slice(first, first + piece));
       if (first + piece >= count) encodeCopies(encoder, after);
       device.queue.submit([encoder.finish()]);
-      if (count === 0) break;
     }
   }
 
@@ -315,25 +270,4 @@ export class Program {
     checkWorkgroups(this.label, [x, y, z], limit);
     return x * y * z === 0 ? [] : [{ step, pipeline, group: this.gpu.bind(pipeline, buffers), grid: [x, y, z] }];
   }
-}
-
-function encodeCopies(encoder: GPUCommandEncoder, copies: readonly Copy[]): void {
-  for (const { from, to, bytes, offset = 0 } of copies) encoder.copyBufferToBuffer(from, 0, to, offset, bytes);
-}
-
-function encodePass(
-  encoder: GPUCommandEncoder,
-  label: string,
-  bound: readonly Bound[],
-  timestampWrites?: GPUComputePassTimestampWrites,
-): void {
-  const pass = encoder.beginComputePass({ label, ...(timestampWrites && { timestampWrites }) });
-  let last: GPUComputePipeline | undefined;
-  for (const { pipeline, group, grid: [x, y, z] } of bound) {
-    if (pipeline !== last) pass.setPipeline(pipeline);
-    last = pipeline;
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(x, y, z);
-  }
-  pass.end();
 }

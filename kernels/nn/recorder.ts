@@ -64,7 +64,12 @@ export function contributeTogether<Name extends string>(
     for (const name of names) {
       const target = targets[name];
       if (target === undefined || target.slot === written[name]) continue;
-      recordEach(program, "copy", { inputs: [written[name]], output: target.slot, value: "a", accumulate: true });
+      recordEach(program, "add to gradient", {
+        inputs: [written[name]],
+        output: target.slot,
+        value: "a",
+        accumulate: true,
+      });
     }
   });
 }

@@ -75,7 +75,7 @@ export class Tape {
     }
     if (this.#holders.get(current.storage) === 1) return write(current, true);
     const target = this.#program.slot(value.shape);
-    recordEach(this.#program, "copy", { inputs: [current], output: target, value: "a" });
+    recordEach(this.#program, "unshare gradient", { inputs: [current], output: target, value: "a" });
     this.#drop(value, current);
     this.#hold(value, target);
     write(target, true);
@@ -109,10 +109,15 @@ export class Tape {
     const current = this.#gradients.get(value);
     if (current === undefined) return this.#hold(value, gradient.view(value.shape));
     if (this.#holders.get(current.storage) === 1) {
-      return recordEach(this.#program, "copy", { inputs: [gradient], output: current, value: "a", accumulate: true });
+      return recordEach(this.#program, "add to gradient", {
+        inputs: [gradient],
+        output: current,
+        value: "a",
+        accumulate: true,
+      });
     }
     const target = this.#program.slot(value.shape);
-    recordEach(this.#program, "add", { inputs: [current, gradient], output: target, value: "a + b" });
+    recordEach(this.#program, "sum of gradients", { inputs: [current, gradient], output: target, value: "a + b" });
     this.#drop(value, current);
     this.#hold(value, target);
   }
