@@ -10,6 +10,9 @@ import { InputError } from "./models/error.ts";
 const help = `dualscan — one definition, every execution, one exact judge
 
   dualscan check   takes every model through every execution and judges it against the exact oracle
+  dualscan train   trains a network on words, recall or text
+  dualscan stream  times token after token as the context grows
+  dualscan report  one page with the plots of training runs and benches
   dualscan bench   times the kernels and scans, each after checking its result
 
   dualscan COMMAND --help prints a command's options.`;
@@ -18,8 +21,14 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
   switch (command) {
     case "check":
       return await check(args);
+    // Each loaded when asked for: what one command needs is nothing to the others.
+    case "train":
+      return await (await import("./cli/train.ts")).train(args);
+    case "stream":
+      return await (await import("./cli/stream.ts")).stream(args);
+    case "report":
+      return await (await import("./cli/report.ts")).report(args);
     case "bench":
-      // Loaded when asked for: its timer is not needed by anything else.
       return await (await import("./bench/main.ts")).bench(args);
     case undefined:
     case "help":
@@ -28,7 +37,7 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
       process.stdout.write(`${help}\n`);
       return command === undefined ? 2 : 0;
     default:
-      throw new InputError(`Cannot run ${command}: the commands are check, bench`);
+      throw new InputError(`Cannot run ${command}: the commands are check, train, stream, report, bench`);
   }
 }
 

@@ -65,7 +65,65 @@ export * as convert from "./models/convert/mod.ts";
 export { type Aggregator, aggregator } from "./models/aggregator.ts";
 export { parallel as runPsm, type Psm, type PsmState, type PsmStream, stream as streamPsm } from "./models/psm.ts";
 
+// Networks, written once in operations on arrays: what they are made of, and the kit's own.
+export {
+  type Activation,
+  type AttentionMask,
+  type AttentionOptions,
+  type Evaluator,
+  type Initial,
+  joined as joinedParameters,
+  type Parameters,
+  type ParameterSpec,
+  type ParameterSpecs,
+  type Rows,
+  type TensorOps,
+  type TokenNetwork,
+  under as parametersUnder,
+} from "./models/ops.ts";
+export { initialParameters } from "./models/parameters.ts";
+export type { ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./models/psm_parts.ts";
+export { psmNetwork } from "./models/psm_network.ts";
+export { transformerPsm, type TransformerPsmOptions } from "./models/transformer_psm.ts";
+export { attentionAggregator, type AttentionAggregatorOptions } from "./models/attention_aggregator.ts";
+export { gatedMlpAggregator } from "./models/gated_mlp_aggregator.ts";
+export { decayAggregator } from "./models/decay_aggregator.ts";
+export { attentionDecoder } from "./models/attention_decoder.ts";
+export { chunkEncoder, type ChunkEncoderOptions } from "./models/chunk_encoder.ts";
+export { type Associator, type AssociatorOptions, associators } from "./models/associator.ts";
+export { withoutChunkStarts } from "./models/chunk_starts.ts";
+export {
+  gpt2,
+  type Gpt2Options,
+  slidingWindow,
+  type TransformerOptions,
+  type WindowOptions,
+} from "./models/transformer.ts";
+export { matchedWindow, psmCosts } from "./models/matched_compute.ts";
+export type { StackOptions } from "./models/attention_stack.ts";
+export { languageModel, type LanguageModelOptions } from "./models/language_model.ts";
+export type { LayerSizes, SequenceLayer } from "./models/sequence_layer.ts";
+export { layerNames, sequenceLayer } from "./models/layer_presets.ts";
+export type { LayerInput, OwnParameters, ScanLayerOptions } from "./models/layer_inputs.ts";
+export { scanLayer } from "./models/scan_layer.ts";
+export type { ResumableNetwork, Resumed } from "./models/resumable.ts";
+export type { SavedArray, TokenStream, TokenStreamOptions, TokenStreamState } from "./models/token_stream.ts";
+export { type PsmDecoder, psmDecoder } from "./models/psm_decoder.ts";
+export { resumableDecoder } from "./models/resumable_decoder.ts";
+export {
+  type Forest,
+  logLinearAttention,
+  type LogLinearRoot,
+  type LogLinearToken,
+} from "./models/log_linear_attention.ts";
+export { type NonAffineModel, nonAffineModels } from "./models/mod.ts";
+
 // The judge.
+export { arrayOps } from "./oracle/array_ops.ts";
+export { type ArrayEvaluator, arrayEvaluator } from "./oracle/array_evaluator.ts";
+export { arrayOf, type IdArray, type NdArray } from "./oracle/nd_array.ts";
+export { networkPsm, parameterArrays } from "./oracle/network_psm.ts";
+export { networkLoss, networkSlopes, type ParameterValues } from "./oracle/network_gradient.ts";
 export {
   checkDuality,
   type CheckOptions,
@@ -164,6 +222,17 @@ export {
   type Product,
   type Sums,
 } from "./kernels/matrix_unit.ts";
+export {
+  type MixerBackwardOptions,
+  type MixerBackwardTensors,
+  mixerKept,
+  type MixerOptions,
+  type MixerStepTensors,
+  type MixerTensors,
+  planMixer,
+  planMixerBackward,
+  planMixerStep,
+} from "./kernels/mixer.ts";
 export { openStepper, planStep, type Stepper, type StepTensors } from "./kernels/step.ts";
 export { fusedExecutions, fusedFamilies, type FusedFamily } from "./kernels/fused.ts";
 

@@ -150,6 +150,15 @@ export async function hostedGradients(
   const start = stateOf(model, dims, "the initial state", options.initialState);
   const { B, T, H, sizes } = dims;
   const state = stateShape(model, dims);
+  // A state with a shared exponent has its cotangent brought to the initial one by the kernels.
+  if (T === 0 && model.action !== "scaled") {
+    const zeros = Object.entries(givenInputs(batch)).map(([name, values]) => [name, new Float32Array(values.length)]);
+    const length = state.reduce((product, extent) => product * extent, 1);
+    return {
+      inputs: Object.fromEntries(zeros),
+      initialState: Float32Array.from(options.finalState ?? new Float32Array(length)),
+    };
+  }
   const loan = new Loan(gpu);
   try {
     const dFinal = options.finalState && loan.given("cotangent of the final state", options.finalState, state);

@@ -27,7 +27,7 @@
  * Δ·A is brought there by its kernel.
  *
  * A model runs on a family of fused kernels where one has it (fused.ts), else on the generic kernel, which takes any, one's
- * own too. Both are the kernels that the harness judges. Every run gives the same bits. A row's bits depend on no other row,
+ * own too, and sizes (or devices) that the fused kernels do not take. Both are the kernels that the harness judges. Every run gives the same bits. A row's bits depend on no other row,
  * nor on how many there are (unless {@linkcode MixerOptions.split} allows it). Outputs of a prefix have the bits of the whole
  * sequence's
  *
@@ -143,7 +143,12 @@ export async function planMixer(
       kept: keptOf(layer, gpu, model, dims, tensors.kept, options),
     };
     checkApart(gpu, model, [...defined(inputs), given.initial], [given.outputs, given.final, ...defined(given.kept)]);
-    const plan = await layer.forward(gpu, model, dims, given, options);
+    // What is kept is for the backward pass of the same kernels.
+    const plan = await orGeneric(
+      layer,
+      given.kept === undefined && options.kernels === undefined,
+      (one) => one.forward(gpu, model, dims, given, options),
+    );
     work.plan(plan);
     return work.finish(plan);
   } catch (error) {
@@ -193,7 +198,18 @@ export async function planMixerBackward(
         [name, added.has(name) ? work.room(`gradient of ${name}`, tensor.shape) : tensor] as const
       ),
     );
-    const plan = await layer.backward(gpu, model, dims, { ...given, gradients: direct, accumulate: added }, options);
+    const plan = await orGeneric(
+      layer,
+      options.kernels === undefined,
+      (one) =>
+        one.backward(
+          gpu,
+          model,
+          dims,
+          { ...given, gradients: direct, accumulate: one === layer ? added : undefined },
+          options,
+        ),
+    );
     work.plan(plan);
     for (const [name, tensor] of Object.entries(gradients)) {
       if (direct[name] !== tensor) await work.copy(direct[name]!, tensor, { how: "add" });
@@ -202,6 +218,16 @@ export async function planMixerBackward(
   } catch (error) {
     work.release();
     throw error;
+  }
+}
+
+/** A plan of the layer's, or of the generic kernel where a device or a size is beyond the layer and another may be taken. */
+async function orGeneric(layer: Layer, another: boolean, plan: (layer: Layer) => Promise<Plan>): Promise<Plan> {
+  try {
+    return await plan(layer);
+  } catch (error) {
+    if (!another || layer === genericLayer || !(error instanceof InputError)) throw error;
+    return await plan(genericLayer);
   }
 }
 

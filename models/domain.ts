@@ -11,6 +11,22 @@ export type InputClass = "random" | "long-memory" | "adversarial";
 /** Uniform numbers in [0, 1), seeded. */
 export type Random = () => number;
 
+/** How a network brings any number x into a domain (see domain_map.ts). */
+export type DomainMap =
+  | { readonly kind: "linear" }
+  /** log σ(x) / divisor: a log gate that begins near 1. */
+  | { readonly kind: "log-sigmoid"; readonly divisor: number }
+  /** low + (high − low) σ(x) */
+  | { readonly kind: "interval"; readonly low: number; readonly high: number }
+  /** size · tanh(x / size): x itself where it is small. */
+  | { readonly kind: "capped"; readonly size: number }
+  /** softplus(x) + 2^−20 */
+  | { readonly kind: "positive" }
+  /** −e^x */
+  | { readonly kind: "negative" }
+  /** x / ‖x‖ */
+  | { readonly kind: "unit" };
+
 /** The values an input may take. */
 export interface Domain {
   /** As it reads in an error message: `a log gate, ≤ 0`. */
@@ -25,6 +41,8 @@ export interface Domain {
   sample(kind: InputClass, random: Random, out: Float64Array, T: number): void;
   /** Brings a vector of ordinary numbers (standard normal in size) into the domain, entry by entry: for real text. */
   squash?(vector: Float64Array): void;
+  /** The same of a network's own numbers; a domain without one takes them as they are. */
+  readonly map?: DomainMap;
 }
 
 /** A {@link Domain.squash} that maps every entry by itself. */
@@ -61,6 +79,7 @@ const hostileReals = mixed([0, -0, 1, -1, 1e-40, -1e-42, 2 ** -149, 2 ** -126, 4
 
 /** Any finite f32; the adversarial class has denormals and magnitudes to 2^16. */
 export const real: Domain = {
+  map: { kind: "linear" },
   description: "a finite number",
   contains: (x) => Number.isFinite(x),
   sample: each((kind, random) => kind === "adversarial" ? hostileReals(random) : normal(random)),
@@ -71,6 +90,7 @@ const hostileLogGates = mixed([-Infinity, -0, 0, -1e-30, -1e-7, -104, -50, -1], 
 
 /** `g ≤ 0`; −∞ stands for a gate of 0 and is clamped to −104, below f32's smallest: e^−104 < 2^−149. */
 export const logGate: Domain = {
+  map: { kind: "log-sigmoid", divisor: 1 },
   description: "a log gate, ≤ 0",
   contains: (x) => x <= 0,
   clamp: (x) => Math.max(x, -104),
@@ -88,6 +108,7 @@ const hostileGates = mixed([0, 1, 1 - 2 ** -24, 2 ** -149, 1e-40, 0.5], (random)
 
 /** A plain gate in [0, 1]. */
 export const gate: Domain = {
+  map: { kind: "interval", low: 0, high: 1 },
   description: "a gate in [0, 1]",
   contains: (x) => x >= 0 && x <= 1,
   sample: each((kind, random, T) =>
@@ -102,6 +123,7 @@ export const gate: Domain = {
 
 /** A finite number > 0. */
 export const positive: Domain = {
+  map: { kind: "positive" },
   description: "a finite number > 0",
   contains: (x) => x > 0 && Number.isFinite(x),
   sample: each((kind, random) =>
@@ -112,6 +134,7 @@ export const positive: Domain = {
 
 /** A finite number ≥ 0. */
 export const nonNegative: Domain = {
+  map: { kind: "positive" },
   description: "a finite number ≥ 0",
   contains: (x) => x >= 0 && Number.isFinite(x),
   sample: each((kind, random) =>
@@ -124,6 +147,7 @@ export const nonNegative: Domain = {
 
 /** The strength of a delta step, in [0, 2]: beyond 1 its eigenvalue 1 − β is negative. */
 export const beta: Domain = {
+  map: { kind: "interval", low: 0, high: 2 },
   description: "a delta strength in [0, 2]",
   contains: (x) => x >= 0 && x <= 2,
   sample: each((kind, random, T) => {
@@ -137,6 +161,7 @@ export const beta: Domain = {
 
 /** A vector of Euclidean norm at most 1, up to the rounding of a normalised f32 vector; 0 is allowed. */
 export const unitVector: Domain = {
+  map: { kind: "unit" },
   description: "a vector of norm ≤ 1",
   contains: (x) => Number.isFinite(x),
   containsVector(x) {
@@ -167,7 +192,9 @@ export const unitVector: Domain = {
 /** A number between `low` and `high`, both allowed. The adversarial class takes the ends, 0 and values between. */
 export function between(low: number, high: number, description = `a number in [${low}, ${high}]`): Domain {
   const special = [low, high, Math.min(Math.max(0, low), high)];
+  const size = Math.min(-low, high);
   return {
+    map: size > 0 ? { kind: "capped", size } : { kind: "interval", low, high },
     description,
     contains: (x) => x >= low && x <= high,
     sample: each((kind, random) =>
@@ -199,6 +226,7 @@ const hostilePreactivations = mixed([0, -0, 500, -500, 104, -104, 17, -17, 1e-40
  * so larger values are brought there.
  */
 export const preactivation: Domain = {
+  map: { kind: "linear" },
   description: "a preactivation (a number; brought to [−104, 104], beyond which σ is saturated)",
   contains: (x) => x === x,
   clamp: (x) => Math.min(Math.max(x, -104), 104),
@@ -224,6 +252,7 @@ export const updatePreactivation: Domain = sampled(preactivation, { "long-memory
 
 /** A finite number < 0, such as a continuous-time A. */
 export const negative: Domain = {
+  map: { kind: "negative" },
   description: "a finite number < 0",
   contains: (x) => x < 0 && Number.isFinite(x),
   // Moderate in the long-memory class, so that a step size alone can bring the gate to 1 − 1/T.

@@ -1,5 +1,5 @@
-/** The only list of models: a new model is its file and one line here. */
-import type { AnyAffineModel } from "./affine.ts";
+/** The only lists of models: a new model is its file and one line here. */
+import type { AnyAffineModel, Paper } from "./affine.ts";
 import { deltaNet } from "./delta_net.ts";
 import { deltaProduct } from "./delta_product.ts";
 import { gatedDeltaNet } from "./gated_delta_net.ts";
@@ -11,6 +11,7 @@ import { kda } from "./kda.ts";
 import { linearAttention } from "./linear_attention.ts";
 import { linearAttentionNormalised } from "./linear_attention_normalised.ts";
 import { linearRecurrence } from "./linear_recurrence.ts";
+import { logLinearLayer } from "./log_linear_layer.ts";
 import { mamba2 } from "./mamba2.ts";
 import { minGru } from "./min_gru.ts";
 import { minLstm } from "./min_lstm.ts";
@@ -22,6 +23,7 @@ import { rwkv6 } from "./rwkv6.ts";
 import { rwkv7 } from "./rwkv7.ts";
 import { s4d } from "./s4d.ts";
 import { s6 } from "./s6.ts";
+import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";
 import { sru } from "./sru.ts";
 
 export const models: readonly AnyAffineModel[] = [
@@ -48,4 +50,46 @@ export const models: readonly AnyAffineModel[] = [
   deltaProduct,
   kda,
   rwkv7,
+];
+
+/** A model that no affine recurrence states. */
+export interface NonAffineModel {
+  readonly name: string;
+  readonly paper: Paper;
+  /** What a stream holds after n tokens. */
+  readonly memory: string;
+  /** As a layer of a language model, where it is one. */
+  readonly layer?: (sizes: LayerSizes) => SequenceLayer;
+}
+
+export const nonAffineModels: readonly NonAffineModel[] = [
+  {
+    name: "t-psm",
+    paper: {
+      title: "Sequential-Parallel Duality in Prefix-Scannable Models",
+      arxiv: "2506.10918",
+      where: "section 4, the Transformer-PSM (transformer_psm.ts)",
+    },
+    memory: "O(c log(n/c))",
+  },
+  {
+    name: "log-linear-attention",
+    paper: { title: "Log-Linear Attention", arxiv: "2506.04761", where: "section 3 (log_linear_attention.ts)" },
+    memory: "O(log n)",
+    layer: logLinearLayer,
+  },
+  {
+    name: "gpt2",
+    paper: { title: "Attention Is All You Need", arxiv: "1706.03762", where: "softmax attention (transformer.ts)" },
+    memory: "O(n)",
+  },
+  {
+    name: "sliding-window",
+    paper: {
+      title: "Longformer: The Long-Document Transformer",
+      arxiv: "2004.05150",
+      where: "section 3.1, sliding window (transformer.ts)",
+    },
+    memory: "O(w)",
+  },
 ];

@@ -165,6 +165,7 @@ export interface TokenNetwork {
 /**
  * Runs texts of operations on arrays now: what a stream does between two tokens. On a GPU a body is recorded once per key and
  * replayed, so a key names a body *and* the shapes of its arguments; a body must not depend on anything else that changes.
+ * Arrays that it takes from outside, such as parameters, are read where they lie at every replay, and must outlive the key.
  */
 export interface Evaluator<T, I> {
   /** The results of `body`, new arrays that live until {@linkcode Evaluator.free}; arguments stay as they are. */

@@ -23,6 +23,16 @@ function arraysIn(result: unknown): readonly unknown[] {
   return "data" in result ? [result] : Object.values(result);
 }
 
+const others = new WeakMap<object, number>();
+let otherCount = 0;
+
+/** The number of an array that is no operand and no result, such as a parameter. */
+function outside(array: object): number {
+  const number = others.get(array) ?? otherCount++;
+  others.set(array, number);
+  return number;
+}
+
 /** `ops` with every operation written to `log`: its name, its operands by number, their shapes and the constants. */
 function logged(
   ops: TensorOps<NdArray<number>, IdArray>,
@@ -31,8 +41,10 @@ function logged(
 ): TensorOps<NdArray<number>, IdArray> {
   const numbers = new Map<unknown, number>(operands.map((operand, i) => [operand, i]));
   const named = (value: unknown): unknown => {
-    const number = numbers.get(value);
-    return number === undefined ? value : `#${number} [${(value as IdArray).shape.join(", ")}]`;
+    if (typeof value !== "object" || value === null || !("data" in value)) return value;
+    return `${numbers.has(value) ? `#${numbers.get(value)}` : `@${outside(value)}`} [${
+      (value as IdArray).shape.join(", ")
+    }]`;
   };
   const wrapped = Object.entries(ops).map(([name, operation]) => [
     name,
@@ -48,7 +60,7 @@ function logged(
 
 /**
  * Runs bodies over f64 arrays. Throws an {@link InputError} where a replay of the first call under a key would compute
- * something else (other operations, shapes or constants), or an array is used that is not live.
+ * something else (other operations, shapes, constants or arrays from outside), or an array is used that is not live.
  */
 export function arrayEvaluator(): ArrayEvaluator {
   const ops = arrayOps(f64);

@@ -17,6 +17,7 @@ export {
   refoldingCounter,
   type Root,
 } from "./counter.ts";
+export { type AsyncOperator, PlannedCounter } from "./planned_counter.ts";
 export { chunked, type ChunkedOptions } from "./chunked.ts";
 export {
   type Meter,

@@ -15,7 +15,7 @@ import { benchErrors } from "../bench/errors/command.ts";
 import { errorCurve, type ErrorPoint, hasCurve, type Pass } from "../bench/errors/curve.ts";
 import { errorPlots, type ErrorResult } from "../bench/errors/draw.ts";
 import { parsedLengths } from "../bench/errors/lengths.ts";
-import { logPlot } from "../bench/errors/plot.ts";
+import { logPlot } from "../bench/plot.ts";
 import { trueGradients, trueOutputs as columnOutputs } from "../bench/errors/truth.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
 import { backward } from "../models/backward.ts";

@@ -77,6 +77,6 @@ test("gradientsOnGpu refuses a run whose states exceed the device", { skip: gpu 
   await assertRejects(
     () => gradientsOnGpu(gpu!, model, dims, inputs, { outputs: new Float32Array(T * V) }),
     InputError,
-    "Cannot create states",
+    "the states of 64 steps must be",
   );
 });

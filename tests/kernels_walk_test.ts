@@ -142,6 +142,36 @@ async function ran(device: Gpu, size: Case, data: Data, options: WalkOptions): P
   return result;
 }
 
+/** States before chunks of 16 tokens. */
+async function chunkStatesOf(
+  device: Gpu,
+  { B, T, H, R, C, decay, reverse }: Case,
+  { x, y, z, g }: Data,
+  options: WalkOptions,
+): Promise<Float32Array> {
+  const states = Tensor.from(device, new Float32Array(B * Math.ceil(T / 16) * H * R * C).fill(POISON32), [
+    B,
+    Math.ceil(T / 16),
+    H,
+    R,
+    C,
+  ]);
+  const made = [
+    Tensor.from(device, x, [B, T, H, R]),
+    Tensor.from(device, y, [B, T, H, C]),
+    Tensor.from(device, z, [B, T, H, R]),
+    Tensor.from(device, g!, [B, T, H]),
+    Tensor.empty(device, [B, T, H, C]),
+  ] as const;
+  const tensors = { x: made[0], y: made[1], z: made[2], g: made[3], out: made[4], chunkStates: states };
+  const plan = await planWalk(device, tensors, { decay, reverse, chunk: 16, ...options });
+  await runPlans(device, "walk", [plan]);
+  const read = await states.read();
+  plan.release();
+  [...made, states].forEach((tensor) => tensor.destroy());
+  return read;
+}
+
 /** The first number outside its bound. */
 function wrong(got: Float32Array, want: Float64Array, allowed: Float64Array): string | undefined {
   const bad = got.findIndex((x, i) => !(Math.abs(x - want[i]!) <= allowed[i]!));
@@ -170,6 +200,35 @@ for (const decay of decays) {
     });
   }
 }
+
+// Every kind of decay in both directions, once each, in small kernels; a last segment that is not full.
+for (const decay of decays) {
+  gpuTest(`a walk in segments, decay ${decay}: within the bound of the whole`, async (device) => {
+    for (const [reverse, kind] of [[false, "gentle"], [true, "adversarial"]] as const) {
+      const size: Case = { B: 2, T: 45, H: 2, R: 7, C: 6, decay, reverse };
+      const columns = decay === "rows" || decay === "scalar" ? 2 : 1;
+      const data = dataOf(size, kind);
+      const truth = truthOf(size, data, 1);
+      const { outputs, final } = await ran(device, size, data, { segments: 3, rows: 4, columns, block: 4 });
+      assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `reverse ${reverse} outputs`);
+      assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `reverse ${reverse} final`);
+    }
+  });
+}
+
+gpuTest("a walk in segments keeps the states of chunks, and loses a carry where told to", async (device) => {
+  const size: Case = { B: 1, T: 70, H: 2, R: 4, C: 4, decay: "scalar", reverse: false };
+  const data = dataOf(size);
+  const truth = truthOf(size, data, 1);
+  const states = await chunkStatesOf(device, size, data, {});
+  const cut = await chunkStatesOf(device, size, data, { segments: 2 });
+  // Both are off by no more than the final state may be, whose bound grows with time.
+  const allowed = 2 * Math.max(...truth.finalAllowed) + 2 * UNIT * size.T;
+  states.forEach((x, i) => assert(Math.abs(x - cut[i]!) <= allowed, `${i}: ${x}, in segments ${cut[i]}`));
+  assert(states.some((x, i) => x !== cut[i]) || states.some((x) => x !== 0), "states are there");
+  const { outputs } = await ran(device, size, data, { segments: 2, chunk: 16, fault: "dropped-carry" });
+  assert(wrong(outputs, truth.outputs, truth.outputsAllowed) !== undefined, "a dropped carry shows");
+});
 
 gpuTest("a walk with a fault is seen, in both directions", async (device) => {
   const faults: readonly Fault[] = [{ relative: 2 ** -10 }, "dropped-carry"];
@@ -217,6 +276,7 @@ gpuTest("unusable tensors and options of a walk are refused in one line", async 
       () => planWalk(device, { x, y, z, out, g: t([1], "f16") }, { decay: "head" }),
       () => planWalk(device, { x, y, z, out }, { chunk: 48 }),
       () => planWalk(device, { x, y, z, out }, { rows: 3 }),
+      () => planWalk(device, { x, y, z, out }, { segments: 0 }),
     ]
   ) await assertRejects(attempt, InputError, "Cannot");
 });

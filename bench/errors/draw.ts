@@ -9,7 +9,7 @@ import { InputError } from "../../models/error.ts";
 import { jsonLines } from "../fused/peer.ts";
 import { grouped } from "../grouped.ts";
 import type { ErrorPoint, Pass } from "./curve.ts";
-import { type Curve, logPlot } from "./plot.ts";
+import { type Curve, logPlot } from "../plot.ts";
 
 /** One error of one kernel. */
 export interface ErrorResult extends ErrorPoint {

@@ -146,6 +146,10 @@ const tunings: readonly ChunkTuning[] = [
   { pad: 8 },
   { segments: 2 },
   { segments: 4 },
+  // No query or key is read for two tiles of V, and enough workgroups for every multiprocessor's memory.
+  { segments: 4, columns: 64 },
+  { segments: 8, columns: 64 },
+  { segments: 8, columns: 64, threads: 128 },
   { unrolled: false },
 ];
 

@@ -12,6 +12,7 @@ import { matmulLines } from "./matmul.ts";
 import { selectiveLines } from "./selective.ts";
 import { stepLines } from "./steps.ts";
 import { walkLines } from "./walk.ts";
+import { walkBackwardLines } from "./walk_backward.ts";
 
 export const fusedLines: readonly FusedLine[] = [
   ...elementwiseLines,
@@ -21,5 +22,6 @@ export const fusedLines: readonly FusedLine[] = [
   ...walkLines,
   ...chunkForwardLines,
   ...chunkBackwardLines,
+  ...walkBackwardLines,
   ...matmulLines,
 ];

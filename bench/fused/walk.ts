@@ -144,6 +144,12 @@ const tilings: readonly WalkOptions[] = [
   { rows: 4, columns: 2, threads: 512 },
   { rows: 8, columns: 2, threads: 256 },
   { rows: 4, columns: 4, threads: 256 },
+  ...[2, 3, 4, 8].map((segments) => ({ segments })),
+  // Fewer words of workgroup memory a multiply-add, once segments make up for the fewer invocations of a sequence.
+  ...[4, 8].map((segments) => ({ segments, rows: 16, columns: 4 })),
+  ...[4, 8].map((segments) => ({ segments, rows: 16, columns: 4, block: 8 })),
+  { segments: 4, block: 8 },
+  { segments: 8, rows: 32, columns: 4 },
 ];
 
 const variants: readonly Variant[] = tilings.map((options) => ({

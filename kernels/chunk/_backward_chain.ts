@@ -23,6 +23,9 @@ export interface Canonical {
   readonly g: Tensor | undefined;
 }
 
+/** Tokens whose shares of a parameter's gradient are added up before they are stored. */
+const PART = 16;
+
 /** 1 − e^g, in WGSL. */
 export const complement: (g: string) => string = (g: string): string => `(-ds_expm1(${g}))`;
 
@@ -45,7 +48,7 @@ export function ownGradients(
     dq: q,
     ...(k.input === undefined ? {} : { dk: k.input }),
     ...(normaliser === undefined ? { dv: v } : {}),
-    ...(g !== undefined && g.times === undefined && g.input !== k.factor?.input ? { dg: g.input } : {}),
+    ...(g !== undefined && g.times === undefined ? { dg: g.input } : {}),
   } as { readonly [name in keyof CanonicalGradients]: string };
 }
 
@@ -62,8 +65,6 @@ export async function addChained(
   const { dk, dv, dg } = canonical;
   const { d_o } = given;
   const own = new Set(Object.values(ownGradients(entry)));
-  const wanted = (name: string | undefined): Tensor | undefined =>
-    name === undefined || own.has(name) ? undefined : gradients[name];
 
   // Terms of inputs that several canonical ones are made of.
   const terms: { [name: string]: { readonly sources: { [name: string]: Tensor }; readonly before: string[] } } = {};
@@ -87,32 +88,31 @@ export async function addChained(
         }; } value += ${slope} * sum; }`,
     );
   }
-  if (dg !== undefined && !own.has(g!.input)) {
-    const { input, times } = g!;
+  if (dg !== undefined && g?.times !== undefined) {
+    const { input, times } = g;
     const { sources, before } = termsOf(input);
-    Object.assign(sources, { d_gate: dg });
-    if (times === undefined) before.push("value += d_gate[id];");
-    else {
-      Object.assign(sources, { step_of: given[input]!, head_of: given[times]! });
-      before.push(
-        `let head = head_of[id % ${H}u]; if (step_of[id] * head >= -104.0) { value += head * d_gate[id]; }`,
+    Object.assign(sources, { d_gate: dg, step_of: given[input]!, head_of: given[times]! });
+    before.push(
+      `let head = head_of[id % ${H}u]; if (step_of[id] * head >= -104.0) { value += head * d_gate[id]; }`,
+    );
+    const into = gradients[times];
+    if (into !== undefined) {
+      const shares = await work.map(
+        `shares of ${times}`,
+        [B, T, H],
+        { d_gate: dg, step_of: given[input]!, head_of: given[times]! },
+        `select(0.0, step_of[id] * d_gate[id], step_of[id] * head_of[id % ${H}u] >= -104.0)`,
       );
-      const into = wanted(times);
-      if (into !== undefined) {
-        const shares = await work.map(
-          `shares of ${times}`,
-          [B, T, H],
-          { d_gate: dg, step_of: given[input]!, head_of: given[times]! },
-          `select(0.0, step_of[id] * d_gate[id], step_of[id] * head_of[id % ${H}u] >= -104.0)`,
-        );
-        await work.sums(`gradient of ${times}`, shares, B * T, H, into);
-      }
+      await work.sums(`gradient of ${times}`, shares, B * T, H, into);
     }
   }
   for (const [name, { sources, before }] of Object.entries(terms)) {
-    const into = wanted(name);
+    const into = gradients[name];
     if (into === undefined) continue;
-    await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", { before: before.join("\n  "), into });
+    // What its own canonical gradient gave is there already.
+    const options = own.has(name) ? { into, how: "add" as const } : { into };
+    const text = before.join("\n  ");
+    await work.map(`gradient of ${name}`, given[name]!.shape, sources, "value", { before: text, ...options });
   }
 
   // Only now, when the factor's gradient has seen it, does dk become the gradient of the model's k.
@@ -132,7 +132,7 @@ export async function addChained(
     const value = `head_of[id / ${V}u % ${H}u] * d_of[id]`;
     await work.map(`gradient of ${v}`, [B, T, H, V], sources, value, { into, how: "add" });
   }
-  const [ofSkip, ofBonus] = [wanted(skip), wanted(bonus)];
+  const [ofSkip, ofBonus] = [gradients[skip ?? ""], gradients[bonus ?? ""]];
   if (ofSkip === undefined && ofBonus === undefined) return;
   const pairs = await work.map(
     "dO · v",
@@ -143,11 +143,20 @@ export async function addChained(
   );
   if (ofSkip !== undefined) await work.sums(`gradient of ${skip}`, pairs, B * T, H, ofSkip);
   if (ofBonus === undefined) return;
+  // Shares of a few tokens together: an array of all of them would be as large as q.
+  const parts = Math.ceil(B * T / PART);
   const shares = await work.map(
     `shares of ${bonus}`,
-    [B, T, H, K],
+    [parts, H, K],
     { query_of: given[q]!, key_of: canonical.k, pair_of: pairs },
-    `query_of[id] * key_of[id] * pair_of[id / ${K}u]`,
+    "sum",
+    {
+      before: `var sum = 0.0;
+  for (var row = id / ${H * K}u * ${PART}u; row < min((id / ${H * K}u + 1u) * ${PART}u, ${B * T}u); row++) {
+    let at = row * ${H * K}u + id % ${H * K}u;
+    sum += query_of[at] * key_of[at] * pair_of[at / ${K}u];
+  }`,
+    },
   );
-  await work.sums(`gradient of ${bonus}`, shares, B * T, H * K, ofBonus);
+  await work.sums(`gradient of ${bonus}`, shares, parts, H * K, ofBonus);
 }

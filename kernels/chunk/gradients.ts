@@ -70,8 +70,8 @@ export async function planChunkModelBackward(
       ...(mantissas.initial === undefined ? {} : { initial: mantissas.initial }),
     };
     const exponents = mantissas.shared?.exponents;
-    const dO = entry.normaliser === undefined
-      ? dOutputs
+    const rows = entry.normaliser === undefined
+      ? { dO: dOutputs, free: undefined }
       : await unnormalised(work, entry, { ...tensors, d_o: dOutputs, exponents }, scale, extent, tuning);
     const end = await finalCotangent(work, mantissas, dFinal);
     const start = roomOf(work, mantissas, "dInitial", dInitial);
@@ -82,12 +82,12 @@ export async function planChunkModelBackward(
     const results = {
       dq: result("dq", [B, T, H, K]),
       dk: result("dk", [B, T, H, K]),
-      dv: result("dv", [B, T, H, columns]),
+      dv: rows.free ?? result("dv", [B, T, H, columns]),
       ...(gates === undefined ? {} : { dg: result("dg", gates) }),
     };
     const plan = await planChunkBackward(gpu, {
       ...tensors,
-      dO,
+      dO: rows.dO,
       ...results,
       ...(end === undefined ? {} : { dFinal: end }),
       ...(start === undefined ? {} : { dInitial: start }),
@@ -110,7 +110,7 @@ export async function planChunkModelBackward(
   }
 }
 
-/** The cotangents of numerators and divisor, `[B, T, H, V + 1]`, from another forward pass. */
+/** The cotangents of numerators and divisor from another forward pass; `free` is of their shape, and needed no more. */
 async function unnormalised(
   work: Work,
   { normaliser, decay }: ChunkModel,
@@ -126,7 +126,7 @@ async function unnormalised(
   scale: number,
   { B, T, H, V }: ModelExtent,
   { mode, hardware, segments }: ChunkBackwardTuning,
-): Promise<Tensor> {
+): Promise<{ readonly dO: Tensor; readonly free: Tensor }> {
   const o = work.room("numerators and divisor", [B, T, H, V + 1]);
   work.plan(
     await planChunkForward(work.gpu, { ...tensors, o }, {
@@ -137,7 +137,7 @@ async function unnormalised(
       ...(segments === undefined ? {} : { segments }),
     }),
   );
-  return await work.map(
+  const dO = await work.map(
     "cotangents of numerators and divisor",
     [B, T, H, V + 1],
     { raw_of: o, d_of: d_o, ...(exponents === undefined ? {} : { exponent_of: exponents }) },
@@ -157,4 +157,5 @@ async function unnormalised(
   }`,
     },
   );
+  return { dO, free: o };
 }

@@ -33,6 +33,8 @@ export interface Serial {
   readonly stored: readonly Stored[];
   /** Whether the state starts from a buffer `initial`. */
   readonly initial: boolean;
+  /** Which of the `[K, V]` states of `initial` a workgroup starts from, a WGSL u32; default: its sequence's. */
+  readonly initialAt?: string;
   /** Every chunk of so many tokens by itself, in workgroups of its own, next to each other. Default: whole sequences. */
   readonly chunk?: number;
   /** Buffers besides, and functions that use them. */
@@ -63,7 +65,7 @@ export function columnTiles(V: number, tile: Tile): number {
 }
 
 export function serialShader(serial: Serial): Shader {
-  const { label, extents, tile, staged, stored, walks, initial, chunk, extra = [] } = serial;
+  const { label, extents, tile, staged, stored, walks, initial, initialAt = "sequence", chunk, extra = [] } = serial;
   const { K, V } = extents;
   const { threads, group, columns, width, block, unroll } = tile;
   const stage = staging(staged, extents, tile);
@@ -135,7 +137,9 @@ fn main(
 ${
     lanes.each((r) =>
       `var s${r} = ${lanes.type}();` +
-      (initial ? ` if (${lanes.row(r)} < ${K}u) { s${r} = load_initial(sequence * ${K}u + ${lanes.row(r)}); }` : "")
+      (initial
+        ? ` if (${lanes.row(r)} < ${K}u) { s${r} = load_initial((${initialAt}) * ${K}u + ${lanes.row(r)}); }`
+        : "")
     )
   }
   ${serial.start?.(lanes) ?? ""}

@@ -24,6 +24,8 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
+  /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
+  readonly segment: number | undefined;
   readonly fault: Fault | undefined;
 }
 
@@ -59,8 +61,18 @@ export function walkStaged(
   ];
 }
 
+/** Statement: the decay of the workgroup's head. */
+export function headDecay(form: "log" | "factor"): string {
+  return `let head_decay = ${form === "log" ? "ds_exp(in_g[head])" : "in_g[head]"};`;
+}
+
+/** Whether the workgroup's segment is the last, in the walk's direction: a WGSL bool. */
+export function lastSegment(reverse: boolean): string {
+  return reverse ? "chunk == 0u" : "chunk + 1u == p.chunks";
+}
+
 export function walkShader(text: WalkText): Shader {
-  const { rows: K, columns: V, decay, form, reverse, tile, dtypes, initial, final, chunk, fault } = text;
+  const { rows: K, columns: V, decay, form, reverse, tile, dtypes, initial, final, chunk, segment, fault } = text;
   const { unroll } = tile;
   const staged = walkStaged(text);
   const { at } = positions(staged, 1, tile);
@@ -76,6 +88,8 @@ export function walkShader(text: WalkText): Shader {
     const { read, part, each, dot, type } = lanes;
     const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
     const gate = (r: number): string => decay === "rows" ? wide(part("g", r)) : decay === "columns" ? "g" : "decay";
+    // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
+    const there = unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
     const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;
     const add = (r: number, before: string): string => `s${r} = fma(${wide(part("x", r))}, y, ${before});`;
     return [
@@ -86,6 +100,7 @@ export function walkShader(text: WalkText): Shader {
       decay === "rows" ? read("g", at("g", token, 0)) : "",
       decay === "columns" ? `let g = s_g[${at("g", token, 0)}];` : "",
       decay === "scalar" ? `let decay = s_g[${at("g", token, 0)}];` : "",
+      decay === "head" ? `let decay = ${there};` : "",
       each((r) => add(r, reverse ? `s${r}` : decayed(r))),
       dot("o", (r) => part("z", r), "s"),
       `o${token} = o;`,
@@ -116,8 +131,9 @@ export function walkShader(text: WalkText): Shader {
     staged,
     stored,
     initial,
+    ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra: perHead,
-    start: () => decay !== "head" ? "" : `let decay = ${form === "log" ? "ds_exp(in_g[head])" : "in_g[head]"};`,
+    start: () => decay !== "head" ? "" : headDecay(form),
     walks: [{
       reverse,
       atBlock: (lanes) =>
@@ -127,14 +143,21 @@ export function walkShader(text: WalkText): Shader {
               `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
             )
             : "",
-          chunk === undefined
-            ? ""
-            : `if (${edge}) {\n${
-              storeState(lanes, K, "states", `((batch * p.chunks + t0 / ${chunk}u) * p.H + head) * ${K}u`)
-            }\n}`,
+          chunk === undefined ? "" : `if (${edge}) {\n${
+            storeState(
+              lanes,
+              K,
+              "states",
+              `((batch * ((p.T + ${chunk - 1}u) / ${chunk}u) + t0 / ${chunk}u) * p.H + head) * ${K}u`,
+            )
+          }\n}`,
         ].join("\n"),
       tokens,
     }],
-    atEnd: (lanes) => final ? storeState(lanes, K, "final", `sequence * ${K}u`, factor) : "",
+    atEnd(lanes) {
+      if (!final) return "";
+      const store = storeState(lanes, K, "final", `sequence * ${K}u`, factor);
+      return segment === undefined ? store : `if (${lastSegment(reverse)}) {\n${store}\n}`;
+    },
   });
 }

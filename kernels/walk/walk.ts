@@ -14,16 +14,26 @@
  * can do them, at the price of splitting operands into halves and of passing every product through workgroup
  * memory; measured on an H200 that price is higher (bench/NOTES.md). The recurrence's f32 error is that of the definition.
  *
+ * Segments. Where sequences are as few as the device's multiprocessors, one workgroup's warps cannot hide their own latency.
+ * Time can be cut in segments that are walked through side by side: a first pass gives what each but the last adds to a
+ * state (_segment_ends.ts: x, y and g once more, a third to half of the multiply-adds), one over B·H·R·C entries the
+ * states they start from. The error's bound stays that of one walk: a segment's first addition is to zero and errs in
+ * nothing, which pays for adding the segment to the state, and a term is multiplied once for every gate that it passes.
+ *
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import { inputBuffers, serialPlan } from "../delta/forward.ts";
+import { assertBindable, inputBuffers, serialParameters } from "../delta/forward.ts";
 import { stagedCounts } from "../delta/_forward_shader.ts";
+import { columnTiles } from "../delta/_serial_shader.ts";
 import { chooseTile, type TileOptions } from "../delta/tile.ts";
 import type { Fault } from "../faults.ts";
-import type { Gpu } from "../gpu.ts";
-import type { Plan } from "../plan.ts";
+import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
+import { type Plan, planOf } from "../plan.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
+import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wgsl.ts";
+import { segmentShader, segmentStaged } from "./_segment_ends.ts";
+import { startsShader } from "./_segment_starts.ts";
 import { type WalkDecay, walkShader, walkStaged } from "./_shader.ts";
 
 export type { WalkDecay } from "./_shader.ts";
@@ -53,6 +63,8 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
+  /** Pieces of time that are walked through side by side, at most; default 1. */
+  readonly segments?: number;
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
   readonly chunk?: number;
   readonly fault?: Fault;
@@ -61,7 +73,16 @@ export interface WalkOptions extends TileOptions {
 /** Makes a walk ready. Rejects with an {@link InputError} on shapes or options that do not fit, before any GPU work. */
 export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOptions = {}): Promise<Plan> {
   const { x, y, z, g, out, initial, final, chunkStates } = tensors;
-  const { decay = "none", form = "log", reverse = false, scale = 1, chunk = 64, fault, ...tiling } = options;
+  const {
+    decay = "none",
+    form = "log",
+    reverse = false,
+    scale = 1,
+    chunk = 64,
+    segments: asked = 1,
+    fault,
+    ...tiling
+  } = options;
   assertShape("x", x, [-1, -1, -1, -1]);
   const [B, T, H, R] = x.shape as [number, number, number, number];
   assertShape("z", z, [B, T, H, R]);
@@ -90,44 +111,100 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     if (state.dtype !== "f32") refuse(`${name} must be f32, got ${state.dtype}`);
   }
   if (!Number.isInteger(Math.log2(chunk)) || chunk < 1) refuse(`chunk must be a power of two ≥ 1, got ${chunk}`);
+  if (!Number.isSafeInteger(asked) || asked < 1) refuse(`segments must be a whole number ≥ 1, got ${asked}`);
   const chunks = Math.ceil(T / chunk);
   if (chunkStates !== undefined) assertShape("chunkStates", chunkStates, [B, chunks, H, R, C]);
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
   const staged = walkStaged({ decay, scale: rounded, dtypes });
-  const tile = chooseTile(gpu, {
-    sequences: B * H,
-    K: R,
-    V: C,
-    staged: stagedCounts(staged, 1),
-    blockLimit: chunkStates === undefined ? 64 : chunk,
-    leastColumns: out.dtype === "f16" ? 2 : 1,
-  }, tiling);
+  const demand = { sequences: B * H, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
+  const leastColumns = out.dtype === "f16" ? 2 : 1;
+  const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), leastColumns }, tiling);
+  // Whole blocks, and whole chunks where states of chunks are kept.
+  const whole = chunkStates === undefined ? tile.block : Math.max(chunk, tile.block);
+  const segment = Math.max(1, Math.ceil(T / asked / whole)) * whole;
+  const segments = Math.max(1, Math.ceil(T / segment));
+  const text = { rows: R, columns: C, decay, form, reverse, dtypes } as const;
   const shader = walkShader({
-    rows: R,
-    columns: C,
-    decay,
-    form,
-    reverse,
+    ...text,
     scale: rounded,
     tile,
-    dtypes,
-    initial: initial !== undefined,
+    initial: initial !== undefined || segments > 1,
     final: final !== undefined,
     chunk: chunkStates === undefined ? undefined : chunk,
+    segment: segments === 1 ? undefined : segment,
     fault,
   });
-  const given = [x, y, z, g, out, initial, final, chunkStates].filter((tensor) => tensor !== undefined);
-  return await serialPlan(gpu, shader, { B, T, H, K: R, V: C }, chunks, tile, {
+  assertBindable(gpu, shader);
+  const p = serialParameters(gpu, { B, T, H, K: R, V: C }, segments);
+  const scratch = [p];
+  const workgroups = B * H * columnTiles(C, tile) * segments;
+  const outputs: NamedBuffers = {
+    p,
     ...inputBuffers({ x, y, z, ...(g === undefined ? {} : { g }) }),
     out_o: out.buffer,
-    ...(initial === undefined ? {} : { initial: initial.buffer }),
     ...(final === undefined ? {} : { out_final: final.buffer }),
     ...(chunkStates === undefined ? {} : { out_states: chunkStates.buffer }),
-  }, {
+  };
+  const given = [x, y, z, g, out, initial, final, chunkStates].filter((tensor) => tensor !== undefined);
+  const dispatches: Dispatch[] = [];
+  let words = "";
+  try {
+    const kernel = await compileShader(gpu, shader);
+    let start = initial?.buffer;
+    if (segments > 1) {
+      const held = (numbers: number, label: string): GPUBuffer => {
+        const buffer = gpu.createBuffer({ bytes: 4 * numbers, label });
+        scratch.push(buffer);
+        return buffer;
+      };
+      const inputs = segmentStaged({ decay, scale: 1, dtypes });
+      const own = chooseTile(gpu, { ...demand, staged: stagedCounts(inputs, 1), leastColumns: 1 }, {
+        ...tiling,
+        block: tile.block,
+      });
+      const [first, between] = await Promise.all([
+        compileShader(gpu, segmentShader({ ...text, tile: own, segment })),
+        compileShader(
+          gpu,
+          startsShader({ ...text, initial: start !== undefined, dropped: fault === "dropped-carry" }),
+        ),
+      ]);
+      const ends = held(B * H * segments * R * C, "segment ends");
+      const starts = held(B * H * segments * R * C, "segment starts");
+      const totals = held(B * H * segments * (decay === "rows" ? R : decay === "columns" ? C : 1), "segment decays");
+      const sizes = gpu.upload(Uint32Array.of(B * H * R * C, segments), {
+        label: "segment sizes",
+        usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
+      });
+      scratch.push(sizes);
+      dispatches.push(
+        dispatch(
+          first,
+          { ...outputs, out_ends: ends, out_totals: totals },
+          B * H * columnTiles(C, own) * segments,
+        ),
+        dispatchItems(
+          between,
+          { sizes, ends, totals, starts, ...(start === undefined ? {} : { initial: start }) },
+          B * H * R * C,
+        ),
+      );
+      start = starts;
+      words = `, ${segments} segments of ${segment}`;
+    }
+    dispatches.push(dispatch(kernel, { ...outputs, ...(start === undefined ? {} : { initial: start }) }, workgroups));
+  } catch (error) {
+    for (const buffer of scratch) buffer.destroy();
+    throw error;
+  }
+  return planOf({
     name: `outer product walk${reverse ? ", reverse" : ""}`,
+    variant: tile.text + words,
+    dispatches,
     bytes: given.reduce((sum, { bytes }) => sum + bytes, 0),
     operations: B * T * H * R * C * (decay === "none" ? 4 : 5),
+    scratch,
   });
 }

@@ -13,7 +13,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What only tests, benches, tools and the command line may import. */
-const ends: readonly string[] = ["bench", "tests", "tools", "cli.ts"];
+const ends: readonly string[] = ["bench", "cli", "tests", "tools", "cli.ts"];
 
 /** The specifiers a module imports or re-exports, types included. `deno fmt` keeps declarations at the line's start. */
 export function specifiers(source: string): string[] {

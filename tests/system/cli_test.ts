@@ -98,7 +98,7 @@ writeFileSync(join(folder, "empty"), "");
 writeFileSync(join(folder, "text.txt"), "To be, or not to be: that is the question.\n".repeat(20));
 
 const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
-  ["an unknown command", ["chekc"], /^Cannot run chekc: the commands are check, bench$/],
+  ["an unknown command", ["chekc"], /^Cannot run chekc: the commands are check, train, stream, report, bench$/],
   ["an unknown option", ["check", "--lenghts", "3"], /^Cannot run check: Unknown option '--lenghts'.*options are/],
   ["an unknown model", ["check", "--model", "gpt"], /^Cannot check gpt: the models are linear-recurrence,/],
   ["a length that is no number", ["check", "--lengths", "1,x"], /^Cannot use --lengths: .* got x$/],

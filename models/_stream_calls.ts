@@ -1,0 +1,125 @@
+/**
+ * What the streams of all networks share: calls of an evaluator with the parameters at hand, and checked tokens.
+ *
+ * @module
+ */
+import { InputError } from "./error.ts";
+import type { Evaluator, Parameters, TensorOps, TokenNetwork } from "./ops.ts";
+import { parameter } from "./parameters.ts";
+import type { SavedArray, TokenStreamOptions } from "./token_stream.ts";
+
+/** An array that a stream keeps. */
+export interface Held<T> {
+  readonly array: T;
+  readonly shape: readonly number[];
+}
+
+/** Ids of the host with their shape. */
+export type HostIds = readonly [ids: readonly number[], shape: readonly number[]];
+
+/** A body with parameters. */
+export type StreamBody<T, I> = (
+  ops: TensorOps<T, I>,
+  parameters: Parameters<T>,
+  values: readonly T[],
+  ids: readonly I[],
+) => readonly T[];
+
+/** Calls of one network's bodies. */
+export interface StreamCalls<T, I> {
+  readonly batch: number;
+  /** Runs a body; the key need not name shapes. */
+  call(key: string, values: readonly Held<T>[], ids: readonly HostIds[], body: StreamBody<T, I>): Promise<Held<T>[]>;
+  /** The numbers of an array, which is freed. */
+  taken(x: Held<T>): Promise<Float32Array | Float64Array>;
+  saved(x: Held<T>): Promise<SavedArray>;
+  restored(x: SavedArray): Held<T>;
+  free(xs: readonly Held<T>[]): void;
+  /** Checked tokens `[B]`. */
+  tokens(given: ArrayLike<number>): number[];
+}
+
+/** Of a network with its parameters: its number, and the shapes that its bodies return, by key. */
+interface Known {
+  readonly number: number;
+  readonly shapes: Map<string, readonly (readonly number[])[]>;
+}
+
+// A body reads the parameters where they lie, so a key names the network and its parameters, by number.
+const known = new WeakMap<TokenNetwork, WeakMap<Parameters<unknown>, Known>>();
+let count = 0;
+
+function knownOf(network: TokenNetwork, parameters: Parameters<unknown>): Known {
+  const ofNetwork = known.get(network) ?? new WeakMap<Parameters<unknown>, Known>();
+  known.set(network, ofNetwork);
+  const found = ofNetwork.get(parameters) ?? { number: count++, shapes: new Map() };
+  ofNetwork.set(parameters, found);
+  return found;
+}
+
+function shown(shapes: readonly (readonly number[])[]): string {
+  return shapes.map((shape) => shape.join("×")).join(", ");
+}
+
+/** Calls of `network` on `evaluator`; its bodies read `parameters` where they lie, so that no program holds a copy. */
+export function streamCalls<T, I>(
+  network: TokenNetwork,
+  evaluator: Evaluator<T, I>,
+  parameters: Parameters<T>,
+  { batch = 1 }: TokenStreamOptions,
+): StreamCalls<T, I> {
+  if (!Number.isSafeInteger(batch) || batch < 1) {
+    throw new InputError(`Cannot stream ${network.name}: batch must be a whole number ≥ 1, got ${batch}`);
+  }
+  for (const name of Object.keys(network.parameters)) parameter(parameters, name);
+  const { number, shapes } = knownOf(network, parameters);
+  const free = (xs: readonly Held<T>[]): void => {
+    for (const { array } of xs) evaluator.free(array);
+  };
+  return {
+    batch,
+    async call(name, values, hostIds, body) {
+      const key = `${network.name} ${number}: ${name} (${
+        shown([...values, ...hostIds.map(([, shape]) => ({ shape }))].map(({ shape }) => shape))
+      })`;
+      const ids = hostIds.map(([data, shape]) => evaluator.ids(data, shape));
+      try {
+        const arrays = await evaluator.call(key, values.map(({ array }) => array), ids, (ops, inner, innerIds) => {
+          const results = body(ops, parameters, inner, innerIds);
+          shapes.set(key, results.map((x) => ops.shape(x)));
+          return results;
+        });
+        return arrays.map((array, i) => ({ array, shape: shapes.get(key)![i]! }));
+      } finally {
+        for (const one of ids) evaluator.free(one);
+      }
+    },
+    async taken(x) {
+      try {
+        return await evaluator.read(x.array);
+      } finally {
+        free([x]);
+      }
+    },
+    saved: async ({ array, shape }) => ({ shape, data: Array.from(await evaluator.read(array)) }),
+    restored: ({ shape, data }) => ({ array: evaluator.values(data, shape), shape }),
+    free,
+    tokens(tokens) {
+      const bad = Array.from(tokens).find((id) => !Number.isSafeInteger(id) || id < 0 || id >= network.vocabulary);
+      if (tokens.length !== batch || bad !== undefined) {
+        throw new InputError(
+          `Cannot stream ${network.name}: a push takes ${batch} ids < ${network.vocabulary}, got ${
+            Array.from(tokens).join(", ") || "none"
+          }`,
+        );
+      }
+      return Array.from(tokens);
+    },
+  };
+}
+
+/** Logits `[B, vocabulary]` of vectors `[B, 1, d]`. */
+export function logitsOf<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, hidden: T): T {
+  const [B, , d] = ops.shape(hidden) as [number, number, number];
+  return ops.linear(ops.reshape(hidden, [B, d]), parameter(parameters, "head"));
+}

@@ -1,0 +1,31 @@
+/**
+ * Enc of the Transformer-PSM: the embedding of a token and that of its place inside the chunk. There are no absolute
+ * positions: those beyond the training length would be untrained.
+ *
+ * @module
+ */
+import { parameter, positions, weights } from "./parameters.ts";
+import type { ChunkEncoder } from "./psm_parts.ts";
+
+/** Sizes of an encoder. */
+export interface ChunkEncoderOptions {
+  readonly vocabulary: number;
+  readonly d: number;
+  readonly chunk: number;
+  /** Rate of dropout on what it returns; default 0. */
+  readonly dropout?: number;
+}
+
+/** Two tables: tokens `[vocabulary, d]`, places `[chunk, d]`. */
+export function chunkEncoder({ vocabulary, d, chunk, dropout = 0 }: ChunkEncoderOptions): ChunkEncoder {
+  return {
+    parameters: { tokens: weights(vocabulary, d), places: positions(chunk, d) },
+    embed: (ops, p, tokens) => ops.embedding(parameter(p, "tokens"), tokens),
+    place(ops, p, x, from) {
+      const m = ops.shape(x)[1]!;
+      const table = parameter(p, "places");
+      const places = m === chunk ? table : ops.slice(table, 0, from, from + m);
+      return ops.dropout(ops.add(x, places), dropout);
+    },
+  };
+}

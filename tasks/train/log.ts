@@ -1,0 +1,91 @@
+/**
+ * The log of a run, `log.jsonl`: one JSON object a line, appended as training goes.
+ *
+ * @module
+ */
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { InputError } from "../../models/error.ts";
+
+/** The first line of a run, and of every time it went on. */
+export interface BeginLine {
+  readonly kind: "begin";
+  readonly step: number;
+  readonly task: string;
+  readonly model: string;
+  readonly preset: string;
+  readonly seed: number;
+  /** Tokens of a chunk, of a prefix-scannable model. */
+  readonly chunk?: number;
+  /** Numbers in all parameters. */
+  readonly size: number;
+  readonly batch: number;
+  readonly adapter: string;
+  readonly date: string;
+}
+
+/** One step. */
+export interface StepLine {
+  readonly kind: "step";
+  readonly step: number;
+  readonly stage: number;
+  readonly length: number;
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly rate: number;
+  /** Of this step alone: tokens of its batch, and milliseconds. */
+  readonly tokens: number;
+  readonly ms: number;
+  /** Median over the steps of this length since the last line, of tokens over time. */
+  readonly tokensPerSecond: number;
+  /** Bytes on the device at most so far. */
+  readonly peakBytes: number;
+}
+
+/** What was predicted at one length. */
+export interface EvaluationLine {
+  readonly kind: "evaluation";
+  readonly split: "validation" | "test";
+  readonly step: number;
+  readonly task: string;
+  readonly model: string;
+  readonly preset: string;
+  readonly seed: number;
+  readonly chunk?: number;
+  readonly length: number;
+  readonly sequences: number;
+  readonly loss: number;
+  readonly error: number;
+  readonly insideLoss?: number;
+}
+
+export type LogLine = BeginLine | StepLine | EvaluationLine;
+
+/** The lines of a log. Throws an {@link InputError} at one that is no object; what a kill left of the last is passed over. */
+export function readLog(path: string): readonly LogLine[] {
+  if (!existsSync(path)) return [];
+  const texts = readFileSync(path, "utf8").split("\n");
+  const unfinished = texts.pop();
+  return texts.filter((text) => text !== "").map((text, n) => {
+    try {
+      return JSON.parse(text) as LogLine;
+    } catch {
+      throw new InputError(
+        `Cannot read ${path}: line ${n + 1} must be a JSON object, got ${text.slice(0, 40)}${
+          unfinished === "" ? "" : " …"
+        }`,
+      );
+    }
+  });
+}
+
+/** Cuts a log back to what was known at a step, so that going on from there repeats nothing. */
+export function cutLog(path: string, step: number): void {
+  const kept = readLog(path).filter((line) => line.step <= step);
+  const temporary = `${path}.saving`;
+  writeFileSync(temporary, kept.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  renameSync(temporary, path);
+}
+
+export function appendLog(path: string, line: LogLine): void {
+  appendFileSync(path, `${JSON.stringify(line)}\n`);
+}

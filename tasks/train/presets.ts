@@ -1,0 +1,176 @@
+/**
+ * Settings of the experiments, one value each.
+ *
+ * @module
+ */
+import type { TaskName } from "./setup.ts";
+import type { ModelSizes, Setup } from "./setup.ts";
+import type { Stage } from "./plan.ts";
+
+/** A setting, and what comes of it. */
+export interface Preset extends Omit<Setup, "preset" | "seed"> {
+  readonly name: string;
+  /** One line: what it is for. */
+  readonly about: string;
+  /** What a finished run has to reach on the test split; a run that does not is said to have failed. */
+  readonly quality?: { readonly length: number; readonly error: number };
+}
+
+/** Lengths one by one, each from where the one before it ended. */
+function oneByOne(from: number, to: number, steps: number, stop: number): readonly Stage[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => ({ from: from + i, to: from + i, steps, stop }));
+}
+
+const wordLengths = [18, 36, 60, 80, 100, 120, 140, 160, 180] as const;
+
+/** The paper's: 100,000 sequences an epoch, at most ten epochs a length, each length until its loss is below 1e-3. */
+const s5: Preset = {
+  name: "s5",
+  about: "S5 as in arXiv 2506.10918: lengths 4 to 18 one by one, tested to 180",
+  task: { name: "s5" },
+  model: { name: "t-psm", sizes: { d: 768, heads: 12, layers: 1, aggLayers: 1, chunk: 1, dropout: 0.1 } },
+  optimiser: { weightDecay: 0.01 },
+  plan: {
+    batch: 32,
+    stages: oneByOne(4, 18, 31250, 1e-3),
+    rate: 1e-4,
+    schedule: { kind: "constant", warmup: 100 },
+    evaluateEvery: 500,
+    sequences: 1024,
+  },
+  evaluate: wordLengths,
+};
+
+/** The same curriculum with 1.6 million parameters and a tenth of the steps. */
+function words(task: TaskName, name: string = `${task}-small`): Preset {
+  return {
+    name,
+    about: `${task.toUpperCase()} with 1.6 million parameters, lengths 4 to 18 one by one`,
+    task: { name: task },
+    model: { name: "t-psm", sizes: { d: 256, heads: 4, layers: 1, aggLayers: 1, chunk: 1, dropout: 0 } },
+    optimiser: { weightDecay: 0.01 },
+    plan: {
+      batch: 64,
+      stages: oneByOne(4, 18, 3000, 1e-2),
+      rate: 3e-4,
+      schedule: { kind: "constant", warmup: 100 },
+      evaluateEvery: 100,
+      sequences: 512,
+    },
+    evaluate: wordLengths,
+  };
+}
+
+/** Two of the paper's chunks, at each of its lengths; 64 epochs of 100,000 are cut to 6.4 of them. */
+function recall(chunk: number, length: number): Preset {
+  return {
+    name: `mqar-c${chunk}-l${length}`,
+    about: `associative recall at ${length} tokens, chunks of ${chunk}`,
+    task: { name: "mqar", vocabulary: 8192, pairs: 8 },
+    model: { name: "t-psm", sizes: { d: 128, heads: 1, layers: 2, aggLayers: 2, chunk, dropout: 0 } },
+    optimiser: { weightDecay: 0.01 },
+    plan: {
+      batch: 64,
+      stages: [{ from: length, to: length, steps: 10000, stop: 1e-3 }],
+      rate: 1e-3,
+      schedule: { kind: "cosine", warmup: 500 },
+      evaluateEvery: 500,
+      sequences: 512,
+    },
+    evaluate: [length],
+  };
+}
+
+function language(name: string, about: string, sizes: ModelSizes, tokens: "bytes" | "gpt2", steps: number): Preset {
+  return {
+    name,
+    about,
+    task: { name: "text", tokens },
+    model: { name: "t-psm", sizes },
+    optimiser: { weightDecay: 0.1 },
+    plan: {
+      batch: 16,
+      stages: [{ from: 512, to: 512, steps }],
+      rate: tokens === "gpt2" ? 3e-4 : 1e-3,
+      schedule: { kind: "cosine", warmup: Math.min(500, Math.floor(steps / 10)), floor: 0.1 },
+      evaluateEvery: 500,
+      sequences: 128,
+    },
+    evaluate: [512],
+  };
+}
+
+const chunks = [16, 32, 64, 128, 256] as const;
+
+/** Small enough for a GPU that computes on the CPU: under 90 s. */
+const parityTiny: Preset = {
+  name: "parity-tiny",
+  about: "parity on lengths 2 to 8, for software adapters; 2 % error at most at twice the length",
+  task: { name: "parity" },
+  model: { name: "t-psm", sizes: { d: 16, heads: 1, layers: 1, aggLayers: 1, chunk: 1, dropout: 0 } },
+  optimiser: { weightDecay: 0 },
+  plan: {
+    batch: 32,
+    stages: [{ from: 2, to: 2, steps: 100, stop: 0.02 }, { from: 4, to: 4, steps: 150, stop: 0.02 }, {
+      from: 8,
+      to: 8,
+      steps: 150,
+      stop: 0.01,
+    }],
+    rate: 5e-3,
+    schedule: { kind: "constant", warmup: 10 },
+    evaluateEvery: 25,
+    sequences: 64,
+  },
+  evaluate: [16],
+  quality: { length: 16, error: 0.02 },
+};
+
+const z5Tiny: Preset = {
+  ...parityTiny,
+  name: "z5-tiny",
+  about: "addition modulo 5 on lengths 2 to 8, for software adapters; 2 % error at most at twice the length",
+  task: { name: "modular", modulus: 5 },
+  model: { name: "t-psm", sizes: { d: 32, heads: 1, layers: 1, aggLayers: 1, chunk: 1, dropout: 0 } },
+};
+
+export const presets: readonly Preset[] = [
+  s5,
+  words("s5"),
+  words("a5"),
+  words("z60"),
+  words("parity"),
+  words("modular"),
+  ...[32, 64].flatMap((chunk) => [128, 256, 512].map((length) => recall(chunk, length))),
+  ...chunks.map((chunk) =>
+    language(
+      `text-c${chunk}`,
+      `the paper's text model, chunks of ${chunk}: width 768, 1 + 12 layers, GPT-2's tokens`,
+      { d: 768, heads: 12, layers: 12, aggLayers: 1, chunk, dropout: 0.1 },
+      "gpt2",
+      20000,
+    )
+  ),
+  ...chunks.map((chunk) =>
+    language(
+      `text-small-c${chunk}`,
+      `bytes of text, chunks of ${chunk}: width 256, 1 + 4 layers`,
+      { d: 256, heads: 4, layers: 4, aggLayers: 1, chunk, dropout: 0 },
+      "bytes",
+      5000,
+    )
+  ),
+  parityTiny,
+  z5Tiny,
+];
+
+/** The preset of a task when none is named. */
+export const defaultPresets: { readonly [task in TaskName]: string } = {
+  s5: "s5-small",
+  a5: "a5-small",
+  z60: "z60-small",
+  parity: "parity-small",
+  modular: "modular-small",
+  mqar: "mqar-c64-l128",
+  text: "text-small-c64",
+};

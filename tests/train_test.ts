@@ -1,0 +1,280 @@
+/** The training loop, its schedule, its plan and the safetensors format: laws that need no files. */
+
+import { test } from "node:test";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { InputError } from "../models/error.ts";
+import type { Predictions, TokenBatch, TrainingSession } from "../models/training.ts";
+import { corpusText } from "../tasks/corpus.ts";
+import { groupWords } from "../tasks/group_words.ts";
+import { cyclic, s5 } from "../tasks/groups.ts";
+import { splitTokens, textTask } from "../tasks/text.ts";
+import { byteTokeniser, tokenise } from "../tasks/tokenisers.ts";
+import { openBigram } from "../tasks/train/bigram.ts";
+import { evaluate } from "../tasks/train/evaluate.ts";
+import { DivergedError, type TrainingStep, trainingSteps } from "../tasks/train/loop.ts";
+import { chunkOf, CONTROL, modelNames, networkOf } from "../tasks/train/networks.ts";
+import { advanced, evaluationDue, lengthAt, type Position, start, stepsLeft, totalSteps } from "../tasks/train/plan.ts";
+import type { TrainingPlan } from "../tasks/train/plan.ts";
+import { defaultPresets, presets } from "../tasks/train/presets.ts";
+import { readSafetensors, safetensors, type StoredArrays } from "../tasks/train/safetensors.ts";
+import { rateAt, scheduleKinds } from "../tasks/train/schedule.ts";
+import { checkLengths, checkShards, longestOf } from "../tasks/train/session.ts";
+import { taskNames, taskOf } from "../tasks/train/setup.ts";
+
+test("rates: up to the peak in the warm-up, then level or down to the floor, never above the peak", () => {
+  for (const kind of scheduleKinds) {
+    for (const [warmup, floor] of [[0, 0], [10, 0], [10, 0.1], [100, 0]] as const) {
+      const rates = Array.from({ length: 100 }, (_, step) => rateAt({ kind, warmup, floor }, 2, step, 100));
+      assert(rates.every((rate) => rate > 0 && rate <= 2), `${kind} ${warmup}`);
+      for (let step = 1; step < 100; step++) {
+        const rising = rates[step]! > rates[step - 1]!;
+        assertEquals(rising, step < warmup, `${kind} ${warmup} ${floor} at ${step}`);
+      }
+      if (warmup > 0) assertAlmostEquals(rates[warmup - 1]!, 2, 0);
+      if (kind !== "constant" && warmup < 100) {
+        assertAlmostEquals(rateAt({ kind, warmup, floor }, 2, 100, 100), 2 * floor, 1e-15);
+      }
+    }
+  }
+  assertAlmostEquals(rateAt({ kind: "cosine", warmup: 0 }, 2, 50, 100), 1, 1e-15);
+  assertAlmostEquals(rateAt({ kind: "linear", warmup: 20 }, 2, 60, 100), 1, 1e-15);
+});
+
+const plan: TrainingPlan = {
+  batch: 4,
+  stages: [{ from: 2, to: 5, steps: 7, stop: 0.5 }, { from: 6, to: 6, steps: 4 }],
+  rate: 0.1,
+  schedule: { kind: "cosine", warmup: 2 },
+  evaluateEvery: 3,
+  sequences: 6,
+};
+
+test("plan: a stage ends by its loss or its steps, evaluations fall on its own steps, lengths on its range", () => {
+  assertEquals([totalSteps(plan), stepsLeft(plan, start, 0), stepsLeft(plan, start, 5)], [11, 11, 6]);
+  assertEquals([stepsLeft(plan, { stage: 1, begun: 3 }, 4), stepsLeft(plan, { stage: 2, begun: 7 }, 7)], [3, 0]);
+  assertEquals(advanced(plan, start, 3, 0.6), start);
+  assertEquals(advanced(plan, start, 3, 0.4), { stage: 1, begun: 3 });
+  assertEquals(advanced(plan, start, 7, 0.6), { stage: 1, begun: 7 });
+  const second: Position = { stage: 1, begun: 3 };
+  assertEquals(advanced(plan, second, 6, 0), second);
+  const due = Array.from({ length: 7 }, (_, i) => evaluationDue(plan, start, i + 1));
+  assertEquals(due, [false, false, true, false, false, true, true]);
+  const lengths = Array.from({ length: 400 }, (_, step) => lengthAt(plan.stages[0]!, 1, step));
+  assertEquals([...new Set(lengths)].sort(), [2, 3, 4, 5]);
+});
+
+const words = groupWords(cyclic(5));
+
+async function steps(
+  session: TrainingSession,
+  position: Position = start,
+  most: number = Infinity,
+): Promise<readonly TrainingStep[]> {
+  const seen: TrainingStep[] = [];
+  for await (const step of trainingSteps(session, words, plan, { seed: 3, position })) {
+    seen.push(step);
+    if (seen.length >= most) break;
+  }
+  return seen;
+}
+
+/** A step without its time. */
+const known = (step: TrainingStep): object => ({ ...step, seconds: 0 });
+
+test("a run stopped after any step and gone on from its state is the whole run, bit for bit", async () => {
+  const whole = await steps(openBigram(5));
+  assertEquals(whole.length, 11);
+  assertEquals(whole.map(({ step }) => step), whole.map((_, i) => i + 1));
+  assertEquals(whole.filter(({ evaluation }) => evaluation !== undefined).map(({ step }) => step), [3, 6, 7, 10, 11]);
+  assertEquals(whole.at(-1)!.position, { stage: 2, begun: 11 });
+  for (let cut = 1; cut <= whole.length; cut++) {
+    const first = openBigram(5);
+    const before = await steps(first, start, cut);
+    const state = await first.state();
+    const second = openBigram(5);
+    second.load(state);
+    const after = await steps(second, before.at(-1)!.position);
+    assertEquals([...before, ...after].map(known), whole.map(known), `cut after ${cut}`);
+  }
+  // The control: from the saved arrays but another step, rates and data differ.
+  const first = openBigram(5);
+  const [last] = (await steps(first, start, 4)).slice(-1);
+  const other = openBigram(5);
+  other.load({ ...(await first.state()), steps: 3 });
+  const [next] = await steps(other, last!.position, 1);
+  assert(next!.loss !== whole[4]!.loss || next!.gradientNorm !== whole[4]!.gradientNorm);
+});
+
+test("a loss that is no number stops the run, and the session is as before", async () => {
+  const session = openBigram(5);
+  let count = 0;
+  const failing: TrainingSession = {
+    ...session,
+    get steps(): number {
+      return session.steps;
+    },
+    step: (batch, rate) => ++count === 4 ? Promise.resolve({ loss: NaN, gradientNorm: 1 }) : session.step(batch, rate),
+  };
+  const error = await assertRejects(() => steps(failing), DivergedError);
+  assertMatch(
+    error.message,
+    /^Stopped before step 4: loss and gradient must be finite, got NaN and 1 at rate 0\.0\d+$/,
+  );
+  assertEquals(session.steps, 3);
+  const reference = openBigram(5);
+  await steps(reference, start, 3);
+  assertEquals(await session.state(), await reference.state());
+});
+
+test("the control without memory learns the first token of a word and the pairs of a text, no more", async () => {
+  const session = openBigram(120);
+  const task = groupWords(s5());
+  for (let index = 0; index < 40; index++) {
+    await session.step(task.batch({ seed: 1, split: "train", index, B: 32, n: 10 }), 0.1);
+  }
+  // y_1 = x_1; of the others, none can be known better than by chance. Nine in ten, 200 sequences: five deviations.
+  const { error } = await evaluate(session, task, { seed: 1, split: "test", length: 10, sequences: 200, batch: 50 });
+  assert(error > 0.9 * (1 - 1 / 120) - 5 * Math.sqrt(1 / 120 / 1800) && error <= 0.91, `${error}`);
+
+  const text = textTask(byteTokeniser, splitTokens(tokenise(byteTokeniser, corpusText)));
+  const pairs = openBigram(256);
+  const options = { seed: 1, split: "test", length: 64, sequences: 16, batch: 8, chunk: 8 } as const;
+  const before = await evaluate(pairs, text, options);
+  for (let index = 0; index < 60; index++) {
+    await pairs.step(text.batch({ seed: 1, split: "train", index, B: 16, n: 64 }), 0.2);
+  }
+  const after = await evaluate(pairs, text, options);
+  assertAlmostEquals(before.loss, Math.log(256), 1e-6);
+  assert(after.loss < 3 && after.loss > 1.5, `${after.loss}`);
+  assertEquals([after.sequences, after.length], [16, 64]);
+});
+
+test("an evaluation weighs what is to be predicted, and tells first tokens of chunks apart", async () => {
+  // Two tokens of three are right; the loss of position t is t.
+  const predict = ({ tokens, targets }: TokenBatch): Promise<Predictions> =>
+    Promise.resolve({
+      best: Uint32Array.from(targets, (y, i) => i % 3 === 0 ? (y + 1) % 5 : y),
+      losses: Float32Array.from(tokens, (_, i) => i % 12),
+      margins: new Float32Array(tokens.length),
+    });
+  const session = { ...openBigram(5), predict };
+  const found = await evaluate(session, words, {
+    seed: 1,
+    split: "test",
+    length: 12,
+    sequences: 3,
+    batch: 2,
+    chunk: 4,
+  });
+  // Positions 3, 7, 11 predict first tokens of chunks: the others' mean is (66 − 21) / 9.
+  assertEquals(found, { length: 12, sequences: 4, loss: 5.5, error: 1 / 3, insideLoss: 5 });
+  const text = textTask(byteTokeniser, splitTokens(tokenise(byteTokeniser, "a short text")));
+  await assertRejects(
+    () => evaluate(openBigram(256), text, { seed: 1, split: "test", length: 9, sequences: 1, batch: 1 }),
+    InputError,
+    "Cannot evaluate text: windows have from 1 to",
+  );
+});
+
+const arrays: StoredArrays = {
+  "parameter.a": { shape: [2, 3], data: Float32Array.from([1, -0, NaN, Infinity, 1e-45, 3]) },
+  steps: { shape: [], data: BigInt64Array.from([-(2n ** 62n)]) },
+  "ids é": { shape: [4], data: Uint32Array.from([0, 1, 2 ** 32 - 1, 7]) },
+  empty: { shape: [0, 5], data: new Float32Array(0) },
+};
+
+function fileOf(some: StoredArrays, metadata: { readonly [key: string]: string } = {}): Uint8Array {
+  const parts = safetensors(some, metadata);
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** A file with another header in front of the same data. */
+function withHeader(header: string, data: Uint8Array): Uint8Array {
+  const text = new TextEncoder().encode(header);
+  const bytes = new Uint8Array(8 + text.length + data.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true);
+  bytes.set(text, 8);
+  bytes.set(data, 8 + text.length);
+  return bytes;
+}
+
+test("safetensors: what is written is read, bit for bit; the layout is the format's", () => {
+  const metadata = { format: "1", note: 'quotes " and é' };
+  const file = fileOf(arrays, metadata);
+  assertEquals(readSafetensors(file, "it"), { metadata, arrays });
+  const length = Number(new DataView(file.buffer).getBigUint64(0, true));
+  assertEquals(length % 8, 0);
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)));
+  assertEquals(header["ids é"], { dtype: "U32", shape: [4], data_offsets: [32, 48] });
+  assertEquals(header["steps"], { dtype: "I64", shape: [], data_offsets: [24, 32] });
+  assertEquals(file.length, 8 + length + 48);
+  // Read from the middle of a larger buffer.
+  const larger = new Uint8Array(file.length + 3);
+  larger.set(file, 3);
+  assertEquals(readSafetensors(larger.subarray(3), "it").arrays, arrays);
+});
+
+test("safetensors: what is not whole is refused in one line", () => {
+  const file = fileOf({ x: { shape: [2], data: Float32Array.from([1, 2]) } });
+  for (let length = 0; length < file.length; length++) {
+    const error = assertThrows(() => readSafetensors(file.subarray(0, length), "it"), InputError, "Cannot read it: ");
+    assert(!error.message.includes("\n"));
+  }
+  const entry = (text: string): Uint8Array => withHeader(text, new Uint8Array(8));
+  const refused: [Uint8Array, RegExp][] = [
+    [withHeader("[]", new Uint8Array(0)), /its header must be a JSON object/],
+    [withHeader("{\xff", new Uint8Array(0)), /its header must be a JSON object/],
+    [entry('{"x":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}}'), /x must have a dtype of F32, U32, I64/],
+    [entry('{"x":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}'), /x must have a dtype .* a shape, offsets/],
+    [entry('{"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}'), /x \[3\] takes bytes 0 to 12, got 0 to 8/],
+    [entry('{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'), /x \[1\] takes bytes 0 to 4, got 4 to 8/],
+    [entry('{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'), /its arrays end at byte 66, the file at 70/],
+    [entry('{"__metadata__":{"a":1}}'), /its metadata must be texts by name/],
+  ];
+  for (const [bytes, pattern] of refused) {
+    assertMatch(assertThrows(() => readSafetensors(bytes, "it"), InputError).message, pattern);
+  }
+});
+
+test("networks: every name has one, for every preset, with a head over its vocabulary", () => {
+  const context = { vocabulary: 7, longest: 12 };
+  for (const { name: preset, model: { sizes } } of presets) {
+    for (const name of modelNames) {
+      const network = networkOf({ name, sizes }, context);
+      if (name === CONTROL) assertEquals(network, undefined);
+      else assertEquals(network!.parameters["head"]!.shape, [sizes.d, 7], `${preset} ${name}`);
+      assertEquals(chunkOf({ name, sizes }), network !== undefined && "agg" in network ? sizes.chunk : undefined, name);
+    }
+  }
+  assertThrows(
+    () => networkOf({ name: "rnn", sizes: presets[0]!.model.sizes }, context),
+    InputError,
+    "Cannot train rnn",
+  );
+});
+
+test("presets: names differ, every task has one, lengths and shards fit", async () => {
+  assertEquals(new Set(presets.map(({ name }) => name)).size, presets.length);
+  for (const name of taskNames) {
+    assertEquals(presets.find((preset) => preset.name === defaultPresets[name])?.task.name, name);
+  }
+  const tasks = new Map<string, ReturnType<typeof taskOf>>();
+  for (const { name, quality, about, ...preset } of presets) {
+    const key = JSON.stringify(preset.task);
+    if (!tasks.has(key)) tasks.set(key, taskOf(preset.task));
+    const task = await tasks.get(key)!;
+    const setup = { ...preset, preset: name, seed: 1 };
+    checkLengths(task, setup);
+    if (quality !== undefined) assert(setup.evaluate.includes(quality.length));
+    assert(about.length > 10 && setup.plan.stages.every(({ from, to, steps }) => from <= to && steps > 0), name);
+    const control = { ...setup, model: { ...setup.model, name: "bigram" } };
+    assertEquals(networkOf(control.model, { vocabulary: task.vocabulary, longest: longestOf(setup) }), undefined);
+    if (task.vocabulary < 1000) checkShards(control, task, 2 ** 20);
+  }
+});
