@@ -236,4 +236,23 @@ export {
 export { openStepper, planStep, type Stepper, type StepTensors } from "./kernels/step.ts";
 export { fusedExecutions, fusedFamilies, type FusedFamily } from "./kernels/fused.ts";
 
+// Networks on the GPU: recorded operations, their gradients, training and streams.
+export type {
+  NamedArrays,
+  OptimiserOptions,
+  Predictions,
+  StepResult,
+  TokenBatch,
+  TrainingSession,
+} from "./models/training.ts";
+export { BufferPool } from "./kernels/nn/buffer_pool.ts";
+export { type EvaluatorOptions, GpuEvaluator } from "./kernels/nn/evaluator.ts";
+export { GpuOps, type GpuOpsOptions } from "./kernels/nn/gpu_ops.ts";
+export { Ids } from "./kernels/nn/ids.ts";
+export type { Knobs } from "./kernels/nn/knobs.ts";
+export { type Copy, type Placement, type Prepared, Program, type ProgramOptions } from "./kernels/nn/program.ts";
+export { Slot, type Storage } from "./kernels/nn/slot.ts";
+export { openTraining, type TrainingOptions } from "./kernels/nn/training_session.ts";
+export { Value } from "./kernels/nn/value.ts";
+
 export { corpus } from "./tasks/corpus.ts";

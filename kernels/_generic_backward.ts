@@ -8,13 +8,13 @@
  *
  * @module
  */
-import { type AnyAffineModel, type InputSpec, stateColumns, stateRows } from "../models/affine.ts";
+import { type AnyAffineModel, stateColumns, stateRows } from "../models/affine.ts";
 import { backAction, traceGradient } from "../models/gradient.ts";
 import { laneActions } from "../models/action.ts";
-import { InputError } from "../models/error.ts";
 import { type Dims, inputEntries, inputWidth, microSteps } from "../models/inputs.ts";
 import { type BufferName, CHUNK, type Shader, THREADS } from "./_backward_shader.ts";
 import { type BackwardShaders, backwardShaders } from "./_backward_wgsl.ts";
+import { inputRows, slabTokens } from "./_backward_slabs.ts";
 import { addFolds } from "./_folds.ts";
 import { gatherInputs } from "./_gather_inputs.ts";
 import { ROW_BYTES } from "./_generic_forward.ts";
@@ -27,42 +27,6 @@ import { Work } from "./_work.ts";
 export interface GenericBackwardOptions {
   /** Bytes that the states of a batch row may take: longer sequences run in slabs. Default 16 MiB. */
   readonly slabBytes?: number;
-}
-
-/** Tokens of a slab: whole chunks of steps, as many as fit, at least one. */
-function slabTokens(
-  gpu: Gpu,
-  model: AnyAffineModel,
-  { B, T, H, sizes }: Dims,
-  numbers: number,
-  budget: number,
-): number {
-  const n = microSteps(model);
-  const step = inputEntries(model).reduce(
-    (sum, [, spec]) => sum + (spec.per === "parameter" ? 0 : inputWidth(spec, sizes)),
-    0,
-  );
-  const rowBytes = (tokens: number): number => 4 * H * Math.max((tokens * n + 1) * numbers, tokens * n * step);
-  const limit = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize, 2 ** 32 - 4) / B;
-  let unit = CHUNK;
-  for (let two = n; two % 2 === 0 && unit > 1; two /= 2) unit /= 2;
-  if (rowBytes(T) <= Math.min(budget, limit)) return T;
-  if (rowBytes(unit) > limit) {
-    throw new InputError(
-      `Cannot run ${model.name} backward: the states of ${CHUNK} steps must be ≤ ${limit * B} bytes, got ${
-        B * rowBytes(unit)
-      }`,
-    );
-  }
-  let units = 1;
-  while (rowBytes((units + 1) * unit) <= Math.min(budget, limit)) units++;
-  return units * unit;
-}
-
-/** Rows of the array that an input, and so its gradient, is given in. */
-export function inputRows(model: AnyAffineModel, spec: InputSpec, { B, T, H }: Dims): number {
-  if (spec.per === "parameter") return H;
-  return B * T * H * (spec.micro === undefined || spec.micro === "every" ? microSteps(model) : 1);
 }
 
 /** The pieces of a plan that dispatches of every slab share. */

@@ -5,6 +5,7 @@ import {
   assert,
   assertAlmostEquals,
   assertEquals,
+  assertGreater,
   assertNotEquals,
   assertRejects,
   assertStringIncludes,
@@ -334,18 +335,25 @@ for (const [name, kernels] of kinds) {
 
     const faulty = await ran(model, dims, given, { kernels, fault: { relative: 2 ** -10 } });
     assertNotEquals(faulty["outputs"], got["outputs"], "a planted fault");
+    if (family === undefined) return;
+    const gradients = (result: typeof got) => Object.keys(model.inputs).map((name) => result[name]);
+    assertNotEquals(gradients(faulty), gradients(got), "a planted fault backward");
   });
 }
 
 test("planMixerBackward in slabs equals backward in f64", { skip: gpu === null }, async () => {
   for (const model of [named("mlstm"), named("delta-product")]) {
     const given = gradientCase(model, 150);
-    const { outputs: _, final: __, dInitial, ...gradients } = await ran(model, given.dims, given, {
-      kernels: "generic",
-      slabBytes: 1,
-    });
-    const { error, where } = worst(new Map([...Object.entries(gradients), ["initial state", dInitial!]]), truth(given));
-    assert(error <= tolerance(150 * microSteps(model)), `${model.name}: off by ${error} at ${where}`);
+    const off = async (from: Case): Promise<{ readonly error: number; readonly where: string }> => {
+      const options = { kernels: "generic", slabBytes: 1 } as const;
+      const { outputs: _, final: __, dInitial, ...gradients } = await ran(model, given.dims, from, options);
+      return worst(new Map([...Object.entries(gradients), ["initial state", dInitial!]]), truth(given));
+    };
+    const { error, where } = await off(given);
+    const allowed = tolerance(150 * microSteps(model));
+    assert(error <= allowed, `${model.name}: off by ${error} at ${where}`);
+    const lost = await off({ ...given, initialState: new Float32Array(given.initialState.length) });
+    assertGreater(lost.error, allowed, `${model.name}: a lost state is seen`);
     const run = await planned(model, given.dims, given, { kernels: "generic", slabBytes: 1 });
     assertStringIncludes(run.backward.variant, "slabs of");
     assertStringIncludes(run.forward.variant, "slabs of");

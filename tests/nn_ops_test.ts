@@ -32,7 +32,9 @@ interface Case {
   readonly ids?: readonly number[];
   /** Cotangents without signs, where a long sum's terms would cancel and no fault show. */
   readonly positive?: boolean;
-  readonly body: <T, I>(ops: TensorOps<T, I>, values: readonly T[], ids: I) => T;
+  /** One for every id. */
+  readonly weights?: readonly number[];
+  readonly body: <T, I>(ops: TensorOps<T, I>, values: readonly T[], ids: I, weights: T) => T;
 }
 
 const activations: readonly Activation[] = [
@@ -62,7 +64,7 @@ const cases: readonly Case[] = [
   },
   { name: "add", shapes: [[2, 3, 4], [3, 4]], body: (o, [a, b]) => o.add(a!, b!) },
   // More rows than one slab has.
-  { name: "add a row", shapes: [[300, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
+  { name: "add a row", shapes: [[600, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
   { name: "mul", shapes: [[2, 3, 4], [4]], body: (o, [a, b]) => o.mul(a!, b!) },
   {
     name: "one value used often",
@@ -127,6 +129,13 @@ const cases: readonly Case[] = [
       return o.add(o.scan(linearRecurrence, { a, b: a }), o.scan(linearRecurrence, { a, b: x! }));
     },
   },
+  {
+    name: "cross-entropy",
+    shapes: [[3, 2], [2, 3]],
+    ids: [2, 0, 1],
+    weights: [1, 0.5, 0],
+    body: (o, [x, head], targets, weights) => o.affine(o.crossEntropy(x!, head!, targets, weights), 3),
+  },
   { name: "repeat", shapes: [[2, 3]], body: (o, [x]) => o.repeat(x!, 3) },
 ];
 
@@ -140,13 +149,18 @@ interface Truth {
 }
 
 /** Values, and derivatives of `Σ weights · outputs`, with their counts. */
-function truthOf({ shapes, ids = [], body }: Case, data: readonly Float32Array[], weights: Float32Array): Truth {
+function truthOf(
+  { shapes, ids = [], weights: given = [], body }: Case,
+  data: readonly Float32Array[],
+  weights: Float32Array,
+): Truth {
   let index = 0;
   const values = shapes.map((shape, i): NdArray<Number> => ({
     shape,
     data: Array.from(data[i]!, (x) => variable(counted, exactly(x), index++)),
   }));
-  const y = body(reference, values, { shape: [ids.length], data: ids });
+  const extra = { shape: [given.length], data: given.map((x) => algebra.of(x)) };
+  const y = body(reference, values, { shape: [ids.length], data: ids }, extra);
   const sum = algebra.sum(
     y.data.length,
     (i) => algebra.mul(algebra.of(weights[i as number]!), y.data[i as number]!),
@@ -192,8 +206,9 @@ function record(device: Gpu, program: Program): Recorded[] {
     const ops = new GpuOps(program, { training: true });
     const data = each.shapes.map((shape, i) => drawn(`${each.name} ${i}`, shape));
     const values = data.map((numbers, i) => Value.from(device, numbers, each.shapes[i]!, true));
-    const { ids = [] } = each;
-    const y = each.body<Value, Ids>(ops, values, Ids.from(device, ids, [ids.length]));
+    const { ids = [], weights: given = [] } = each;
+    const extra = Value.from(device, given, [given.length]);
+    const y = each.body<Value, Ids>(ops, values, Ids.from(device, ids, [ids.length]), extra);
     const signed = drawn(`${each.name} weights`, y.shape);
     const weights = each.positive ? signed.map(Math.abs) : signed;
     program.keep(y.slot);

@@ -5,11 +5,18 @@ import { assertEquals } from "@std/assert";
 import * as api from "../mod.ts";
 
 const names: readonly string[] = [
+  "BufferPool",
   "Counter",
+  "GpuEvaluator",
+  "GpuOps",
+  "Ids",
   "InputError",
   "NoAdapterError",
   "PlannedCounter",
+  "Program",
+  "Slot",
   "Tensor",
+  "Value",
   "affineModel",
   "aggregator",
   "arrayEvaluator",
@@ -101,6 +108,7 @@ const names: readonly string[] = [
   "openDevice",
   "openStepper",
   "openStream",
+  "openTraining",
   "outer",
   "outputColumns",
   "parameterArrays",

@@ -26,11 +26,16 @@ function tiles({ split }: LayerOptions): TileOptions {
   return split === true ? {} : USUAL;
 }
 
-function keptShapes(model: AnyAffineModel, { B, T, H, sizes }: Dims, chunk: number) {
-  return {
-    chunkStates: [B, Math.ceil(T / chunk), H, sizes.K!, sizes.V!],
-    solved: [B, T * microSteps(model), H, sizes.V!],
-  };
+/** The largest K and V of the family's kernels. */
+const LARGEST = 256;
+
+function keptShapes(
+  model: AnyAffineModel,
+  { B, T, H, sizes: { K, V } }: Dims,
+  chunk: number,
+): { readonly [name: string]: readonly number[] } {
+  if (Math.max(K!, V!) > LARGEST) return {};
+  return { chunkStates: [B, Math.ceil(T / chunk), H, K!, V!], solved: [B, T * microSteps(model), H, V!] };
 }
 
 /** The layer with a tuning of the caller's. */

@@ -57,9 +57,9 @@ export function dimsOf(model: AnyAffineModel, what: string, outputs: Tensor, inp
   const heads = given.length === 4;
   if (!heads && (model.heads || given.length !== 3)) {
     throw new InputError(
-      `Cannot plan ${model.name}: ${what} must be [B, T, ${model.heads ? "" : "(1,) "}H, columns], got [${
+      `Cannot plan ${model.name}: ${what} must be [B, T, H, columns]${model.heads ? "" : " or [B, T, columns]"}, got [${
         given.join(", ")
-      }]`.replace("(1,) H", "(1)"),
+      }]`,
     );
   }
   const [B, T] = given as [number, number];

@@ -3,11 +3,8 @@ import { InputError } from "../../models/error.ts";
 import type { AttentionOptions } from "../../models/ops.ts";
 import { planAttention } from "./attention.ts";
 import { planAttentionBackward } from "./attention_backward.ts";
-import { recordEach } from "./each.ts";
-import { type Recorder, result, step } from "./recorder.ts";
+import { contributeTogether, type Recorder, result, step } from "./recorder.ts";
 import { expectShape, shown } from "./shapes.ts";
-import type { Slot } from "./slot.ts";
-import type { Targets } from "./tape.ts";
 import type { Value } from "./value.ts";
 
 export function attention(recorder: Recorder, q: Value, k: Value, v: Value, options: AttentionOptions): Value {
@@ -27,58 +24,26 @@ export function attention(recorder: Recorder, q: Value, k: Value, v: Value, opti
       o: at.tensor(y.slot),
       ...(stats && { stats: at.tensor(stats) }),
     }, options));
-  tape?.record(
-    y,
-    (g) =>
-      tape.contributeAll(
-        { q, k, v },
-        (targets) => attend(recorder, { q, k, v, y, stats: stats!, g }, options, targets),
-      ),
-  );
+  tape?.record(y, (g) =>
+    contributeTogether(recorder, { q, k, v }, ({ q: dq, k: dk, v: dv }, accumulate) => {
+      step(
+        recorder,
+        "attention backward",
+        [q.slot, k.slot, v.slot, y.slot, stats, g],
+        [dq, dk, dv],
+        (at) =>
+          planAttentionBackward(gpu, {
+            q: at.tensor(q.slot),
+            k: at.tensor(k.slot),
+            v: at.tensor(v.slot),
+            o: at.tensor(y.slot),
+            stats: at.tensor(stats!),
+            dO: at.tensor(g),
+            dq: at.tensor(dq),
+            dk: at.tensor(dk),
+            dv: at.tensor(dv),
+          }, { ...options, accumulate }),
+      );
+    }));
   return y;
-}
-
-interface Attended {
-  readonly q: Value;
-  readonly k: Value;
-  readonly v: Value;
-  readonly y: Value;
-  readonly stats: Slot;
-  readonly g: Slot;
-}
-
-/** The kernel writes all three gradients, or adds to all three: where neither is what is wanted, some go elsewhere first. */
-function attend(recorder: Recorder, at: Attended, options: AttentionOptions, targets: Targets): void {
-  const { gpu, program } = recorder;
-  const { q, k, v, y, stats, g } = at;
-  const all = Object.values(targets);
-  const accumulate = all.length === 3 && all.every((target) => target.accumulate);
-  const place = (name: string, value: Value): Slot => {
-    const target = targets[name];
-    return target && (accumulate || !target.accumulate) ? target.slot : program.slot(value.shape);
-  };
-  const [dq, dk, dv] = [place("q", q), place("k", k), place("v", v)];
-  step(
-    recorder,
-    "attention backward",
-    [q.slot, k.slot, v.slot, y.slot, stats, g],
-    [dq, dk, dv],
-    (at) =>
-      planAttentionBackward(gpu, {
-        q: at.tensor(q.slot),
-        k: at.tensor(k.slot),
-        v: at.tensor(v.slot),
-        o: at.tensor(y.slot),
-        stats: at.tensor(stats),
-        dO: at.tensor(g),
-        dq: at.tensor(dq),
-        dk: at.tensor(dk),
-        dv: at.tensor(dv),
-      }, { ...options, accumulate }),
-  );
-  for (const [name, written] of [["q", dq], ["k", dk], ["v", dv]] as const) {
-    const target = targets[name];
-    if (target === undefined || target.slot === written) continue;
-    recordEach(program, "copy", { inputs: [written], output: target.slot, value: "a", accumulate: true });
-  }
 }

@@ -25,9 +25,10 @@ export interface ColumnSums {
 }
 
 /** Columns of a workgroup, and invocations that share one. */
-const COLUMNS = 64;
-const LANES = 4;
-const SLAB = 128;
+const COLUMNS = 32;
+const LANES = 8;
+/** Rows of a slab: up to so many take one dispatch. */
+const SLAB = 512;
 const SLABS = 64;
 const names = ["a_of", "b_of", "c_of", "d_of"] as const;
 
@@ -117,8 +118,9 @@ fn main(
   ${
       each((i) => {
         const part = (lane: number): string => `parts[${i * COLUMNS * LANES + lane * COLUMNS}u + local]`;
-        const sum = `(${part(0)} + ${part(1)}) + (${part(2)} + ${part(3)})`;
-        return `if (sizes.add_${i} == 0u) { sum_${i}[to] = ${sum}; } else { sum_${i}[to] += ${sum}; }`;
+        const sum = Array.from({ length: LANES }, (_, lane) => part(lane)).join(" + ");
+        return `let all_${i} = ${sum};
+  if (sizes.add_${i} == 0u) { sum_${i}[to] = all_${i}; } else { sum_${i}[to] += all_${i}; }`;
       })
     }
 }

@@ -22,6 +22,7 @@ import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { attention } from "./_attention.ts";
 import { add, affine, dropout, map, mul, repeat } from "./_entries.ts";
+import { crossEntropy } from "./_loss.ts";
 import { concat, embedding, reshape, slice, type Sorted, take } from "./_moves.ts";
 import { norm } from "./_norms.ts";
 import { linear, matmul } from "./_products.ts";
@@ -141,7 +142,7 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   ): { readonly outputs: Value; readonly state: Value } {
     return scanFrom(this, model, inputs, state);
   }
-  crossEntropy(_x: Value, _head: Value, _targets: Ids, _weights: Value): Value {
-    throw new InputError("Cannot take the cross-entropy: it is not among the recorded operations yet");
+  crossEntropy(x: Value, head: Value, targets: Ids, weights: Value): Value {
+    return crossEntropy(this, { x, head, targets, weights });
   }
 }

@@ -42,3 +42,29 @@ export function contributeEach(
 ): void {
   tape!.contribute(value, (output, accumulate) => recordEach(program, name, { ...each, output, accumulate }));
 }
+
+/**
+ * Gradients that a kernel either writes, all of them, or adds, all of them. Where some are to be added and others written, or
+ * are not wanted, they go elsewhere first.
+ */
+export function contributeTogether<Name extends string>(
+  { program, tape }: Recorder,
+  values: { readonly [name in Name]: Value },
+  write: (targets: { readonly [name in Name]: Slot }, accumulate: boolean) => void,
+): void {
+  const names = Object.keys(values) as Name[];
+  tape!.contributeAll(values, (targets) => {
+    const accumulate = names.every((name) => targets[name]?.accumulate);
+    const written = Object.fromEntries(names.map((name) => {
+      const target = targets[name];
+      const direct = target !== undefined && target.accumulate === accumulate;
+      return [name, direct ? target.slot : program.slot(values[name].shape)];
+    })) as { [name in Name]: Slot };
+    write(written, accumulate);
+    for (const name of names) {
+      const target = targets[name];
+      if (target === undefined || target.slot === written[name]) continue;
+      recordEach(program, "copy", { inputs: [written[name]], output: target.slot, value: "a", accumulate: true });
+    }
+  });
+}

@@ -6,6 +6,7 @@
 import type { AnyAffineModel } from "../../models/affine.ts";
 import { InputError } from "../../models/error.ts";
 import type { Execution } from "../../models/execution.ts";
+import { s6 } from "../../models/s6.ts";
 import type { FusedFamily, FusedOptions } from "../_fused_family.ts";
 import type { Gpu } from "../gpu.ts";
 import { hostedGradients, runHosted } from "../_hosted.ts";
@@ -13,8 +14,9 @@ import type { SelectiveOptions } from "./forward.ts";
 import { selectiveLayer, selectiveLayerOf } from "./layer.ts";
 import { selectiveRounding } from "./rounding.ts";
 
-function supports({ name }: AnyAffineModel): boolean {
-  return name === "s6" || name === "s6-ungated";
+/** `selectiveScan` makes a new model at every call; all of them share the stages' source. */
+function supports({ name, paper }: AnyAffineModel): boolean {
+  return (name === "s6" || name === "s6-ungated") && paper.arxiv === s6.paper.arxiv;
 }
 
 /** The execution with a tuning of the caller's. */

@@ -1,0 +1,160 @@
+/**
+ * Training on the GPU: one recorded program per shape of batch, from tokens to updated parameters, and two numbers back.
+ *
+ * ```ts
+ * const session = openTraining(gpu, network, { seed: 1 });
+ * const { loss, gradientNorm } = await session.step(batch, 1e-4);
+ * ```
+ *
+ * The same seed and the same batches give the same parameters, bit for bit, on one device; so does a session that goes on
+ * from a saved state.
+ *
+ * @module
+ */
+import { InputError } from "../../models/error.ts";
+import type { TokenNetwork } from "../../models/ops.ts";
+import type {
+  NamedArrays,
+  OptimiserOptions,
+  Predictions,
+  StepResult,
+  TokenBatch,
+  TrainingSession,
+} from "../../models/training.ts";
+import type { Gpu } from "../gpu.ts";
+import type { MatrixMode } from "../matrix_unit.ts";
+import { checkBatch } from "./_batch.ts";
+import { StoredParameters } from "./_stored_parameters.ts";
+import { type PredictProgram, recordPredict, recordStep, type StepProgram } from "./_training_programs.ts";
+import { BufferPool } from "./buffer_pool.ts";
+import { createKnobs } from "./knobs.ts";
+
+export interface TrainingOptions {
+  /** Of the parameters' first numbers and of dropout; default 0. A session that loads a state needs the same. */
+  readonly seed?: number;
+  readonly optimiser?: OptimiserOptions;
+  /** How matrix products are computed; default: as `planMatmul` chooses for the device. */
+  readonly mode?: MatrixMode;
+}
+
+/** A network made ready to be trained. Throws an {@link InputError} if its parameters do not fit the device. */
+export function openTraining(gpu: Gpu, network: TokenNetwork, options: TrainingOptions = {}): TrainingSession {
+  return new Session(gpu, network, options);
+}
+
+class Session implements TrainingSession {
+  readonly #gpu: Gpu;
+  readonly #network: TokenNetwork;
+  readonly #options: TrainingOptions;
+  readonly #seed: number;
+  readonly #parameters: StoredParameters;
+  readonly #pool: BufferPool;
+  readonly #knobs: GPUBuffer;
+  readonly #stepping = new Map<string, StepProgram>();
+  readonly #predicting = new Map<string, PredictProgram>();
+  #steps = 0;
+  #peak = 0;
+  /** One step, prediction or save at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(gpu: Gpu, network: TokenNetwork, options: TrainingOptions) {
+    const { seed = 0 } = options;
+    if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
+      throw new InputError(`Cannot train: seed must be an integer in 0 … 2^32 − 1, got ${seed}`);
+    }
+    this.#gpu = gpu;
+    this.#network = network;
+    this.#options = options;
+    this.#seed = seed;
+    this.#parameters = new StoredParameters(gpu, network.parameters, seed);
+    this.#pool = new BufferPool(gpu);
+    this.#knobs = createKnobs(gpu);
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  get size(): number {
+    return this.#parameters.size;
+  }
+
+  get bytes(): { readonly live: number; readonly peak: number } {
+    const programs = [...this.#stepping.values(), ...this.#predicting.values()];
+    const live = programs.reduce((sum, { bytes }) => sum + bytes, this.#parameters.bytes + this.#pool.bytes);
+    this.#peak = Math.max(this.#peak, live);
+    return { live: this.#closed ? 0 : live, peak: this.#peak };
+  }
+
+  step(batch: TokenBatch, rate: number): Promise<StepResult> {
+    return this.#inTurn("step", async () => {
+      checkBatch(batch, this.#network.vocabulary);
+      if (!(rate >= 0 && rate < Infinity)) {
+        throw new InputError(`Cannot step: the learning rate must be finite and ≥ 0, got ${rate}`);
+      }
+      const program = this.#programFor(this.#stepping, batch, () => recordStep(this.#parts(), batch));
+      const result = await program.run(batch, { step: this.#steps, seed: this.#seed, rate });
+      this.#steps++;
+      return result;
+    });
+  }
+
+  predict(batch: TokenBatch): Promise<Predictions> {
+    return this.#inTurn("predict", () => {
+      checkBatch(batch, this.#network.vocabulary);
+      return this.#programFor(this.#predicting, batch, () => recordPredict(this.#parts(), batch)).run(batch);
+    });
+  }
+
+  state(): Promise<{ readonly steps: number; readonly arrays: NamedArrays }> {
+    return this.#inTurn("save", async () => ({ steps: this.#steps, arrays: await this.#parameters.read() }));
+  }
+
+  load({ steps, arrays }: { readonly steps: number; readonly arrays: NamedArrays }): void {
+    if (!(Number.isSafeInteger(steps) && steps >= 0)) {
+      throw new InputError(`Cannot load: steps must be an integer ≥ 0, got ${steps}`);
+    }
+    this.#parameters.write(arrays);
+    this.#steps = steps;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    void this.bytes;
+    this.#closed = true;
+    for (const program of [...this.#stepping.values(), ...this.#predicting.values()]) program.close();
+    this.#parameters.destroy();
+    this.#pool.destroy();
+    this.#knobs.destroy();
+  }
+
+  #parts(): Parameters<typeof recordStep>[0] {
+    return {
+      gpu: this.#gpu,
+      network: this.#network,
+      parameters: this.#parameters,
+      pool: this.#pool,
+      knobs: this.#knobs,
+      ...this.#options,
+    };
+  }
+
+  #programFor<P>(programs: Map<string, P>, { B, n }: TokenBatch, record: () => P): P {
+    const key = `${B} ${n}`;
+    const known = programs.get(key);
+    if (known !== undefined) return known;
+    const program = record();
+    programs.set(key, program);
+    return program;
+  }
+
+  #inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(() => {
+      if (this.#closed) throw new InputError(`Cannot ${what}: the session must be open, it was closed`);
+      return work();
+    });
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+}

@@ -1,0 +1,160 @@
+/** Training sessions: a tiny network learns; states come back bit for bit; what is not finite changes nothing. */
+import { after, test } from "node:test";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertNotEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import type { Gpu } from "../kernels/gpu.ts";
+import { openTraining } from "../kernels/nn/training_session.ts";
+import { InputError } from "../models/error.ts";
+import type { Initial, ParameterSpec, TokenNetwork } from "../models/ops.ts";
+import { seeded } from "../models/random.ts";
+import type { TokenBatch } from "../models/training.ts";
+import { gpuForTests } from "./gpu.ts";
+
+const gpu = await gpuForTests("training sessions");
+after(() => gpu?.close());
+
+function gpuTest(name: string, body: (device: Gpu) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+const vocabulary = 11;
+const d = 16;
+const spec = (shape: readonly number[], initial: Initial, decay = true): ParameterSpec => ({ shape, initial, decay });
+
+/** A token's successor from the token alone. */
+const network: TokenNetwork = {
+  name: "tiny",
+  vocabulary,
+  parameters: {
+    table: spec([vocabulary, d], { kind: "normal", std: 0.5 }, false),
+    "mix.w": spec([d, d], { kind: "normal", std: 0.3 }),
+    "mix.bias": spec([d], { kind: "zeros" }, false),
+    gain: spec([d], { kind: "ones" }, false),
+    unused: spec([3], { kind: "values", values: [1, 2] }),
+    head: spec([d, vocabulary], { kind: "normal", std: 0.3 }),
+  },
+  hidden(ops, parameters, tokens) {
+    const x = ops.embedding(parameters["table"]!, tokens);
+    const y = ops.linear(ops.rmsNorm(x, parameters["gain"]!), parameters["mix.w"]!, parameters["mix.bias"]);
+    return ops.add(ops.dropout(ops.map("gelu", y), 0.1), x);
+  },
+};
+
+function batchOf(seed: number, B = 3, n = 5): TokenBatch {
+  const random = seeded(seed, "batch");
+  const tokens = Int32Array.from({ length: B * n }, () => Math.floor(random() * vocabulary));
+  const targets = tokens.map((id) => (7 * id + 3) % vocabulary);
+  const weights = Float32Array.from(tokens, (_, i) => i % 4 === 3 ? 0 : 1);
+  return { B, n, tokens, targets: targets.map((id, i) => weights[i] === 0 ? -1 : id), weights };
+}
+
+const bits = (array: Float32Array): number[] => [...new Uint32Array(array.buffer, array.byteOffset, array.length)];
+
+gpuTest("a tiny network learns, and predicts what it learnt", async (device) => {
+  const live = device.bytes.live;
+  const session = openTraining(device, network, { seed: 1, optimiser: { weightDecay: 0 } });
+  assertEquals(session.size, vocabulary * d * 2 + d * d + 2 * d + 3);
+  const first = await session.step(batchOf(0), 0.01);
+  // Untrained, no id is likelier than another by much: log 11 = 2.4.
+  assert(first.loss > 1 && first.loss < 5, `the first loss is ${first.loss}`);
+  assertGreater(first.gradientNorm, 0);
+  for (let i = 1; i < 80; i++) await session.step(batchOf(i), 0.01);
+  const batch = batchOf(100);
+  const { best, losses, margins } = await session.predict(batch);
+  const weighted = [...batch.weights.keys()].filter((i) => batch.weights[i]! > 0);
+  assertEquals(weighted.map((i) => best[i]), weighted.map((i) => batch.targets[i]));
+  assertLess(weighted.reduce((sum, i) => sum + losses[i]!, 0) / weighted.length, 0.3);
+  assert(margins.every((margin) => margin > 0));
+  assertEquals(session.steps, 80);
+  assert(session.bytes.live > 4 * 3 * session.size && session.bytes.peak >= session.bytes.live);
+  session.close();
+  assertEquals(device.bytes.live, live);
+  await assertRejects(() => session.step(batch, 0.01), InputError, "it was closed");
+});
+
+gpuTest("a session goes on from a saved state bit for bit; another seed is another network", async (device) => {
+  const run = async (seed: number, stop?: number): Promise<{ losses: number[]; head: number[]; unused: number[] }> => {
+    let session = openTraining(device, network, { seed });
+    const losses: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      if (i === stop) {
+        const saved = await session.state();
+        session.close();
+        session = openTraining(device, network, { seed });
+        session.load(saved);
+        assertEquals(session.steps, stop);
+      }
+      // Two shapes, each with a program of its own; as many tokens, so that they share the slow compiler's work.
+      losses.push((await session.step(i % 2 === 0 ? batchOf(i) : batchOf(i, 5, 3), 0.01)).loss);
+    }
+    const { arrays } = await session.state();
+    session.close();
+    return {
+      losses,
+      head: bits(arrays["parameter.head"]!.data),
+      unused: [...arrays["parameter.unused"]!.data],
+    };
+  };
+  const whole = await run(1);
+  assertEquals(await run(1), whole);
+  assertEquals(await run(1, 2), whole);
+  assertNotEquals((await run(2)).losses, whole.losses);
+  // What the loss does not depend on stays.
+  assertEquals(whole.unused, [1, 2, 1]);
+});
+
+gpuTest("what is not finite leaves parameters and moments as they were", async (device) => {
+  const session = openTraining(device, network, { seed: 3 });
+  await session.step(batchOf(0), 0.01);
+  const { steps, arrays } = await session.state();
+  const table = arrays["parameter.table"]!;
+  const spoilt = { ...arrays, "parameter.table": { ...table, data: table.data.map(() => 3e38) } };
+  session.load({ steps, arrays: spoilt });
+  const { loss, gradientNorm } = await session.step(batchOf(1), 0.01);
+  assert(!Number.isFinite(loss) || !Number.isFinite(gradientNorm), `the loss is ${loss}, the norm ${gradientNorm}`);
+  const kept = (await session.state()).arrays;
+  for (const [name, { data }] of Object.entries(spoilt)) assertEquals(bits(kept[name]!.data), bits(data), name);
+  // All weights 0: a loss of 0, and nothing to learn from.
+  session.load({ steps, arrays });
+  const batch = batchOf(2);
+  assertEquals(await session.step({ ...batch, weights: batch.weights.map(() => 0) }, 0.01), {
+    loss: 0,
+    gradientNorm: 0,
+  });
+  session.close();
+});
+
+gpuTest("batches and states that do not fit are refused, and nothing is changed", async (device) => {
+  const session = openTraining(device, network);
+  const batch = batchOf(0);
+  const refused: readonly (readonly [Partial<TokenBatch>, string])[] = [
+    [{ B: 0 }, "B must be"],
+    [{ n: 4 }, "tokens must be"],
+    [{ tokens: batch.tokens.map(() => vocabulary) }, "ids below 11"],
+    [{ targets: batch.targets.map(() => -1) }, "ids below 11"],
+    [{ weights: batch.weights.map(() => -1) }, "weights must be"],
+  ];
+  for (const [part, message] of refused) {
+    await assertRejects(() => session.step({ ...batch, ...part }, 0.01), InputError, message);
+  }
+  await assertRejects(() => session.step(batch, NaN), InputError, "learning rate");
+  const { steps, arrays } = await session.state();
+  const { "parameter.head": head, ...others } = arrays;
+  assertThrows(() => session.load({ steps, arrays: others }), InputError, "parameter.head");
+  assertThrows(() => session.load({ steps, arrays: { ...arrays, more: head! } }), InputError, "more");
+  assertThrows(
+    () => session.load({ steps, arrays: { ...arrays, "parameter.head": { ...head!, shape: [1] } } }),
+    InputError,
+    "[16, 11]",
+  );
+  assertThrows(() => session.load({ steps: -1, arrays }), InputError, "steps");
+  assertEquals(session.steps, 0);
+  session.close();
+});
