@@ -5,11 +5,13 @@
  * - `deno test`: the tests of `tests/` without any permission;
  * - `node --test`, bundled by esbuild: the same files;
  * - `bun test`: the same files but for the fused kernels', which Node has run on the same Dawn: a software adapter takes
- *   minutes to compile them.
+ *   minutes to compile them;
+ * - `node --test` once more with SwiftShader for a GPU, where it is installed: some tests of every fused kernel, on subgroups of
+ *   four, without f16. All of them: `VK_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json node --test dist/tests`.
  */
 
 import { spawn } from "node:child_process";
-import { globSync, rmSync } from "node:fs";
+import { existsSync, globSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, resolve } from "node:path";
 import process from "node:process";
@@ -22,6 +24,8 @@ interface Runner {
   readonly failed: RegExp;
   /** What it prints about tests that passed, left out when others failed. */
   readonly noise: RegExp;
+  /** Variables of its own. */
+  readonly env?: { readonly [name: string]: string };
 }
 
 interface Outcome {
@@ -72,14 +76,31 @@ const node: Runner = {
   noise: /^# Subtest: .*\n(?=ok )|^ok .*\n(?: {2}---\n(?: {2}.*\n)*? {2}\.\.\.\n)?/gm,
 };
 
+/** Where Debian's Chromium has its software Vulkan driver. */
+const swiftShader = "/usr/lib/chromium/vk_swiftshader_icd.json";
+const onSwiftShader =
+  /kernels_(chunk_gradients|delta_forward|elementwise_models|elementwise_scan|selective_forward|step)_test\.ts$/;
+const second: Runner = {
+  ...node,
+  name: "node --test, on SwiftShader",
+  commands: [[
+    "node",
+    "--test",
+    "--test-reporter=tap",
+    "--test-concurrency=2",
+    ...files.filter((file) => onSwiftShader.test(file)).map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`),
+  ]],
+  env: { VK_DRIVER_FILES: swiftShader },
+};
+
 const path = `${resolve("node_modules/.bin")}${delimiter}${process.env.PATH}`;
 const limit = 20 * 60_000;
 
-function execute([command = "", ...args]: readonly string[]): Promise<Outcome> {
+function execute([command = "", ...args]: readonly string[], own: Runner["env"] = {}): Promise<Outcome> {
   return new Promise((settle) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { XDG_RUNTIME_DIR: tmpdir(), ...process.env, PATH: path, NO_COLOR: "1" },
+      env: { XDG_RUNTIME_DIR: tmpdir(), ...process.env, PATH: path, NO_COLOR: "1", ...own },
       timeout: limit,
       killSignal: "SIGKILL",
     });
@@ -106,7 +127,7 @@ async function run(runner: Runner, totals: Totals): Promise<void> {
   let output = "";
   let status: number | null = 0;
   for (const command of runner.commands) {
-    const outcome = await execute(command);
+    const outcome = await execute(command, runner.env);
     output += outcome.output;
     status = outcome.status;
     if (status !== 0) break;
@@ -135,5 +156,9 @@ rmSync("dist/tests", { recursive: true, force: true });
 const totals: Totals = { passed: 0, failed: 0 };
 // Two lanes for two cores, of about the same length.
 await Promise.all([lane([full, node], totals), lane([bare, bun], totals)]);
+if (process.env.DUALSCAN_GPU === "off" || process.env.VK_DRIVER_FILES === swiftShader) {
+  // Nothing more to see.
+} else if (existsSync(swiftShader)) await run(second, totals);
+else console.log("not run: fused kernels on SwiftShader; enable them with: apt-get install -y chromium");
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 ? 1 : 0;

@@ -34,11 +34,6 @@ fn main(
 }
 `;
 
-/** Additions that a term meets in a sum over so many rows. */
-export function sumAdditions(rows: number): number {
-  return Math.ceil(rows / THREADS) + Math.log2(THREADS);
-}
-
 /** A dispatch that sums over rows, and its scratch; a sum over none is 0. */
 export async function sumRows(
   gpu: Gpu,

@@ -16,7 +16,7 @@
  * A model's own inputs are canonical as they are where its entry says so by naming them; what has to be computed first
  * (`input gate · k`, `Δ A`, the column of ones) is an element-wise kernel before (prepare.ts), and what comes after (the
  * division, `+ D x`) one behind it. Exponential gates are brought to a shared exponent before (stabilise.ts), states to its
- * mantissas (_mantissas.ts). `identityInputs` says of an entry that nothing has to be computed.
+ * mantissas (_mantissas.ts).
  *
  * @module
  */
@@ -152,11 +152,6 @@ export function requireChunkModel(model: AnyAffineModel): ChunkModel {
       chunkModels.map(({ model: { name } }) => name).join(", ")
     }`,
   );
-}
-
-/** Whether the model's own inputs are the canonical ones as they are. */
-export function identityInputs({ k, g, normaliser }: ChunkModel): boolean {
-  return k.input !== undefined && k.factor === undefined && g?.times === undefined && normaliser === undefined;
 }
 
 /** Columns of the canonical v and o: V, and one more for a normaliser. */

@@ -4,12 +4,15 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { after, test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotMatch, assertThrows } from "@std/assert";
+import { errorResults } from "../../bench/errors/draw.ts";
 import { benchFused } from "../../bench/fused/command.ts";
 import { peerTimings } from "../../bench/fused/peer.ts";
 import { bench } from "../../bench/main.ts";
 import { benchTable, markdownTable, tableEntries, withTable } from "../../bench/readme.ts";
+import { fusedFamilies } from "../../kernels/fused.ts";
 import { InputError } from "../../models/error.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dualscan-compare-"));
@@ -177,6 +180,22 @@ test("bench fused --peers and --out are looked at before anything runs", async (
   };
   assertMatch(await failed(["--peers", join(folder, "none.jsonl")]), /^Cannot read .*none\.jsonl: ENOENT$/);
   assertMatch(await failed(["--out", `${folder}/`]), /^Cannot save to /);
+});
+
+test("the saved error curves are finite, of every fused family and pass, with its plot beside them", () => {
+  const results = new URL("../../bench/results/", import.meta.url);
+  const points = errorResults(fileURLToPath(new URL("errors_software.jsonl", results)));
+  assert(points.every(({ maxError }) => Number.isFinite(maxError)));
+  for (const { name } of fusedFamilies) {
+    for (const pass of ["forward", "gradients"] as const) {
+      const lengths = points.filter((point) => point.family === name && point.pass === pass).map(({ length }) =>
+        length
+      );
+      assertEquals([Math.min(...lengths), Math.max(...lengths)], [64, 2 ** 20], `${name}, ${pass}`);
+      const plot = readFileSync(new URL(`errors_${name.replace(/\W+/g, "_")}_${pass}.svg`, results), "utf8");
+      assertMatch(plot, /^<svg .*<polyline /s);
+    }
+  }
 });
 
 test("bench errors --draw draws the plots of a file beside it", async () => {
