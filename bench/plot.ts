@@ -113,13 +113,13 @@ export function plot(
     ...curve,
     points: curve.points.filter(([x, y]) => fits(x, axes.x) && fits(y, axes.y)),
   })).filter(({ points }) => points.length > 0);
+  const named = curves.filter(({ faint }) => faint !== true);
   const all = curves.flatMap(({ points }) => points);
   const [xs, ys] = [scaleOf(all.map(([x]) => x), axes.x), scaleOf(all.map(([, y]) => y), axes.y)];
   const x = (share: number): string => (PLOT.left + PLOT.width * share).toFixed(1);
   const y = (share: number): string => (PLOT.top + PLOT.height * (1 - share)).toFixed(1);
   const bottom = PLOT.top + PLOT.height;
   const right = PLOT.left + PLOT.width;
-  const named = curves.filter(({ faint }) => faint !== true);
   const legendWidth = Math.ceil(Math.max(LEGEND, ...named.map(({ name }) => 60 + LETTER * name.length)));
   const height = Math.max(bottom + 60, PLOT.top + LINE * named.length + 20);
   const grid = [
@@ -133,9 +133,8 @@ export function plot(
     ),
   ];
   const ink = ({ colour, faint }: Curve): string =>
-    `class="c${colour % COLOURS.length}" stroke="${COLOURS[colour % COLOURS.length]}"${
-      faint === true ? ' stroke-opacity="0.35"' : ""
-    }`;
+    `class="c${colour % COLOURS.length}" stroke="${COLOURS[colour % COLOURS.length]}"` +
+    (faint === true ? ' stroke-opacity="0.35"' : "");
   const stroke = (curve: Curve): string => {
     const dashes = PATTERNS[curve.pattern % PATTERNS.length]!;
     return `${ink(curve)}${dashes === "" ? "" : ` stroke-dasharray="${dashes}"`}`;
@@ -143,7 +142,9 @@ export function plot(
   const lines = curves.map((curve) => {
     const at = curve.points.map(([px, py]) => [x(xs.place(px)), y(ys.place(py))] as const);
     // A line of one point would not be seen.
-    const dots = at.length > 12 ? "" : at.map(([px, py]) => `<circle cx="${px}" cy="${py}" r="2.5" ${ink(curve)}/>`);
+    const dots = at.length > 12 || curve.faint === true
+      ? ""
+      : at.map(([px, py]) => `<circle cx="${px}" cy="${py}" r="2.5" ${ink(curve)}/>`);
     const title = `<title>${escaped(curve.name)}</title>`;
     const path = at.map((point) => point.join(",")).join(" ");
     return `<polyline points="${path}" ${stroke(curve)}>${title}</polyline>${dots === "" ? "" : dots.join("")}`;

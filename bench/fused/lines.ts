@@ -7,6 +7,7 @@ import { chunkBackwardLines } from "./chunk_backward.ts";
 import { chunkForwardLines } from "./chunk_forward.ts";
 import { deltaLines } from "./delta.ts";
 import { elementwiseLines } from "./elementwise.ts";
+import { fragmentLines } from "./fragments.ts";
 import type { FusedLine } from "./line.ts";
 import { matmulLines } from "./matmul.ts";
 import { selectiveLines } from "./selective.ts";
@@ -24,4 +25,5 @@ export const fusedLines: readonly FusedLine[] = [
   ...chunkBackwardLines,
   ...walkBackwardLines,
   ...matmulLines,
+  ...fragmentLines,
 ];

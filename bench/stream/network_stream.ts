@@ -5,7 +5,7 @@
  */
 import type { Gpu } from "../../kernels/device.ts";
 import { GpuEvaluator } from "../../kernels/nn/evaluator.ts";
-import { initialNumbers } from "../../kernels/nn/parameters.ts";
+import { initialParameters } from "../../models/parameters.ts";
 import { psmDecoder } from "../../models/psm_decoder.ts";
 import type { PsmNetwork } from "../../models/psm_parts.ts";
 import { seeded } from "../../models/random.ts";
@@ -19,9 +19,9 @@ const SEED = 1;
 export function networkStream(gpu: Gpu, network: PsmNetwork | ResumableNetwork, shape: string): TimedStream {
   const evaluator = new GpuEvaluator(gpu);
   const parameters = Object.fromEntries(
-    Object.entries(network.parameters).map(([name, spec]) => [
+    Object.entries(initialParameters(network.parameters, SEED)).map(([name, numbers]) => [
       name,
-      evaluator.values(initialNumbers(SEED, name, spec), spec.shape),
+      evaluator.values(numbers, network.parameters[name]!.shape),
     ]),
   );
   const psm = "agg" in network ? psmDecoder(network, evaluator, parameters) : undefined;

@@ -41,7 +41,7 @@ interface LookBack {
   readonly lead: number;
 }
 
-/** What ticket `ticket_of` stands for: `task`, its tile, and whether only the tile's total is wanted. See _look_back.ts. */
+/** What the ticket `turn` stands for: `task`, its tile, and whether only the tile's total is wanted. See _look_back.ts. */
 function ticketed(lead: number): string {
   if (lead === 0) return "let task = turn;\n  if (task >= p.rows * p.chunks) { return; }";
   return /* wgsl */ `let all = p.rows * p.chunks;

@@ -118,7 +118,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
   const staged = walkStaged({ decay, scale: rounded, dtypes });
-  const demand = { sequences: B * H, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
+  const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
   const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), leastColumns }, tiling);
   // Whole blocks, and whole chunks where states of chunks are kept.
