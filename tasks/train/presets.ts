@@ -126,7 +126,7 @@ function tiny(name: string, task: Preset["task"], order: number): Preset {
     optimiser: { weightDecay: 0 },
     plan: {
       batch: 32,
-      stages: [{ from: 4, to: 4, steps: 300, stop: leastLoss(order, 4) + 0.02 }, { from: 8, to: 8, steps: 500 }],
+      stages: [{ from: 4, to: 4, steps: 300, stop: leastLoss(order, 4) + 0.02 }, { from: 8, to: 8, steps: 250 }],
       rate: 5e-3,
       schedule: { kind: "linear", warmup: 10 },
       evaluateEvery: 25,
