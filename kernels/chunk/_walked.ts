@@ -12,7 +12,7 @@ import type { Plan } from "../plan.ts";
 import { planWalk, type WalkDecay } from "../walk/walk.ts";
 import type { ChunkTensors } from "./_checked.ts";
 import type { Decay } from "./family.ts";
-import type { ChunkForwardOptions } from "./forward.ts";
+import type { ChunkForwardOptions } from "./_options.ts";
 
 /** Sequences from which the walk keeps a device busy. */
 const MANY = 64;

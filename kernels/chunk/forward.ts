@@ -15,9 +15,9 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import { type Fault, relativeFactor } from "../faults.ts";
+import { relativeFactor } from "../faults.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
-import { type MatrixMode, matrixUnit } from "../matrix_unit.ts";
+import { matrixUnit } from "../matrix_unit.ts";
 import { type Plan, planOf } from "../plan.ts";
 import { assertShape } from "../tensor.ts";
 import { checkedExtent, type ChunkTensors } from "./_checked.ts";
@@ -25,28 +25,13 @@ import { compileShader, dispatch, dispatchItems } from "../wgsl.ts";
 import { combineShader, emptyShader } from "./_combine.ts";
 import { derive, type ForwardConfig } from "./_config.ts";
 import { forwardShader, parameterWords } from "./_forward_shader.ts";
-import { chooseTiles, type TileChoice } from "./_tiles.ts";
+import type { ChunkForwardOptions } from "./_options.ts";
+import { chooseTiles } from "./_tiles.ts";
 import { planWalked, walks } from "./_walked.ts";
 import type { Decay } from "./family.ts";
 
 export type { ChunkTensors } from "./_checked.ts";
-
-/** How to run; what is left out is chosen for the device and the shape. */
-export interface ChunkTuning extends TileChoice {
-  /** Chunks on tiles, or a walk through the tokens with the state in registers; default: see _walked.ts. */
-  readonly design?: "tiles" | "walk";
-  readonly mode?: MatrixMode;
-  readonly hardware?: boolean;
-  /** Pieces of time that run side by side. */
-  readonly segments?: number;
-}
-
-export interface ChunkForwardOptions extends ChunkTuning {
-  readonly decay: Decay;
-  /** Default 1. */
-  readonly scale?: number;
-  readonly fault?: Fault;
-}
+export type { ChunkForwardOptions, ChunkTuning } from "./_options.ts";
 
 /** Workgroups from which more would not be run at the same time on a large GPU. */
 const ENOUGH = 256;
