@@ -80,42 +80,42 @@ export {
   type TensorOps,
   type TokenNetwork,
   under as parametersUnder,
-} from "./models/ops.ts";
-export { initialParameters } from "./models/parameters.ts";
-export type { ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./models/psm_parts.ts";
-export { psmNetwork } from "./models/psm_network.ts";
-export { transformerPsm, type TransformerPsmOptions } from "./models/transformer_psm.ts";
-export { attentionAggregator, type AttentionAggregatorOptions } from "./models/attention_aggregator.ts";
-export { gatedMlpAggregator } from "./models/gated_mlp_aggregator.ts";
-export { decayAggregator } from "./models/decay_aggregator.ts";
-export { attentionDecoder } from "./models/attention_decoder.ts";
-export { chunkEncoder, type ChunkEncoderOptions } from "./models/chunk_encoder.ts";
-export { type Associator, type AssociatorOptions, associators } from "./models/associator.ts";
-export { withoutChunkStarts } from "./models/chunk_starts.ts";
+} from "./models/networks/ops.ts";
+export { initialParameters } from "./models/networks/parameters.ts";
+export type { ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./models/networks/psm_parts.ts";
+export { psmNetwork } from "./models/networks/psm_network.ts";
+export { transformerPsm, type TransformerPsmOptions } from "./models/networks/transformer_psm.ts";
+export { attentionAggregator, type AttentionAggregatorOptions } from "./models/networks/attention_aggregator.ts";
+export { gatedMlpAggregator } from "./models/networks/gated_mlp_aggregator.ts";
+export { decayAggregator } from "./models/networks/decay_aggregator.ts";
+export { attentionDecoder } from "./models/networks/attention_decoder.ts";
+export { chunkEncoder, type ChunkEncoderOptions } from "./models/networks/chunk_encoder.ts";
+export { type Associator, type AssociatorOptions, associators } from "./models/networks/associator.ts";
+export { withoutChunkStarts } from "./models/networks/chunk_starts.ts";
 export {
   gpt2,
   type Gpt2Options,
   slidingWindow,
   type TransformerOptions,
   type WindowOptions,
-} from "./models/transformer.ts";
-export { matchedWindow, psmCosts } from "./models/matched_compute.ts";
-export type { StackOptions } from "./models/attention_stack.ts";
-export { languageModel, type LanguageModelOptions } from "./models/language_model.ts";
-export type { LayerSizes, SequenceLayer } from "./models/sequence_layer.ts";
-export { layerNames, sequenceLayer } from "./models/layer_presets.ts";
-export type { LayerInput, OwnParameters, ScanLayerOptions } from "./models/layer_inputs.ts";
-export { scanLayer } from "./models/scan_layer.ts";
-export type { ResumableNetwork, Resumed } from "./models/resumable.ts";
+} from "./models/networks/transformer.ts";
+export { matchedWindow, psmCosts } from "./models/networks/matched_compute.ts";
+export type { StackOptions } from "./models/networks/attention_stack.ts";
+export { languageModel, type LanguageModelOptions } from "./models/networks/language_model.ts";
+export type { LayerSizes, SequenceLayer } from "./models/networks/sequence_layer.ts";
+export { layerNames, sequenceLayer } from "./models/networks/layer_presets.ts";
+export type { LayerInput, OwnParameters, ScanLayerOptions } from "./models/networks/layer_inputs.ts";
+export { scanLayer } from "./models/networks/scan_layer.ts";
+export type { ResumableNetwork, Resumed } from "./models/networks/resumable.ts";
 export type {
   PrefilledStream,
   SavedArray,
   TokenStream,
   TokenStreamOptions,
   TokenStreamState,
-} from "./models/token_stream.ts";
-export { type PsmDecoder, psmDecoder } from "./models/psm_decoder.ts";
-export { resumableDecoder } from "./models/resumable_decoder.ts";
+} from "./models/networks/token_stream.ts";
+export { type PsmDecoder, psmDecoder } from "./models/networks/psm_decoder.ts";
+export { resumableDecoder } from "./models/networks/resumable_decoder.ts";
 export {
   type Forest,
   logLinearAttention,
@@ -250,7 +250,7 @@ export type {
   StepResult,
   TokenBatch,
   TrainingSession,
-} from "./models/training.ts";
+} from "./models/networks/training.ts";
 export { BufferPool } from "./kernels/nn/buffer_pool.ts";
 export { type EvaluatorOptions, GpuEvaluator } from "./kernels/nn/evaluator.ts";
 export { GpuOps, type GpuOpsOptions } from "./kernels/nn/gpu_ops.ts";

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The Transformer-PSM of models/transformer_psm.ts in PyTorch: how fast it trains, and its gradients.
+"""The Transformer-PSM of models/networks/transformer_psm.ts in PyTorch: how fast it trains, and its gradients.
 
     python3 bench/torch_psm.py > torch.jsonl                 # tokens a second and bytes, one JSON object per line
     dualscan train s5 --preset s5 --gradients file.safetensors

@@ -10,7 +10,7 @@ import type { BenchOutput } from "../bench/output.ts";
 import { type Gpu, openDevice } from "../kernels/device.ts";
 import { openTraining } from "../kernels/nn/training_session.ts";
 import { InputError } from "../models/error.ts";
-import type { TrainingSession } from "../models/training.ts";
+import type { TrainingSession } from "../models/networks/training.ts";
 import type { Task } from "../tasks/task.ts";
 import { type Checkpoint, loadCheckpoint } from "../tasks/train/checkpoint.ts";
 import { firstGradients, revealing } from "../tasks/train/gradients.ts";

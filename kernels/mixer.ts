@@ -1,5 +1,5 @@
 /**
- * Every affine model as a differentiable layer on tensors that stay on the GPU: what `TensorOps.scan` (models/ops.ts) needs.
+ * Every affine model as a differentiable layer on tensors that stay on the GPU: what `TensorOps.scan` (models/networks/ops.ts) needs.
  *
  * ```ts
  * const forward = await planMixer(gpu, gla, { inputs: { q, k, v, g }, outputs: o });

@@ -11,7 +11,7 @@ import { kda } from "./kda.ts";
 import { linearAttention } from "./linear_attention.ts";
 import { linearAttentionNormalised } from "./linear_attention_normalised.ts";
 import { linearRecurrence } from "./linear_recurrence.ts";
-import { logLinearLayer } from "./log_linear_layer.ts";
+import { logLinearLayer } from "./networks/log_linear_layer.ts";
 import { mamba2 } from "./mamba2.ts";
 import { minGru } from "./min_gru.ts";
 import { minLstm } from "./min_lstm.ts";
@@ -23,7 +23,7 @@ import { rwkv6 } from "./rwkv6.ts";
 import { rwkv7 } from "./rwkv7.ts";
 import { s4d } from "./s4d.ts";
 import { s6 } from "./s6.ts";
-import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";
+import type { LayerSizes, SequenceLayer } from "./networks/sequence_layer.ts";
 import { sru } from "./sru.ts";
 
 export const models: readonly AnyAffineModel[] = [

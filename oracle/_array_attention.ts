@@ -5,7 +5,7 @@
  */
 import type { Analytic } from "../models/arith.ts";
 import { InputError } from "../models/error.ts";
-import type { AttentionMask, AttentionOptions } from "../models/ops.ts";
+import type { AttentionMask, AttentionOptions } from "../models/networks/ops.ts";
 import { filled, type NdArray, requireShapes, sameShape } from "./nd_array.ts";
 
 /** The keys that a query at `position` sees, of m: `from … to − 1`. */

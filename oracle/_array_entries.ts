@@ -5,7 +5,7 @@
  */
 import type { Analytic } from "../models/arith.ts";
 import { silu } from "../models/activations.ts";
-import type { Activation, TensorOps } from "../models/ops.ts";
+import type { Activation, TensorOps } from "../models/networks/ops.ts";
 import { filled, type IdArray, type NdArray, requireShapes, sameShape, sizeOf } from "./nd_array.ts";
 
 /** `add`, `mul`, `affine`, `map` and `dropout` (which leaves everything: this instance does not train). */

@@ -4,7 +4,7 @@
  * @module
  */
 import { InputError } from "../models/error.ts";
-import type { TensorOps } from "../models/ops.ts";
+import type { TensorOps } from "../models/networks/ops.ts";
 import { filled, type IdArray, type NdArray, requireShapes, sameShape, sizeOf } from "./nd_array.ts";
 
 /** The axis that `axis` names, a negative one counted from the last; throws where there is none. */

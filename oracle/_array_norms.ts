@@ -4,7 +4,7 @@
  * @module
  */
 import type { Analytic } from "../models/arith.ts";
-import type { TensorOps } from "../models/ops.ts";
+import type { TensorOps } from "../models/networks/ops.ts";
 import { type IdArray, type NdArray, requireShapes, rowOf, rowsOf, sameShape } from "./nd_array.ts";
 
 /** `layerNorm`, `rmsNorm` and `unitNorm`. */

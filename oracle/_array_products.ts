@@ -4,7 +4,7 @@
  * @module
  */
 import type { Ring } from "../models/arith.ts";
-import type { TensorOps } from "../models/ops.ts";
+import type { TensorOps } from "../models/networks/ops.ts";
 import { filled, type IdArray, type NdArray, requireShapes, rowsOf, sameShape } from "./nd_array.ts";
 
 /** `linear` and `matmul`. */

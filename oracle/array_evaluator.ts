@@ -5,7 +5,7 @@
  */
 import { InputError } from "../models/error.ts";
 import { f64 } from "../models/number.ts";
-import type { Evaluator, TensorOps } from "../models/ops.ts";
+import type { Evaluator, TensorOps } from "../models/networks/ops.ts";
 import { arrayOps } from "./array_ops.ts";
 import { arrayOf, type IdArray, type NdArray } from "./nd_array.ts";
 

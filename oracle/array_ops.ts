@@ -8,7 +8,7 @@
  * @module
  */
 import type { Analytic } from "../models/arith.ts";
-import type { TensorOps } from "../models/ops.ts";
+import type { TensorOps } from "../models/networks/ops.ts";
 import { arrayAttention } from "./_array_attention.ts";
 import { arrayEntries } from "./_array_entries.ts";
 import { arrayCrossEntropy } from "./_array_loss.ts";

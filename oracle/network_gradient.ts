@@ -6,9 +6,9 @@
 import type { Analytic } from "../models/arith.ts";
 import { InputError } from "../models/error.ts";
 import { f64 } from "../models/number.ts";
-import type { TokenNetwork } from "../models/ops.ts";
-import { parameter } from "../models/parameters.ts";
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenNetwork } from "../models/networks/ops.ts";
+import { parameter } from "../models/networks/parameters.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 import { arrayOps } from "./array_ops.ts";
 import { constant, type Dual, dual } from "./dual.ts";
 import { arrayOf, type NdArray, sizeOf } from "./nd_array.ts";

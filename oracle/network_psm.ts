@@ -5,10 +5,10 @@
  * @module
  */
 import { f64 } from "../models/number.ts";
-import { type Parameters, under } from "../models/ops.ts";
+import { type Parameters, under } from "../models/networks/ops.ts";
 import type { Psm } from "../models/psm.ts";
-import { leavesOf, readOf } from "../models/psm_network.ts";
-import type { PsmNetwork } from "../models/psm_parts.ts";
+import { leavesOf, readOf } from "../models/networks/psm_network.ts";
+import type { PsmNetwork } from "../models/networks/psm_parts.ts";
 import { arrayOps } from "./array_ops.ts";
 import { arrayOf, type NdArray } from "./nd_array.ts";
 

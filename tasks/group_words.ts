@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 import { seeded } from "../models/random.ts";
 import type { Group } from "./groups.ts";
 import type { BatchRequest, Task } from "./task.ts";

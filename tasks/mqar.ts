@@ -15,7 +15,7 @@
  * @module
  */
 import { InputError } from "../models/error.ts";
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 import { seeded } from "../models/random.ts";
 import type { BatchRequest, Task } from "./task.ts";
 

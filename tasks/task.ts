@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 
 /** Which sequences: those learnt from, those that decide when to stop, those that results are reported on. */
 export type Split = "train" | "validation" | "test";

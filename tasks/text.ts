@@ -5,7 +5,7 @@
  */
 import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 import type { BatchRequest, Split, Task } from "./task.ts";
 import type { Tokeniser, Tokens } from "./tokenisers.ts";
 

@@ -9,7 +9,7 @@ import { double } from "../models/execution.ts";
 import { inputEntries, sampleInputs } from "../models/inputs.ts";
 import { models } from "../models/mod.ts";
 import { f64 } from "../models/number.ts";
-import type { Activation, TensorOps } from "../models/ops.ts";
+import type { Activation, TensorOps } from "../models/networks/ops.ts";
 import { seeded } from "../models/random.ts";
 import { normal } from "../models/domain.ts";
 import { arrayEvaluator } from "../oracle/array_evaluator.ts";

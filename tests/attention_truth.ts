@@ -1,6 +1,6 @@
 /** Softmax attention and its gradients in f64 loops, and how far f32 kernels of kernels/nn may be off. */
 import { wgslAccuracy } from "../models/accuracy.ts";
-import type { AttentionMask } from "../models/ops.ts";
+import type { AttentionMask } from "../models/networks/ops.ts";
 
 export interface AttentionCase {
   readonly sequences: number;

@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { normal } from "../models/domain.ts";
 import { InputError } from "../models/error.ts";
-import { languageModel } from "../models/language_model.ts";
-import { sequenceLayer } from "../models/layer_presets.ts";
+import { languageModel } from "../models/networks/language_model.ts";
+import { sequenceLayer } from "../models/networks/layer_presets.ts";
 import {
   fenwickLevel,
   fenwickLevels,
@@ -18,10 +18,10 @@ import {
 } from "../models/log_linear_attention.ts";
 import { nonAffineModels } from "../models/mod.ts";
 import { f64 } from "../models/number.ts";
-import { initialParameters } from "../models/parameters.ts";
+import { initialParameters } from "../models/networks/parameters.ts";
 import { parallel, type Psm, stream } from "../models/psm.ts";
 import { seeded } from "../models/random.ts";
-import { resumableDecoder } from "../models/resumable_decoder.ts";
+import { resumableDecoder } from "../models/networks/resumable_decoder.ts";
 import { arrayEvaluator } from "../oracle/array_evaluator.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
 import { type Dyadic, dyadic, fromNumber, toNumber } from "../oracle/dyadic.ts";

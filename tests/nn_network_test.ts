@@ -8,10 +8,10 @@ import { Ids } from "../kernels/nn/ids.ts";
 import { Program } from "../kernels/nn/program.ts";
 import { Value } from "../kernels/nn/value.ts";
 import { normal } from "../models/domain.ts";
-import { initialParameters } from "../models/parameters.ts";
-import { psmDecoder } from "../models/psm_decoder.ts";
+import { initialParameters } from "../models/networks/parameters.ts";
+import { psmDecoder } from "../models/networks/psm_decoder.ts";
 import { seeded } from "../models/random.ts";
-import { transformerPsm } from "../models/transformer_psm.ts";
+import { transformerPsm } from "../models/networks/transformer_psm.ts";
 import { networkSlopes, slopeOf } from "../oracle/network_gradient.ts";
 import { gpuForTests } from "./gpu.ts";
 

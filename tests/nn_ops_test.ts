@@ -11,7 +11,7 @@ import { lengthOf } from "../kernels/tensor.ts";
 import { normal } from "../models/domain.ts";
 import { InputError } from "../models/error.ts";
 import { linearRecurrence } from "../models/linear_recurrence.ts";
-import type { Activation, TensorOps } from "../models/ops.ts";
+import type { Activation, TensorOps } from "../models/networks/ops.ts";
 import { seeded } from "../models/random.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
 import { type Dual, dual, gradient, variable } from "../oracle/dual.ts";

@@ -12,9 +12,9 @@ import {
 import type { Gpu } from "../kernels/gpu.ts";
 import { openTraining } from "../kernels/nn/training_session.ts";
 import { InputError } from "../models/error.ts";
-import type { Initial, ParameterSpec, TokenNetwork } from "../models/ops.ts";
+import type { Initial, ParameterSpec, TokenNetwork } from "../models/networks/ops.ts";
 import { seeded } from "../models/random.ts";
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 import { gpuForTests } from "./gpu.ts";
 
 const gpu = await gpuForTests("training sessions");

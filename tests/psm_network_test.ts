@@ -3,24 +3,30 @@
  */
 import { test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
-import { arrayTree } from "../models/_array_tree.ts";
+import { arrayTree } from "../models/networks/_array_tree.ts";
 import type { Analytic } from "../models/arith.ts";
-import { associators } from "../models/associator.ts";
-import { withoutChunkStarts } from "../models/chunk_starts.ts";
-import { decayAggregator } from "../models/decay_aggregator.ts";
+import { associators } from "../models/networks/associator.ts";
+import { withoutChunkStarts } from "../models/networks/chunk_starts.ts";
+import { decayAggregator } from "../models/networks/decay_aggregator.ts";
 import { InputError } from "../models/error.ts";
-import { gatedMlpAggregator } from "../models/gated_mlp_aggregator.ts";
-import { matchedWindow, psmCosts } from "../models/matched_compute.ts";
+import { gatedMlpAggregator } from "../models/networks/gated_mlp_aggregator.ts";
+import { matchedWindow, psmCosts } from "../models/networks/matched_compute.ts";
 import { f64 } from "../models/number.ts";
-import { type AttentionMask, type Parameters, type TensorOps, type TokenNetwork, under } from "../models/ops.ts";
-import { initialParameters } from "../models/parameters.ts";
+import {
+  type AttentionMask,
+  type Parameters,
+  type TensorOps,
+  type TokenNetwork,
+  under,
+} from "../models/networks/ops.ts";
+import { initialParameters } from "../models/networks/parameters.ts";
 import { parallel } from "../models/psm.ts";
-import { psmNetwork } from "../models/psm_network.ts";
-import type { ChunkAggregator, PsmNetwork } from "../models/psm_parts.ts";
+import { psmNetwork } from "../models/networks/psm_network.ts";
+import type { ChunkAggregator, PsmNetwork } from "../models/networks/psm_parts.ts";
 import { seeded } from "../models/random.ts";
-import type { TokenBatch } from "../models/training.ts";
-import { slidingWindow } from "../models/transformer.ts";
-import { transformerPsm, type TransformerPsmOptions } from "../models/transformer_psm.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
+import { slidingWindow } from "../models/networks/transformer.ts";
+import { transformerPsm, type TransformerPsmOptions } from "../models/networks/transformer_psm.ts";
 import { arrayEvaluator } from "../oracle/array_evaluator.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
 import { type Dyadic, dyadic, fromNumber, toNumber } from "../oracle/dyadic.ts";

@@ -3,7 +3,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { InputError } from "../models/error.ts";
-import type { TokenBatch } from "../models/training.ts";
+import type { TokenBatch } from "../models/networks/training.ts";
 import { corpusText } from "../tasks/corpus.ts";
 import { groupWords } from "../tasks/group_words.ts";
 import { a5, cyclic, type Group, isEven, permutations, s5 } from "../tasks/groups.ts";

@@ -5,12 +5,12 @@
  */
 import type { Gpu } from "../../kernels/device.ts";
 import { GpuEvaluator } from "../../kernels/nn/evaluator.ts";
-import { initialParameters } from "../../models/parameters.ts";
-import { psmDecoder } from "../../models/psm_decoder.ts";
-import type { PsmNetwork } from "../../models/psm_network.ts";
+import { initialParameters } from "../../models/networks/parameters.ts";
+import { psmDecoder } from "../../models/networks/psm_decoder.ts";
+import type { PsmNetwork } from "../../models/networks/psm_network.ts";
 import { seeded } from "../../models/random.ts";
-import type { ResumableNetwork } from "../../models/resumable.ts";
-import { resumableDecoder } from "../../models/resumable_decoder.ts";
+import type { ResumableNetwork } from "../../models/networks/resumable.ts";
+import { resumableDecoder } from "../../models/networks/resumable_decoder.ts";
 import type { TimedStream } from "./latency.ts";
 
 const SEED = 1;

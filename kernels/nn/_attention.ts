@@ -1,6 +1,6 @@
 /** Softmax attention in a network, with its gradients. */
 import { InputError } from "../../models/error.ts";
-import type { AttentionOptions } from "../../models/ops.ts";
+import type { AttentionOptions } from "../../models/networks/ops.ts";
 import { planAttention } from "./attention.ts";
 import { planAttentionBackward } from "./attention_backward.ts";
 import { contributeTogether, type Recorder, result, step } from "./recorder.ts";

@@ -1,7 +1,7 @@
 /** What an attention is on given tensors, once its shapes are checked, and the numbers its kernels read at run time. */
 
 import { InputError } from "../../models/error.ts";
-import type { AttentionMask, AttentionOptions } from "../../models/ops.ts";
+import type { AttentionMask, AttentionOptions } from "../../models/networks/ops.ts";
 import { BufferUsage, type Gpu } from "../gpu.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
 import { KEYS } from "./_attention_text.ts";

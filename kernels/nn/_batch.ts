@@ -1,6 +1,6 @@
 /** A batch of tokens, checked before a device sees it. */
 import { InputError } from "../../models/error.ts";
-import type { TokenBatch } from "../../models/training.ts";
+import type { TokenBatch } from "../../models/networks/training.ts";
 
 /** Throws an {@link InputError} unless extents are positive, arrays are B·n long, ids below the vocabulary and weights ≥ 0. */
 export function checkBatch({ B, n, tokens, targets, weights }: TokenBatch, vocabulary: number): void {

@@ -1,6 +1,6 @@
 /** Operations by entries, with their gradients. */
 import { InputError } from "../../models/error.ts";
-import type { Activation } from "../../models/ops.ts";
+import type { Activation } from "../../models/networks/ops.ts";
 import { activations } from "./activations.ts";
 import { recordColumnSums } from "./column_sums.ts";
 import { prepareDropout } from "./dropout.ts";

@@ -1,6 +1,6 @@
 /** Operations that move numbers: rows of tables, slices, concatenations, with their gradients. */
 import { InputError } from "../../models/error.ts";
-import type { Rows } from "../../models/ops.ts";
+import type { Rows } from "../../models/networks/ops.ts";
 import { lengthOf } from "../tensor.ts";
 import { recordBlockCopy } from "./block_copy.ts";
 import { prepareEmbedding, prepareEmbeddingBackward, prepareSort } from "./embedding.ts";

@@ -1,8 +1,8 @@
 /** A network's parameters on the GPU with their moments: what training changes and what it saves. */
 import { InputError } from "../../models/error.ts";
-import type { Parameters, ParameterSpecs } from "../../models/ops.ts";
-import { initialParameters } from "../../models/parameters.ts";
-import type { NamedArrays } from "../../models/training.ts";
+import type { Parameters, ParameterSpecs } from "../../models/networks/ops.ts";
+import { initialParameters } from "../../models/networks/parameters.ts";
+import type { NamedArrays } from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
 import { lengthOf, Tensor } from "../tensor.ts";
 import { sameShape, shown } from "./shapes.ts";

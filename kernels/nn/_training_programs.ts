@@ -1,6 +1,6 @@
 /** The two programs of a training session for batches of one shape: a step of the optimiser, and predictions. */
-import type { TokenNetwork } from "../../models/ops.ts";
-import type { OptimiserOptions, Predictions, StepResult, TokenBatch } from "../../models/training.ts";
+import type { TokenNetwork } from "../../models/networks/ops.ts";
+import type { OptimiserOptions, Predictions, StepResult, TokenBatch } from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { Tensor } from "../tensor.ts";

@@ -1,6 +1,6 @@
 /** The update of all parameters from their gradients: their norm, then AdamW. */
 import { InputError } from "../../models/error.ts";
-import type { OptimiserOptions } from "../../models/training.ts";
+import type { OptimiserOptions } from "../../models/networks/training.ts";
 import type { Tensor } from "../tensor.ts";
 import type { StoredParameter, StoredParameters } from "./_stored_parameters.ts";
 import { planAdamW } from "./adamw.ts";

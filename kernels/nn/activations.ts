@@ -1,5 +1,5 @@
 /** The activations of a network in WGSL, with their derivatives. */
-import type { Activation } from "../../models/ops.ts";
+import type { Activation } from "../../models/networks/ops.ts";
 
 export interface ActivationText {
   /** Of `a`. */

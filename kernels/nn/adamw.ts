@@ -9,7 +9,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { OptimiserOptions } from "../../models/training.ts";
+import type { OptimiserOptions } from "../../models/networks/training.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { type Plan, planOf } from "../plan.ts";
 import { f32Profile } from "../profile.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { AttentionOptions } from "../../models/ops.ts";
+import type { AttentionOptions } from "../../models/networks/ops.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import { type Plan, planOf } from "../plan.ts";
 import { assertShape, type Tensor } from "../tensor.ts";

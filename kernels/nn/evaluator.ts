@@ -13,7 +13,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { Evaluator, TensorOps } from "../../models/ops.ts";
+import type { Evaluator, TensorOps } from "../../models/networks/ops.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { lengthOf, Tensor } from "../tensor.ts";

@@ -1,5 +1,5 @@
 /**
- * The operations of a network (models/ops.ts) recorded as GPU kernels.
+ * The operations of a network (models/networks/ops.ts) recorded as GPU kernels.
  *
  * ```ts
  * const program = new Program(gpu, "step");
@@ -17,7 +17,7 @@
  */
 import type { AnyAffineModel } from "../../models/affine.ts";
 import { InputError } from "../../models/error.ts";
-import type { Activation, AttentionOptions, Rows, TensorOps } from "../../models/ops.ts";
+import type { Activation, AttentionOptions, Rows, TensorOps } from "../../models/networks/ops.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { attention } from "./_attention.ts";

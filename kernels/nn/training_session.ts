@@ -12,7 +12,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { TokenNetwork } from "../../models/ops.ts";
+import type { TokenNetwork } from "../../models/networks/ops.ts";
 import type {
   NamedArrays,
   OptimiserOptions,
@@ -20,7 +20,7 @@ import type {
   StepResult,
   TokenBatch,
   TrainingSession,
-} from "../../models/training.ts";
+} from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { checkBatch } from "./_batch.ts";

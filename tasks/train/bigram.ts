@@ -15,7 +15,7 @@ import type {
   StepResult,
   TokenBatch,
   TrainingSession,
-} from "../../models/training.ts";
+} from "../../models/networks/training.ts";
 
 /** Log-probabilities of a row of W, in f64. */
 function logSoftmax(table: Float32Array, row: number, V: number): Float64Array {

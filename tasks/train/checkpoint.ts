@@ -23,7 +23,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "../../models/error.ts";
-import type { NamedArrays } from "../../models/training.ts";
+import type { NamedArrays } from "../../models/networks/training.ts";
 import type { Position } from "./plan.ts";
 import { bytesOf, type Metadata, readSafetensors, safetensors, type StoredArrays } from "./safetensors.ts";
 import type { Setup } from "./setup.ts";

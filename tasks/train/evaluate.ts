@@ -4,7 +4,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { TrainingSession } from "../../models/training.ts";
+import type { TrainingSession } from "../../models/networks/training.ts";
 import type { Split, Task } from "../task.ts";
 
 export interface EvaluationOptions {

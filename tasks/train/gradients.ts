@@ -5,7 +5,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { NamedArrays, TokenBatch, TrainingSession } from "../../models/training.ts";
+import type { NamedArrays, TokenBatch, TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import type { StoredArray, StoredArrays } from "./safetensors.ts";
 import { lengthAt } from "./plan.ts";

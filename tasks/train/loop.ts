@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { TrainingSession } from "../../models/training.ts";
+import type { TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import { advanced, evaluationDue, lengthAt, type Position, totalSteps, type TrainingPlan } from "./plan.ts";

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { decayAggregator } from "../../models/decay_aggregator.ts";
+import { decayAggregator } from "../../models/networks/decay_aggregator.ts";
 import { InputError } from "../../models/error.ts";
-import { gatedMlpAggregator } from "../../models/gated_mlp_aggregator.ts";
-import { languageModel } from "../../models/language_model.ts";
-import { layerNames } from "../../models/layer_presets.ts";
-import { matchedWindow } from "../../models/matched_compute.ts";
-import type { PsmNetwork } from "../../models/psm_parts.ts";
-import type { ResumableNetwork } from "../../models/resumable.ts";
-import { gpt2, slidingWindow } from "../../models/transformer.ts";
-import { transformerPsm, type TransformerPsmOptions } from "../../models/transformer_psm.ts";
+import { gatedMlpAggregator } from "../../models/networks/gated_mlp_aggregator.ts";
+import { languageModel } from "../../models/networks/language_model.ts";
+import { layerNames } from "../../models/networks/layer_presets.ts";
+import { matchedWindow } from "../../models/networks/matched_compute.ts";
+import type { PsmNetwork } from "../../models/networks/psm_parts.ts";
+import type { ResumableNetwork } from "../../models/networks/resumable.ts";
+import { gpt2, slidingWindow } from "../../models/networks/transformer.ts";
+import { transformerPsm, type TransformerPsmOptions } from "../../models/networks/transformer_psm.ts";
 import type { ModelSetup } from "./setup.ts";
 
 /** A network's sizes as it takes them. */

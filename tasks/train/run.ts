@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import type { TrainingSession } from "../../models/training.ts";
+import type { TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import { saveCheckpoint } from "./checkpoint.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { TokenNetwork } from "../../models/ops.ts";
-import type { TrainingSession } from "../../models/training.ts";
+import type { TokenNetwork } from "../../models/networks/ops.ts";
+import type { TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import { openBigram } from "./bigram.ts";
 import { type Checkpoint, shards } from "./checkpoint.ts";

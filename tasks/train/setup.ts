@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { OptimiserOptions } from "../../models/training.ts";
+import type { OptimiserOptions } from "../../models/networks/training.ts";
 import { corpusText } from "../corpus.ts";
 import { groupWords } from "../group_words.ts";
 import { a5, cyclic, s5 } from "../groups.ts";

@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
 import { InputError } from "../../models/error.ts";
-import type { NamedArrays } from "../../models/training.ts";
+import type { NamedArrays } from "../../models/networks/training.ts";
 import { groupWords } from "../../tasks/group_words.ts";
 import { cyclic } from "../../tasks/groups.ts";
 import { namedSplit, readText, textFiles } from "../../tasks/text_files.ts";

@@ -11,9 +11,9 @@
  *
  * @module
  */
-import { blellochExclusive } from "../scan/mod.ts";
+import { blellochExclusive } from "../../scan/mod.ts";
 import { arrayTree, flat, type TreeNode } from "./_array_tree.ts";
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import { joined, type Parameters, type TensorOps, under } from "./ops.ts";
 import { weights } from "./parameters.ts";
 import type { ChunkAggregator, PsmNetwork, PsmParts } from "./psm_parts.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 
 /**
  * Weights `[B, n]` of next-token predictions with 0 wherever the token predicted is the first of a chunk.

@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { queryScale } from "./affine.ts";
+import { queryScale } from "../affine.ts";
 import type { Projected, Widen } from "./_log_linear_inputs.ts";
 import { byLevel } from "./_log_linear_levels.ts";
 import { byRoots } from "./_log_linear_roots.ts";
-import type { DomainMap } from "./domain.ts";
+import type { DomainMap } from "../domain.ts";
 import { beforeDomain, intoDomain } from "./domain_map.ts";
-import { InputError } from "./error.ts";
-import { fenwickLevels } from "./log_linear_attention.ts";
+import { InputError } from "../error.ts";
+import { fenwickLevels } from "../log_linear_attention.ts";
 import type { Parameters, ParameterSpec, TensorOps } from "./ops.ts";
 import { ones, parameter, residualStd, weights } from "./parameters.ts";
 import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";

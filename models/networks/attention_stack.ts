@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import { layerNorm, mlp, mlpParameters } from "./mlp.ts";
 import { type AttentionMask, joined, type Parameters, type ParameterSpecs, type TensorOps, under } from "./ops.ts";
 import { normParameters, parameter, residualStd, weights, zeros } from "./parameters.ts";

@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { blellochPrefill, PlannedCounter } from "../scan/mod.ts";
+import { blellochPrefill, PlannedCounter } from "../../scan/mod.ts";
 import { arrayTree } from "./_array_tree.ts";
 import { checkedArrays, counterState } from "./_psm_state.ts";
 import { type Held, logitsOf, type StreamBody, streamCalls } from "./_stream_calls.ts";

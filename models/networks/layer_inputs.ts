@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { AnyAffineModel, Axis, InputSpec, Sizes } from "./affine.ts";
-import type { DomainMap } from "./domain.ts";
+import type { AnyAffineModel, Axis, InputSpec, Sizes } from "../affine.ts";
+import type { DomainMap } from "../domain.ts";
 import { beforeDomain } from "./domain_map.ts";
-import { inputWidth, microSteps } from "./inputs.ts";
+import { inputWidth, microSteps } from "../inputs.ts";
 import {
   type Activation,
   type Initial,

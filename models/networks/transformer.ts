@@ -4,7 +4,7 @@
  * @module
  */
 import { checkStack, runStack, type StackOptions, stackParameters } from "./attention_stack.ts";
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import { joined, type Parameters, type ParameterSpecs, type Rows, type TensorOps, under } from "./ops.ts";
 import { parameter, positions, weights } from "./parameters.ts";
 import type { ResumableNetwork } from "./resumable.ts";

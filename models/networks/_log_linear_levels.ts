@@ -6,7 +6,7 @@
  * @module
  */
 import type { Projected, Widen } from "./_log_linear_inputs.ts";
-import { linearRecurrence } from "./linear_recurrence.ts";
+import { linearRecurrence } from "../linear_recurrence.ts";
 import type { TensorOps } from "./ops.ts";
 
 /** Outputs `[B·H, N, V]` of whole sequences of N = 2^m tokens of inputs `[B·H, N, w]`. */

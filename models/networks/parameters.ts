@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { normal } from "./domain.ts";
-import { InputError } from "./error.ts";
+import { normal } from "../domain.ts";
+import { InputError } from "../error.ts";
 import type { Initial, Parameters, ParameterSpec, ParameterSpecs } from "./ops.ts";
-import { seeded } from "./random.ts";
+import { seeded } from "../random.ts";
 
 /** The standard deviation that GPT-2's matrices begin with. */
 const STD = 0.02;

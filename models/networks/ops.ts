@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { AnyAffineModel } from "./affine.ts";
+import type { AnyAffineModel } from "../affine.ts";
 
 /** Functions of one number, applied to every entry. */
 export type Activation =

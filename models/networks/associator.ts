@@ -6,7 +6,7 @@
  */
 import { flat } from "./_array_tree.ts";
 import { streamCalls } from "./_stream_calls.ts";
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import { type Evaluator, type Parameters, type TensorOps, under } from "./ops.ts";
 import { leavesOf, wholeChunks } from "./psm_network.ts";
 import type { PsmNetwork } from "./psm_parts.ts";

@@ -5,22 +5,22 @@
  *
  * @module
  */
-import type { AnyAffineModel, Axis, Sizes } from "./affine.ts";
-import { deltaNet } from "./delta_net.ts";
-import { deltaProductOf } from "./delta_product.ts";
-import type { DomainMap } from "./domain.ts";
+import type { AnyAffineModel, Axis, Sizes } from "../affine.ts";
+import { deltaNet } from "../delta_net.ts";
+import { deltaProductOf } from "../delta_product.ts";
+import type { DomainMap } from "../domain.ts";
 import { beforeDomain } from "./domain_map.ts";
-import { InputError } from "./error.ts";
-import { gatedDeltaNet } from "./gated_delta_net.ts";
-import { gla } from "./gla.ts";
-import { mamba2 } from "./mamba2.ts";
-import { mlstm } from "./mlstm.ts";
-import { models, nonAffineModels } from "./mod.ts";
+import { InputError } from "../error.ts";
+import { gatedDeltaNet } from "../gated_delta_net.ts";
+import { gla } from "../gla.ts";
+import { mamba2 } from "../mamba2.ts";
+import { mlstm } from "../mlstm.ts";
+import { models, nonAffineModels } from "../mod.ts";
 import type { Initial } from "./ops.ts";
-import { retnet } from "./retnet.ts";
-import { s4d } from "./s4d.ts";
+import { retnet } from "../retnet.ts";
+import { s4d } from "../s4d.ts";
 import { s4dParameters } from "./s4d_parameters.ts";
-import { s6 } from "./s6.ts";
+import { s6 } from "../s6.ts";
 import type { ScanLayerOptions } from "./layer_inputs.ts";
 import { scanLayer } from "./scan_layer.ts";
 import type { LayerSizes, SequenceLayer } from "./sequence_layer.ts";

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { CounterState } from "../scan/mod.ts";
-import { InputError } from "./error.ts";
+import type { CounterState } from "../../scan/mod.ts";
+import { InputError } from "../error.ts";
 import type { PsmNetwork } from "./psm_parts.ts";
 import type { SavedArray, TokenStreamState } from "./token_stream.ts";
 

@@ -8,10 +8,10 @@
  *
  * @module
  */
-import { outputColumns } from "./affine.ts";
+import { outputColumns } from "../affine.ts";
 import { intoDomain } from "./domain_map.ts";
-import { InputError } from "./error.ts";
-import { inputEntries, inputWidth } from "./inputs.ts";
+import { InputError } from "../error.ts";
+import { inputEntries, inputWidth } from "../inputs.ts";
 import {
   type LayerInput,
   mapOf,

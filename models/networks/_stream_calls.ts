@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import type { Evaluator, Parameters, TensorOps, TokenNetwork } from "./ops.ts";
 import { parameter } from "./parameters.ts";
 import type { SavedArray, TokenStreamOptions } from "./token_stream.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Held, logitsOf, streamCalls } from "./_stream_calls.ts";
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import type { Evaluator, Parameters } from "./ops.ts";
 import type { ResumableNetwork } from "./resumable.ts";
 import type { PrefilledStream, TokenStreamOptions } from "./token_stream.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { DomainMap } from "./domain.ts";
+import type { DomainMap } from "../domain.ts";
 import type { TensorOps } from "./ops.ts";
 
 /** Keeps what must be > 0 from underflowing to 0. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Operator } from "../scan/mod.ts";
+import type { Operator } from "../../scan/mod.ts";
 import type { Parameters, Rows, TensorOps } from "./ops.ts";
 import type { ChunkAggregator } from "./psm_parts.ts";
 

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { InputError } from "./error.ts";
+import { InputError } from "../error.ts";
 import { layerNorm } from "./mlp.ts";
 import { joined, under } from "./ops.ts";
 import { normParameters, parameter, residualStd, weights } from "./parameters.ts";

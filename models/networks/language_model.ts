@@ -7,8 +7,8 @@
  *
  * @module
  */
-import type { AnyAffineModel } from "./affine.ts";
-import { InputError } from "./error.ts";
+import type { AnyAffineModel } from "../affine.ts";
+import { InputError } from "../error.ts";
 import { sequenceLayer } from "./layer_presets.ts";
 import { mlp, mlpParameters } from "./mlp.ts";
 import { joined, type Parameters, type TensorOps, under } from "./ops.ts";
