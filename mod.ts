@@ -268,4 +268,9 @@ export { Slot, type Storage } from "./kernels/nn/slot.ts";
 export { openTraining, type TrainingOptions } from "./kernels/nn/training_session.ts";
 export { Value } from "./kernels/nn/value.ts";
 
+// What networks are trained on.
 export { corpus } from "./tasks/corpus.ts";
+export { a5, cyclic, type Group, s5 } from "./tasks/groups.ts";
+export { groupWords } from "./tasks/group_words.ts";
+export { mqar } from "./tasks/mqar.ts";
+export type { BatchRequest, Split, Task } from "./tasks/task.ts";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertLess, assertMatch } from "@std/assert";
 
 const blocks = [...readFileSync("README.md", "utf8").matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
 
@@ -18,9 +18,9 @@ function runExample(name: string, code: string): string {
   return stdout;
 }
 
-test("README: three examples of at most 25 lines", () => {
-  assertEquals(blocks.length, 3);
-  for (const code of blocks) assertEquals(code.trim().split("\n").length <= 25, true);
+test("README: four examples of at most 28 lines", () => {
+  assertEquals(blocks.length, 4);
+  for (const code of blocks) assertEquals(code.trim().split("\n").length <= 28, true);
 });
 
 test("README: a recurrence of one's own gets the whole report", () => {
@@ -45,4 +45,13 @@ test("README: an aggregator of one's own gets the whole report, its associator i
   const printed = runExample("aggregator", blocks[1]!);
   assertMatch(printed, /associator/);
   assertMatch(printed, /^true \d+ rows, 0 failed$/m);
+});
+
+test("README: a network with an aggregator of one's own learns and streams", () => {
+  const printed = runExample("network", blocks[3]!);
+  if (printed.startsWith("Cannot open a GPU")) return;
+  const losses = [...printed.matchAll(/^\d\.\d{4}$/gm)].map(([loss]) => Number(loss));
+  assertEquals(losses.length, 20);
+  assertLess(losses.at(-1)!, losses[0]!);
+  assertEquals([...printed.matchAll(/Float32Array\(2\)/g)].length, 3);
 });
