@@ -2,11 +2,22 @@
 
 import type { Side } from "./_problem.ts";
 
-/** A matrix's extents as WGSL. */
+/** Where numbers lie, as WGSL. */
 export interface Extents {
   readonly outer: string;
   readonly inner: string;
+  /** The matrix of `batch`. */
+  readonly matrix: string;
+  /** Whether rows are whole vectors of four. */
+  readonly whole: boolean;
 }
+
+const extentsOf = ({ outer, inner, batched }: Side): Extents => ({
+  outer: `${outer}u`,
+  inner: `${inner}u`,
+  matrix: batched ? "batch" : "0u",
+  whole: inner % 4 === 0,
+});
 
 /**
  * The declaration of binding `binding`, and `fn name_quad(batch, outer, inner) -> vec4f`; `inner` is a multiple of 4.
@@ -16,17 +27,16 @@ export function quadLoad(
   name: string,
   binding: number,
   side: Side,
-  { outer, inner }: Extents = { outer: `${side.outer}u`, inner: `${side.inner}u` },
+  { outer, inner, matrix, whole }: Extents = extentsOf(side),
 ): string {
   const half = side.tensor.dtype === "f16";
-  const whole = side.inner % 4 === 0;
   const type = half ? (whole ? "vec2u" : "u32") : (whole ? "vec4f" : "f32");
   const source = `${name}_source`;
   return /* wgsl */ `
 @group(0) @binding(${binding}) var<storage, read> ${source}: array<${type}>;
 fn ${name}_quad(batch: u32, outer: u32, inner: u32) -> vec4f {
   if (outer >= ${outer} || inner >= ${inner}) { return vec4f(); }
-  let at = ${side.batched ? `(batch * ${outer} + outer)` : "outer"} * ${inner} + inner;
+  let at = (${matrix} * ${outer} + outer) * ${inner} + inner;
   ${whole ? wholeQuad(source, half) : parts(source, half, inner)}
 }
 `;

@@ -72,25 +72,40 @@ const four = [0, 1, 2, 3] as const;
 
 /** What a kernel knows of its sizes, in the order of the uniform's words. */
 export function plainSizes(plain: Plain): Uint32Array<ArrayBuffer> {
-  const { problem: { batches, M, N, K } } = plain;
+  const { problem: { batches, M, N, K, a, b }, accumulate } = plain;
   const { down, across } = grid(plain);
-  return new Uint32Array([batches, M, N, K, down, across, termsEach(plain), plainWorkgroups(plain)]);
+  const flags = [accumulate, a.batched, b.batched].map(Number);
+  return new Uint32Array([batches, M, N, K, down, across, termsEach(plain), plainWorkgroups(plain), ...flags, 0]);
 }
 
 const sizesOf = (plain: Plain): string => /* wgsl */ `
-struct Sizes { batches: u32, M: u32, N: u32, K: u32, down: u32, across: u32, terms: u32, workgroups: u32 }
+struct Sizes {
+  batches: u32, M: u32, N: u32, K: u32,
+  down: u32, across: u32, terms: u32, workgroups: u32,
+  accumulate: u32, batched_a: u32, batched_b: u32, none: u32,
+}
 ${
   plain.sized
     ? "@group(0) @binding(3) var<uniform> sizes: Sizes;"
     : `const sizes = Sizes(${Array.from(plainSizes(plain), (size) => `${size}u`).join(", ")});`
 }`;
 
-const extentsOf = ({ along }: Side, outside: string): Extents =>
-  along ? { outer: outside, inner: "sizes.K" } : { outer: "sizes.K", inner: outside };
+function extentsOf({ sized, problem }: Plain, name: "a" | "b"): Extents {
+  const { along, inner } = problem[name];
+  const outside = name === "a" ? "sizes.M" : "sizes.N";
+  return {
+    ...(along ? { outer: outside, inner: "sizes.K" } : { outer: "sizes.K", inner: outside }),
+    matrix: `sizes.batched_${name} * batch`,
+    whole: !sized && inner % 4 === 0,
+  };
+}
+
+const store = (to: string, value: string): string =>
+  `if (sizes.accumulate == 0u) { ${to} = ${value}; } else { ${to} = ${to} + ${value}; }`;
 
 /** Bindings: A, B, the result, and the sizes if they come from a uniform. */
 export function plainShader(plain: Plain): string {
-  const { problem, tuning, parts, accumulate } = plain;
+  const { problem, tuning, parts } = plain;
   const { N, a, b } = problem;
   const { blockRows, blockColumns, blockTerms, prefetch } = tuning;
   // Vectors of four rows, and of four columns, of an invocation, evenly apart in the block.
@@ -98,7 +113,7 @@ export function plainShader(plain: Plain): string {
   const threads = plainThreads(tuning);
   const [widthA, widthB] = [widthOf(blockRows), widthOf(blockColumns)];
   const across = blockColumns / tuning.each;
-  const aligned = N % 4 === 0;
+  const aligned = !plain.sized && N % 4 === 0;
   const blocksA = blockRows / 4 * (blockTerms / 4);
   const blocks = blocksA + blockColumns / 4 * (blockTerms / 4);
   const turns = Math.ceil(blocks / threads);
@@ -127,8 +142,8 @@ export function plainShader(plain: Plain): string {
   const readAll = (k: string): string => `{ let ahead = ${k};\n${reads.join("\n")}\n}`;
   return /* wgsl */ `
 ${sizesOf(plain)}
-${quadLoad("a", 0, a, extentsOf(a, "sizes.M"))}
-${quadLoad("b", 1, b, extentsOf(b, "sizes.N"))}
+${quadLoad("a", 0, a, extentsOf(plain, "a"))}
+${quadLoad("b", 1, b, extentsOf(plain, "b"))}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
 var<workgroup> terms_a: array<vec4f, ${blockTerms * widthA}>;
 var<workgroup> terms_b: array<vec4f, ${blockTerms * widthB}>;
@@ -138,10 +153,8 @@ fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
   let at = ((part * sizes.batches + batch) * sizes.M + row) * sizes.N + column;
   ${
     aligned
-      ? `result[at / 4u] = ${accumulate ? "result[at / 4u] + " : ""}value;`
-      : `for (var c = 0u; c < min(4u, sizes.N - column); c++) {
-    result[at + c] = ${accumulate ? "result[at + c] + " : ""}value[c];
-  }`
+      ? store("result[at / 4u]", "value")
+      : `for (var c = 0u; c < min(4u, sizes.N - column); c++) { ${store("result[at + c]", "value[c]")} }`
   }
 }
 
