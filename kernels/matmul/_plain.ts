@@ -5,7 +5,7 @@
 
 import { InputError } from "../../models/error.ts";
 import { flatWorkgroup } from "../workgroups.ts";
-import { quadLoad } from "./_load.ts";
+import { type Extents, quadLoad } from "./_load.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { placeOf } from "./_tiling.ts";
 
@@ -27,6 +27,8 @@ export interface Plain {
   readonly tuning: Required<PlainTuning>;
   readonly parts: number;
   readonly accumulate: boolean;
+  /** Whether sizes come from a uniform rather than stand in the text: slower, and compiled once for all of them. */
+  readonly sized: boolean;
 }
 
 export const plainThreads = ({ each, blockRows, blockColumns }: Required<PlainTuning>): number =>
@@ -68,17 +70,50 @@ export function termsEach({ problem, tuning, parts }: Plain): number {
 
 const four = [0, 1, 2, 3] as const;
 
-/** Bindings: A, B, the result. */
+/** What a kernel knows of its sizes, in the order of the uniform's words. */
+export function plainSizes(plain: Plain): Uint32Array<ArrayBuffer> {
+  const { problem: { batches, M, N, K, a, b }, accumulate } = plain;
+  const { down, across } = grid(plain);
+  const flags = [accumulate, a.batched, b.batched].map(Number);
+  return new Uint32Array([batches, M, N, K, down, across, termsEach(plain), plainWorkgroups(plain), ...flags, 0]);
+}
+
+const sizesOf = (plain: Plain): string => /* wgsl */ `
+struct Sizes {
+  batches: u32, M: u32, N: u32, K: u32,
+  down: u32, across: u32, terms: u32, workgroups: u32,
+  accumulate: u32, batched_a: u32, batched_b: u32, none: u32,
+}
+${
+  plain.sized
+    ? "@group(0) @binding(3) var<uniform> sizes: Sizes;"
+    : `const sizes = Sizes(${Array.from(plainSizes(plain), (size) => `${size}u`).join(", ")});`
+}`;
+
+function extentsOf({ sized, problem }: Plain, name: "a" | "b"): Extents {
+  const { along, inner } = problem[name];
+  const outside = name === "a" ? "sizes.M" : "sizes.N";
+  return {
+    ...(along ? { outer: outside, inner: "sizes.K" } : { outer: "sizes.K", inner: outside }),
+    matrix: `sizes.batched_${name} * batch`,
+    whole: !sized && inner % 4 === 0,
+  };
+}
+
+const store = (to: string, value: string): string =>
+  `if (sizes.accumulate == 0u) { ${to} = ${value}; } else { ${to} = ${to} + ${value}; }`;
+
+/** Bindings: A, B, the result, and the sizes if they come from a uniform. */
 export function plainShader(plain: Plain): string {
-  const { problem, tuning, parts, accumulate } = plain;
-  const { batches, M, N, K, a, b } = problem;
+  const { problem, tuning, parts } = plain;
+  const { N, a, b } = problem;
   const { blockRows, blockColumns, blockTerms, prefetch } = tuning;
   // Vectors of four rows, and of four columns, of an invocation, evenly apart in the block.
   const vectors = tuning.each / 4;
   const threads = plainThreads(tuning);
   const [widthA, widthB] = [widthOf(blockRows), widthOf(blockColumns)];
   const across = blockColumns / tuning.each;
-  const aligned = N % 4 === 0;
+  const aligned = !plain.sized && N % 4 === 0;
   const blocksA = blockRows / 4 * (blockTerms / 4);
   const blocks = blocksA + blockColumns / 4 * (blockTerms / 4);
   const turns = Math.ceil(blocks / threads);
@@ -105,23 +140,21 @@ export function plainShader(plain: Plain): string {
     Array.from({ length: 4 * vectors ** 2 }, (_, n) => line(Math.floor(n / vectors), n % vectors)).join("\n");
   const each = (line: (v: number) => string): string => Array.from({ length: vectors }, (_, v) => line(v)).join("\n");
   const readAll = (k: string): string => `{ let ahead = ${k};\n${reads.join("\n")}\n}`;
-  const terms = termsEach(plain);
   return /* wgsl */ `
-${quadLoad("a", 0, a)}
-${quadLoad("b", 1, b)}
+${sizesOf(plain)}
+${quadLoad("a", 0, a, extentsOf(plain, "a"))}
+${quadLoad("b", 1, b, extentsOf(plain, "b"))}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
 var<workgroup> terms_a: array<vec4f, ${blockTerms * widthA}>;
 var<workgroup> terms_b: array<vec4f, ${blockTerms * widthB}>;
 ${flatWorkgroup}
 fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= ${M}u || column >= ${N}u) { return; }
-  let at = ((part * ${batches}u + batch) * ${M}u + row) * ${N}u + column;
+  if (row >= sizes.M || column >= sizes.N) { return; }
+  let at = ((part * sizes.batches + batch) * sizes.M + row) * sizes.N + column;
   ${
     aligned
-      ? `result[at / 4u] = ${accumulate ? "result[at / 4u] + " : ""}value;`
-      : `for (var c = 0u; c < min(4u, ${N}u - column); c++) {
-    result[at + c] = ${accumulate ? "result[at + c] + " : ""}value[c];
-  }`
+      ? store("result[at / 4u]", "value")
+      : `for (var c = 0u; c < min(4u, sizes.N - column); c++) { ${store("result[at + c]", "value[c]")} }`
   }
 }
 
@@ -132,14 +165,14 @@ fn main(
   @builtin(local_invocation_index) lid: u32,
 ) {
   let group = flat_workgroup(id, grid);
-  if (group >= ${plainWorkgroups(plain)}u) { return; }
-  ${placeOf({ ...grid(plain), parts, swizzle: tuning.swizzle })}
+  if (group >= sizes.workgroups) { return; }
+  ${placeOf({ down: "sizes.down", across: "sizes.across", parts, swizzle: tuning.swizzle })}
   let row = lid / ${across}u;
   let column = lid % ${across}u;
   ${registers.join("\n  ")}
   ${sums((i, h) => `var sum_${i}_${h} = vec4f();`)}
-  ${prefetch ? readAll(`part * ${terms}u`) : ""}
-  for (var k = part * ${terms}u; k < min(part * ${terms}u + ${terms}u, ${K}u); k += ${blockTerms}u) {
+  ${prefetch ? readAll("part * sizes.terms") : ""}
+  for (var k = part * sizes.terms; k < min(part * sizes.terms + sizes.terms, sizes.K); k += ${blockTerms}u) {
     ${prefetch ? "" : readAll("k")}
     ${writes.join("\n    ")}
     workgroupBarrier();

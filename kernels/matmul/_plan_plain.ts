@@ -1,10 +1,11 @@
 /** A product in plain f32, made ready. */
 
-import type { Gpu } from "../gpu.ts";
+import { BufferUsage, type Gpu } from "../gpu.ts";
 import { BUSY, type Design, partsOf, writesPartial } from "./_design.ts";
 import {
   plainBytes,
   plainShader,
+  plainSizes,
   plainThreads,
   type PlainTuning,
   plainTuning,
@@ -42,7 +43,7 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainO
     plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
     plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
   const workgroups = (tuning: Required<PlainTuning>): number =>
-    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false });
+    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, sized: false });
   const defaults = gpu.adapter.software
     ? software
     : sizes.find((tuning) => fits(tuning) && workgroups(tuning) >= BUSY) ?? sizes.at(-1)!;
@@ -56,7 +57,12 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainO
   }
   const parts = partsOf(problem, workgroups(tuning), options.parts, 512);
   const accumulate = options.accumulate && !writesPartial(c, { parts, hardware: false });
-  const plain = { problem, tuning, parts, accumulate };
+  // A network has dozens of shapes, and what compiles on the CPU takes long to.
+  const sized = gpu.adapter.software;
+  const plain = { problem, tuning, parts, accumulate, sized };
+  const uniform = sized
+    ? gpu.upload(plainSizes(plain), { label: "sizes", usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST })
+    : undefined;
   return {
     variant: `f32, ${tuning.blockRows}x${tuning.blockColumns}x${tuning.blockTerms}` +
       `${tuning.prefetch ? ", read ahead" : ""}, ${parts === 1 ? "1 part" : `${parts} parts`}`,
@@ -65,13 +71,13 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainO
     chunk: termsEach(plain),
     direct: true,
     parts,
-    scratch: [],
+    scratch: uniform ? [uniform] : [],
     async dispatches(result) {
       const pipeline = await gpu.compile({ label: "matmul f32", code: plainShader(plain) });
       const { a, b } = problem;
       return [{
         pipeline,
-        buffers: [a.tensor.buffer, b.tensor.buffer, result],
+        buffers: [a.tensor.buffer, b.tensor.buffer, result, ...(uniform ? [uniform] : [])],
         workgroups: plainWorkgroups(plain),
       }];
     },

@@ -78,7 +78,7 @@ fn main(
 ) {
   let group = flat_workgroup(id, grid);
   if (group >= ${productWorkgroups(spread)}u) { return; }
-  ${placeOf({ ...grid(spread), parts, swizzle })}
+  ${placeOf({ down: `${grid(spread).down}u`, across: `${grid(spread).across}u`, parts, swizzle })}
   let lane = lid % ${unit.lanes}u;
   let down = lid / ${unit.lanes * across}u;
   let across = lid / ${unit.lanes}u % ${across}u;

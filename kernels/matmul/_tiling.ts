@@ -47,19 +47,20 @@ export const blockOf = ({ rows, columns, down, across }: Tiling): Block => ({
  */
 export function placeOf(
   { down, across, parts, swizzle }: {
-    readonly down: number;
-    readonly across: number;
+    /** WGSL. */
+    readonly down: string;
+    readonly across: string;
     readonly parts: number;
     readonly swizzle: number;
   },
 ): string {
   return /* wgsl */ `
-  let inside = group % ${down * across}u;
-  let part = group / ${down * across}u % ${parts}u;
-  let batch = group / ${down * across * parts}u;
-  let band = inside / ${swizzle * across}u * ${swizzle}u;
-  let height = min(${down}u - band, ${swizzle}u);
-  let tile_row = band + inside % ${swizzle * across}u % height;
-  let tile_column = inside % ${swizzle * across}u / height;
+  let inside = group % (${down} * ${across});
+  let part = group / (${down} * ${across}) % ${parts}u;
+  let batch = group / (${down} * ${across} * ${parts}u);
+  let band = inside / (${swizzle}u * ${across}) * ${swizzle}u;
+  let height = min(${down} - band, ${swizzle}u);
+  let tile_row = band + inside % (${swizzle}u * ${across}) % height;
+  let tile_column = inside % (${swizzle}u * ${across}) / height;
 `;
 }
