@@ -1,9 +1,9 @@
 /** Small networks of every kind, with parameters far from where training begins: what whole networks are checked on. */
-import { initialParameters } from "../models/parameters.ts";
-import { type ParameterSpecs, type TokenNetwork } from "../models/ops.ts";
+import { initialParameters } from "../models/networks/parameters.ts";
+import { type ParameterSpecs, type TokenNetwork } from "../models/networks/ops.ts";
 import { seeded } from "../models/random.ts";
-import type { PsmNetwork } from "../models/psm_parts.ts";
-import { transformerPsm, type TransformerPsmOptions } from "../models/transformer_psm.ts";
+import type { PsmNetwork } from "../models/networks/psm_parts.ts";
+import { transformerPsm, type TransformerPsmOptions } from "../models/networks/transformer_psm.ts";
 
 /** Ids of every network here. A multiple of four, as all widths: kernels of matrix products are then few. */
 export const VOCABULARY = 8;
