@@ -34,7 +34,7 @@ interface Outcome {
 }
 
 const files = globSync("tests/*_test.ts").sort();
-const fused = /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|mixer)_test\.ts$/;
+const fused = /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|mixer|network_\w+_gpu)_test\.ts$/;
 const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
 
 const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };

@@ -205,13 +205,12 @@ function read(
   blockTerms: number,
   first: string,
 ): string {
-  const batch = side.batched ? "batch" : "0u";
   const { outside, inside } = placeOfBlock(side, size, blockTerms);
   return next.map((register, c) => {
     const at = side.along
       ? `${first} + 4u * ${outside} + ${c}u, ahead + 4u * ${inside}`
       : `ahead + 4u * ${outside} + ${c}u, ${first} + 4u * ${inside}`;
-    return `${register} = ${name}_quad(${batch}, ${at});`;
+    return `${register} = ${name}_quad(batch, ${at});`;
   }).join(" ");
 }
 
