@@ -155,7 +155,7 @@ async function lane(runners: readonly Runner[], totals: Totals): Promise<void> {
 rmSync("dist/tests", { recursive: true, force: true });
 const totals: Totals = { passed: 0, failed: 0 };
 // Two lanes for two cores, of about the same length.
-await Promise.all([lane([full, node], totals), lane([bare, bun], totals)]);
+await Promise.all([lane([full, bun], totals), lane([bare, node], totals)]);
 if (process.env.DUALSCAN_GPU === "off" || process.env.VK_DRIVER_FILES === swiftShader) {
   // Nothing more to see.
 } else if (existsSync(swiftShader)) await run(second, totals);
