@@ -29,7 +29,7 @@ export interface DeviceTimed<R> {
  * result that `body` reads afterwards is what the last timed call wrote. Filling buffers with poison beforehand is left
  * out of the repetitions: it is a check's work, not the kernel's.
  *
- * @throws {Error} if `body` submits anything but one list of dispatches: a sum of several is no kernel's time.
+ * @throws {Error} if `body` submits anything but one list of dispatches, poison apart: a sum of several is no kernel's time.
  */
 export async function deviceTimed<R>(
   gpu: Gpu,
@@ -41,6 +41,7 @@ export async function deviceTimed<R>(
   const timed: Gpu["run"] = async (label, dispatches, options) => {
     await gpu.run(label, dispatches, options);
     const kernels = dispatches.filter(({ pipeline }) => pipeline !== poison.pipeline);
+    if (kernels.length === 0) return;
     runs.push((await repeatedTime(gpu, effort, label, kernels)).samples);
   };
   const result = await body(withRun(gpu, timed));
