@@ -3,9 +3,9 @@
  *
  * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
  * - `deno test`: the tests of `tests/` without any permission;
- * - `node --test`, bundled by esbuild: the same files;
- * - `bun test`: the same files but for the fused kernels', which Node has run on the same Dawn: a software adapter takes
- *   minutes to compile them;
+ * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels;
+ * - `bun test`: the same files but for those of fused kernels and networks, which Node has run on the same Dawn: a software
+ *   adapter takes minutes to compile them;
  * - `node --test` once more with SwiftShader for a GPU, where it is installed: some tests of every fused kernel, on subgroups of
  *   four, without f16. All of them: `VK_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json node --test dist/tests`.
  */
@@ -34,7 +34,11 @@ interface Outcome {
 }
 
 const files = globSync("tests/*_test.ts").sort();
-const fused = /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|mixer|network_\w+_gpu)_test\.ts$/;
+/** What a software adapter compiles for minutes under Dawn: Bun leaves it to Node. */
+const slow = /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|mixer|nn_\w+|network_\w+_gpu)_test\.ts$/;
+/** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs. */
+const slowest = /kernels_(chunk_modes|chunk_backward_modes|selective_tunings)_test\.ts$/;
+const onNode = files.filter((file) => !slowest.test(file));
 const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
 
 const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };
@@ -47,7 +51,7 @@ const bun: Runner = {
     "test",
     "--timeout",
     "120000",
-    ...files.filter((file) => !fused.test(file)).map((file) => `./${file}`),
+    ...files.filter((file) => !slow.test(file)).map((file) => `./${file}`),
   ]],
   passed: /^ *(\d+) pass$/gm,
   failed: /^ *(\d+) (?:fail|errors?)$/gm,
@@ -58,7 +62,7 @@ const node: Runner = {
   commands: [
     [
       "esbuild",
-      ...files,
+      ...onNode,
       "--bundle",
       "--splitting",
       "--format=esm",
@@ -69,7 +73,7 @@ const node: Runner = {
       "--out-extension:.js=.mjs",
       "--log-level=warning",
     ],
-    ["node", "--test", "--test-reporter=tap", ...files.map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`)],
+    ["node", "--test", "--test-reporter=tap", ...onNode.map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`)],
   ],
   passed: /^# pass (\d+)$/gm,
   failed: /^# (?:fail|cancelled) (\d+)$/gm,
@@ -94,7 +98,7 @@ const second: Runner = {
 };
 
 const path = `${resolve("node_modules/.bin")}${delimiter}${process.env.PATH}`;
-const limit = 20 * 60_000;
+const limit = 40 * 60_000;
 
 function execute([command = "", ...args]: readonly string[], own: Runner["env"] = {}): Promise<Outcome> {
   return new Promise((settle) => {
