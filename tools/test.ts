@@ -160,6 +160,9 @@ async function lane(runners: readonly Runner[], totals: Totals): Promise<void> {
   for (const runner of runners) await run(runner, totals);
 }
 
+const names = (pattern: RegExp): string =>
+  files.filter((file) => pattern.test(file)).map((file) => file.replace(/^tests\/|_test\.ts$/g, "")).join(", ");
+console.log(`not run under Bun: ${names(slow)}\nnot run under Node: ${names(slowest)}`);
 rmSync("dist/tests", { recursive: true, force: true });
 const totals: Totals = { passed: 0, failed: 0 };
 // Two lanes for two cores, of about the same length.
