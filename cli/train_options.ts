@@ -20,7 +20,9 @@ dualscan train --resume DIR
   --preset NAME        the setting (default: the task's small one; --preset list prints all)
   --model NAME         another network of the setting's width and blocks: t-psm, gpt2, sliding-window, mamba, gla …
                        (--model list prints all; ${CONTROL} is the control without memory, on the CPU)
+  --layers N           blocks (of a Transformer-PSM those of Inf)
   --steps N            steps in all, shared equally by the stages
+  --batch N            sequences of a step
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
   --seed N             of parameters, data and dropout (default: 1)
@@ -93,7 +95,9 @@ export function trainArguments(args: readonly string[]): TrainArguments {
   const parsed = parse("train", options, {
     preset: { type: "string" },
     model: { type: "string" },
+    layers: { type: "string" },
     steps: { type: "string" },
+    batch: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
     seed: { type: "string" },
@@ -193,9 +197,11 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       throw new InputError(`Cannot use --${option}: it belongs to the task ${owner}, got ${task}`);
     }
   }
-  const [model, steps, rate, schedule, seed, path, tokens, modulus] = [
+  const [model, layers, steps, batch, rate, schedule, seed, path, tokens, modulus] = [
     "model",
+    "layers",
     "steps",
+    "batch",
     "rate",
     "schedule",
     "seed",
@@ -216,9 +222,13 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       ...(tokens === undefined ? {} : { tokens: oneOf<TokeniserName>("--tokens", tokens, tokeniserNames) }),
       ...(modulus === undefined ? {} : { modulus: wholeNumber("--modulus", modulus, 2, 256) }),
     },
-    model: { ...preset.model, ...(model === undefined ? {} : { name: oneOf("--model", model, modelNames) }) },
+    model: {
+      name: model === undefined ? preset.model.name : oneOf("--model", model, modelNames),
+      sizes: { ...preset.model.sizes, ...(layers === undefined ? {} : { layers: wholeNumber("--layers", layers, 1) }) },
+    },
     plan: {
       ...plan,
+      batch: batch === undefined ? plan.batch : wholeNumber("--batch", batch, 1),
       stages: share === undefined ? plan.stages : plan.stages.map((stage) => ({ ...stage, steps: share })),
       rate: rate === undefined ? plan.rate : positive("--rate", rate),
       schedule: {

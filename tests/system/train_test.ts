@@ -189,6 +189,8 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
   ],
   ["an unknown model", ["s5", "--model", "rnn"], /^Cannot use --model: it must be one of .*bigram, got rnn$/],
   ["fewer steps than stages", ["s5", "--steps", "3"], /^Cannot use --steps: it must be a whole number ≥ 15, got 3$/],
+  ["a batch of nothing", ["s5", "--batch", "0"], /^Cannot use --batch: it must be a whole number ≥ 1, got 0$/],
+  ["half a block", ["s5", "--layers", "0.5"], /^Cannot use --layers: it must be a whole number ≥ 1, got 0.5$/],
   ["a rate of 0", ["s5", "--rate", "0"], /^Cannot use --rate: it must be a number > 0, got 0$/],
   ["a seed that is none", ["s5", "--seed=-1"], /^Cannot use --seed: .* got -1$/],
   ["lengths that are none", ["s5", "--evaluate", "x"], /^Cannot use --evaluate: it must be lengths ≥ 1 .* got x$/],
