@@ -8,6 +8,7 @@ import { type GpuPolicy, gpuPolicy } from "../kernels/device.ts";
 import { InputError } from "../models/error.ts";
 import { CONTROL, modelNames } from "../tasks/train/networks.ts";
 import { defaultPresets, type Preset, presets } from "../tasks/train/presets.ts";
+import { totalSteps, type TrainingPlan } from "../tasks/train/plan.ts";
 import { type Schedule, scheduleKinds } from "../tasks/train/schedule.ts";
 import { type Setup, type TaskName, taskNames } from "../tasks/train/setup.ts";
 import { type TokeniserName, tokeniserNames } from "../tasks/tokenisers.ts";
@@ -23,6 +24,7 @@ dualscan train --resume DIR
   --layers N           blocks (of a Transformer-PSM those of Inf)
   --steps N            steps in all, shared equally by the stages
   --batch N            sequences of a step
+  --length N           train at this length alone, in place of the setting's
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
   --seed N             of parameters, data and dropout (default: 1)
@@ -98,6 +100,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     layers: { type: "string" },
     steps: { type: "string" },
     batch: { type: "string" },
+    length: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
     seed: { type: "string" },
@@ -187,6 +190,11 @@ function presetOf(task: TaskName, name: string | undefined): Preset {
   );
 }
 
+/** The same steps, all of one length. */
+function atLength(plan: TrainingPlan, length: number): TrainingPlan {
+  return { ...plan, stages: [{ from: length, to: length, steps: totalSteps(plan) }] };
+}
+
 /** Options that belong to one task. */
 const ownOptions: { readonly [option: string]: TaskName } = { text: "text", tokens: "text", modulus: "modular" };
 
@@ -197,11 +205,12 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       throw new InputError(`Cannot use --${option}: it belongs to the task ${owner}, got ${task}`);
     }
   }
-  const [model, layers, steps, batch, rate, schedule, seed, path, tokens, modulus] = [
+  const [model, layers, steps, batch, length, rate, schedule, seed, path, tokens, modulus] = [
     "model",
     "layers",
     "steps",
     "batch",
+    "length",
     "rate",
     "schedule",
     "seed",
@@ -209,7 +218,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     "tokens",
     "modulus",
   ].map(text);
-  const { plan } = preset;
+  const plan = length === undefined ? preset.plan : atLength(preset.plan, wholeNumber("--length", length, 1));
   const share = steps === undefined
     ? undefined
     : Math.floor(wholeNumber("--steps", steps, plan.stages.length) / plan.stages.length);
