@@ -156,8 +156,8 @@ export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram
     },
     async submit(given) {
       await program.ready();
-      const readback = await readbacks.take();
       batch.write(given);
+      const readback = await readbacks.take();
       const after = results.map((slot, i) => ({
         from: program.tensor(slot).buffer,
         to: readback.buffer,
