@@ -32,10 +32,14 @@ export interface StepLine {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly rate: number;
-  /** Of this step alone: tokens of its batch, and milliseconds. */
+  /** Of its batch. */
   readonly tokens: number;
+  /**
+   * Milliseconds from the end of the step before to the end of this one, as two are on their way at a time; from its own
+   * beginning after an evaluation, a checkpoint or at the start of a run.
+   */
   readonly ms: number;
-  /** Median over the steps of this length since the last line, of tokens over time. */
+  /** Median over the steps of this length since the last line, of tokens over that time. */
   readonly tokensPerSecond: number;
   /** Bytes on the device at most so far. */
   readonly peakBytes: number;

@@ -22,7 +22,7 @@ export interface RunOptions {
   readonly shardBytes?: number;
   /** Steps between checkpoints. Default: a minute. */
   readonly saveEvery?: number;
-  /** Asked after every step: whether to stop there. */
+  /** Asked at every step, perhaps twice: whether to stop, at that one or the next. */
   readonly stop?: () => boolean;
   /** `dawn: NVIDIA …` */
   readonly adapter?: string;
@@ -100,8 +100,15 @@ export async function runTraining(
   const every = Math.max(1, Math.ceil(totalSteps(plan) / LINES));
   let rates: number[] = [];
   let length = 0;
-  const loop = trainingSteps(session, task, plan, { seed, position, ...(chunk === undefined ? {} : { chunk }) });
-  for await (const { evaluation, position: next, seconds, ...step } of loop) {
+  const saveDue = (step: number): boolean =>
+    saveEvery === undefined ? performance.now() - saved > MINUTE : step % saveEvery === 0;
+  const loop = trainingSteps(session, task, plan, {
+    seed,
+    position,
+    ...(chunk === undefined ? {} : { chunk }),
+    ahead: (step) => !saveDue(step) && stop?.() !== true,
+  });
+  for await (const { evaluation, position: next, seconds, settled, ...step } of loop) {
     // The first step of a length prepares the device for it.
     if (step.length === length) rates.push(step.tokens / seconds);
     length = step.length;
@@ -119,8 +126,8 @@ export async function runTraining(
     }
     onStep?.(line, position);
     if (evaluation !== undefined) evaluated("validation", step.step, evaluation);
-    const due = saveEvery === undefined ? performance.now() - saved > MINUTE : step.step % saveEvery === 0;
-    if (due) await save();
+    if (!settled) continue;
+    if (saveDue(step.step)) await save();
     if (stop?.() === true) break;
   }
   await save();
