@@ -59,9 +59,7 @@ export function text(folder: string): Made {
     plots.push([name, byChunk(title, all)]);
     const bytes = bytesPerToken === 1 ? "" : `, ${bytesPerToken.toFixed(3)} bytes a token`;
     return [
-      `${title} (${data.replace(/:.*/, "")}${bytes}), on ${
-        adapters(all.flatMap((best) => best.lines))
-      }. \`all\`: over all ` +
+      `${title} (${data}${bytes}), on ${adapters(all.flatMap((best) => best.lines))}. \`all\`: over all ` +
       `tokens; \`inside\`: without the first token of each chunk; ${HOW}.`,
       "",
       markdown(

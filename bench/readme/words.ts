@@ -47,7 +47,9 @@ export function words(folder: string): Made {
     return [
       `${title}, trained on words of at most ${Math.max(...chosen.map(({ trainedTo }) => trainedTo))} tokens, on ${
         adapters(chosen)
-      }. Wrong predictions of all tokens in per cent, by length of the word; ${HOW}.`,
+      }. Wrong predictions in per cent of all tokens of ${
+        Math.min(...chosen.map(({ sequences }) => sequences)).toLocaleString("en-GB")
+      } words, by their length; ${HOW}.`,
       "",
       markdown([...trainedColumns, ...lengths.map((length) => number(`${length}`))], [
         ...all.map((best) => [
