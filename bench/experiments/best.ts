@@ -4,6 +4,7 @@
  * @module
  */
 import { grouped } from "../grouped.ts";
+import { mean } from "../mean.ts";
 import { type ResultLine, runKey } from "./result.ts";
 
 /** Runs of one rate, each of another seed. */
@@ -16,8 +17,6 @@ export interface Best {
   readonly lines: readonly ResultLine[];
   readonly finished: boolean;
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
 
 /**
  * The runs of the rate with the least validation loss, a mean over seeds; nothing is chosen by what is reported. Of runs

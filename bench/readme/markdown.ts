@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { mean } from "../mean.ts";
 
 /** A column; numbers stand at its right. */
 export interface Column {
@@ -30,9 +31,8 @@ export const NONE = "–";
 /** `0.123 ± 0.004`: the mean, and half the range of several. */
 export function spread(values: readonly number[], shown: (x: number) => string): string {
   if (values.length === 0) return NONE;
-  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
   const half = (Math.max(...values) - Math.min(...values)) / 2;
-  return values.length === 1 ? shown(mean) : `${shown(mean)} ± ${shown(half)}`;
+  return `${shown(mean(values))}${values.length === 1 ? "" : ` ± ${shown(half)}`}`;
 }
 
 /** A ratio, bold where we need less. */

@@ -7,13 +7,13 @@ import { type Best, bestRuns } from "../experiments/best.ts";
 import type { ResultLine } from "../experiments/result.ts";
 import { experimentOf, experiments, networkName, networks } from "../experiments/setting.ts";
 import { grouped } from "../grouped.ts";
+import { mean } from "../mean.ts";
 import { type Curve, plot } from "../plot.ts";
 import { markdown, number, spread } from "./markdown.ts";
 import type { Made } from "./section.ts";
 import { adapters, HOW, NOT_MEASURED, plotName, results, shownPlot, trainedCells, trainedColumns } from "./trained.ts";
 
 const digits = (x: number): string => x.toFixed(4);
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
 
 /** Nats a token and bits a byte, of one of the two losses. */
 function cells(lines: readonly ResultLine[], loss: (line: ResultLine) => number | undefined): readonly string[] {

@@ -6,6 +6,7 @@
 import type { Best } from "../experiments/best.ts";
 import { type ResultLine, resultLine } from "../experiments/result.ts";
 import { networkName } from "../experiments/setting.ts";
+import { mean } from "../mean.ts";
 import { type Column, count, number } from "./markdown.ts";
 import { linesOf } from "./lines.ts";
 
@@ -30,7 +31,7 @@ export const trainedColumns: readonly Column[] = [
 /** The first cells of a row. */
 export function trainedCells({ lines, rate, rates, seeds, finished }: Best): readonly string[] {
   const [first] = lines;
-  const steps = lines.reduce((sum, line) => sum + line.steps, 0) / lines.length;
+  const steps = mean(lines.map((line) => line.steps));
   const of = finished ? "" : `, unfinished (of ${first!.planned} steps)`;
   return [`${networkName(first!)}${of}`, count(first!.size), `${rate}`, `${rates}`, `${seeds}`, `${Math.round(steps)}`];
 }

@@ -6,6 +6,7 @@
 import { bestRuns } from "../experiments/best.ts";
 import type { ResultLine } from "../experiments/result.ts";
 import { experimentOf, experiments, networkName, networks } from "../experiments/setting.ts";
+import { mean } from "../mean.ts";
 import { type Curve, plot } from "../plot.ts";
 import { markdown, number, percents, spread } from "./markdown.ts";
 import type { Made } from "./section.ts";
@@ -20,8 +21,6 @@ const others: readonly string[] = ["mqar", "text"];
 /** Errors at a length, one of each seed. */
 const errorsAt = (lines: readonly ResultLine[], length: number): readonly number[] =>
   lines.filter((line) => line.length === length).map(({ error }) => error);
-
-const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
 
 /** A table and a plot of every experiment. */
 export function words(folder: string): Made {
