@@ -48,7 +48,7 @@ function spent({ steps, step }: LoggedRun): { readonly tokens: number; readonly 
   const all = known === 0 ? 0 : step / known;
   return {
     tokens: Math.round(all * sum(({ since, tokens }) => since * tokens)),
-    seconds: all * sum(({ since, tokens, tokensPerSecond, spent }) => spent ?? since * tokens / tokensPerSecond),
+    seconds: all * sum(({ spent }) => spent),
   };
 }
 

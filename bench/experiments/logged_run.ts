@@ -54,7 +54,7 @@ const fields = {
     texts: ["task", "model", "preset", "schedule", "shape", "data", "adapter", "date"],
     numbers: ["step", "seed", "size", "batch", "rate", "steps"],
   },
-  step: { texts: [], numbers: ["step", "length", "tokens", "ms", "tokensPerSecond", "peakBytes"] },
+  step: { texts: [], numbers: ["step", "length", "tokens", "ms", "spent", "peakBytes"] },
   evaluation: { texts: ["split"], numbers: ["step", "length", "sequences", "loss", "error"] },
 } as const;
 
@@ -69,6 +69,9 @@ export function loggedRuns(path: string): readonly LoggedRun[] {
       throw new InputError(`${what} must begin a run, be a step or an evaluation, got kind ${JSON.stringify(kind)}`);
     }
     checkFields(what, object, fields[kind]);
+    if (kind === "begin" && !Array.isArray(object["evaluate"])) {
+      throw new InputError(`${what}: evaluate must be lengths, got ${JSON.stringify(object["evaluate"])}`);
+    }
     if (kind === "begin" && object["step"] === 0) runs.push([]);
     const run = runs.at(-1);
     if (run === undefined) throw new InputError(`${what} must begin a run at step 0, got ${JSON.stringify(kind)}`);
@@ -97,7 +100,7 @@ function logged(path: string, objects: readonly Fields[]): LoggedRun {
   return {
     path,
     begin: begins[0]!,
-    evaluate: begins.at(-1)!.evaluate ?? [],
+    evaluate: begins.at(-1)!.evaluate,
     step: Math.max(...objects.map((object) => object["step"] as number)),
     steps,
     evaluations: objects.filter(({ kind }) => kind === "evaluation") as unknown as readonly EvaluationLine[],

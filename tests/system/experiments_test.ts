@@ -4,7 +4,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import type { CostLine, ResultLine } from "../../bench/experiments/result.ts";
 import { bench } from "../../bench/main.ts";
 import { benchTable, sections } from "../../bench/readme.ts";
@@ -85,6 +92,23 @@ test("runs of a folder: their test evaluations and costs, with tokens, time and 
     (await collect(join(runs, "text", "log.jsonl"), "--only", "results")).out,
     own.map((x) => JSON.stringify(x)),
   );
+});
+
+test("of a long run, which logs one step in several, tokens and seconds are those of all steps", async () => {
+  const folder = join(root, "long");
+  const args = ["parity", "--preset", "parity-tiny", "--model", "bigram", "--steps", "4400", "--evaluate", "16"];
+  const began = performance.now();
+  await train([...args, "--out", folder], quiet);
+  const seconds = (performance.now() - began) / 1000;
+  const [line] = parsed<ResultLine>((await collect(folder, "--only", "results")).out);
+  const steps = linesOf<LogLine>(join(folder, "log.jsonl")).filter((line): line is StepLine => line.kind === "step");
+  assertEquals([line!.steps, steps.length], [4400, Math.floor(4400 / 3)]);
+  // Half the steps at 4 tokens, half at 8; those of a line are taken to be as long as its last.
+  const exact = 32 * 2200 * (4 + 8);
+  assertAlmostEquals(line!.tokens, exact, 2 * 3 * 32 * 8);
+  for (const { spent, ms } of steps) assert(1000 * spent >= ms);
+  const logged = steps.reduce((sum, { ms }) => sum + ms / 1000, 0);
+  assert(logged < line!.trainSeconds && line!.trainSeconds < seconds, `${logged} ${line!.trainSeconds} ${seconds}`);
 });
 
 test("collected again a run's lines are replaced; all other lines stay as they are", async () => {
