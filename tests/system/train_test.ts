@@ -61,7 +61,7 @@ function trajectory(folder: string): object[] {
   return linesOf(readFileSync(join(folder, "log.jsonl"), "utf8")).flatMap((line): object[] => {
     if (line.kind === "begin") return [];
     if (line.kind === "evaluation") return [line];
-    const { ms: _ms, tokensPerSecond: _rate, peakBytes: _bytes, ...rest } = line;
+    const { ms: _ms, spent: _spent, tokensPerSecond: _rate, peakBytes: _bytes, ...rest } = line;
     return [rest];
   });
 }
