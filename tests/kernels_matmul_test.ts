@@ -250,34 +250,72 @@ gpuTest("shapes and options that do not fit are refused", async (device) => {
   [a, b, c].forEach((tensor) => tensor.destroy());
 });
 
-/** A device that takes down the kernels it is given. */
+/** A device with matrix units that takes down the kernels it is given. */
 function recorder(): { readonly device: Gpu; readonly codes: string[] } {
   const codes: string[] = [];
   const device = {
     features: new Set(["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"]),
     subgroups: { min: 32, max: 32 },
     limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 },
+    adapter: { software: false },
     createBuffer: ({ bytes }: { bytes: number }) => ({ size: bytes, destroy() {} }),
+    upload: ({ byteLength }: Uint32Array) => ({ size: byteLength, destroy() {} }),
     compile: ({ code }: { code: string }) => Promise.resolve(codes.push(code)),
   };
   return { device: device as unknown as Gpu, codes };
 }
 
+function planned(
+  device: Gpu,
+  { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+): Promise<MatmulPlan> {
+  const of = (shape: readonly number[], dtype: DType): Tensor => Tensor.empty(device, shape, { dtype });
+  return planMatmul(device, {
+    a: of([...batch, ...(options.transposeA ? [K, M] : [M, K])], types[0]),
+    b: of([...(shared ? [] : batch), ...(options.transposeB ? [N, K] : [K, N])], types[1]),
+    c: of([...batch, M, N], types[2]),
+  }, options);
+}
+
+test("products of other sizes are computed by the same texts", async () => {
+  const sizes = [
+    { M: 256, N: 192, K: 512 },
+    { M: 320, N: 448, K: 384, batch: [2], shared: true },
+    { M: 64, N: 1040, K: 320, batch: [3] },
+  ];
+  const halves: Case["types"] = ["f16", "f16", "f32"];
+  const variants: readonly Pick<Case, "options" | "types">[] = [
+    ...[{}, { transposeA: true, accumulate: true }, { transposeB: true, parts: 2 }].flatMap((more) => [
+      { options: { ...more, mode: "f32" as const, each: 4, blockRows: 16, blockColumns: 16, blockTerms: 8 } },
+      { options: { ...more, mode: "split" as const, rows: 2, columns: 2, down: 1, across: 1, chunk: 32 } },
+      { options: { ...more, mode: "f16" as const, rows: 2, columns: 2, down: 1, across: 1, staged: true, chunk: 32 } },
+    ]),
+    { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1 }, types: halves },
+  ];
+  const textsOf = async (
+    variant: Pick<Case, "options" | "types">,
+    size: typeof sizes[number],
+  ): Promise<Set<string>> => {
+    const { device, codes } = recorder();
+    await planned(device, { ...size, ...variant });
+    return new Set(codes);
+  };
+  const all = new Set<string>();
+  for (const variant of variants) {
+    const [first, ...others] = await Promise.all(sizes.map((size) => textsOf(variant, size)));
+    for (const other of others) assertEquals([...other].sort(), [...first!].sort(), JSON.stringify(variant));
+    first!.forEach((text) => all.add(text));
+    // A width of whole vectors and another are not.
+    const other = await textsOf(variant, { M: 255, N: 193, K: 511 });
+    assert([...other].some((text) => !first!.has(text)), JSON.stringify(variant));
+  }
+  assert(all.size > variants.length);
+});
+
 test("the compiler accepts products by matrix units", { skip: validator === null }, async () => {
   const { device, codes } = recorder();
   const plans: MatmulPlan[] = [];
-  for (
-    const { batch = [], M, N, K, shared = false, types = floats, options = {} } of casesOf("hardware")
-  ) {
-    const of = (shape: readonly number[], dtype: DType): Tensor => Tensor.empty(device, shape, { dtype });
-    plans.push(
-      await planMatmul(device, {
-        a: of([...batch, ...(options.transposeA ? [K, M] : [M, K])], types[0]),
-        b: of([...(shared ? [] : batch), ...(options.transposeB ? [N, K] : [K, N])], types[1]),
-        c: of([...batch, M, N], types[2]),
-      }, options),
-    );
-  }
+  for (const of of casesOf("hardware")) plans.push(await planned(device, of));
   assert(plans.every(({ hardware }) => hardware));
   assertEquals(plans.filter(({ direct }) => direct).length, direct.length);
   for (const code of codes) assertEquals(await validator!.error(code), undefined, code);

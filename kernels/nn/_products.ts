@@ -26,6 +26,7 @@ function product(recorder: Recorder, a: Slot, b: Slot, c: Slot, options: MatmulO
         ...options,
         ...(mode && { mode }),
         scratch: (bytes) => at.scratch(bytes),
+        uniform: (words) => at.uniform(words),
       }),
   );
 }
