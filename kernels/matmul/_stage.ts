@@ -36,8 +36,8 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
           const body = `let quad = lid + ${from}u; let tile = quad / 64u; ${line}`;
           return from + threads <= quads ? `{ ${body} }` : `if (lid + ${from}u < ${quads}u) { ${body} }`;
         };
-        const source = `batch * (sizes.matrix_${name} / 4u) + (min(${first} + tile / ${unroll}u, ` +
-          `sizes.blocks_${name} - 1u) * sizes.tiles + ahead + tile % ${unroll}u) * 64u + quad % 64u`;
+        const source = `64u * (batch * sizes.matrix_${name} + min(${first} + tile / ${unroll}u, ` +
+          `sizes.blocks_${name} - 1u) * sizes.tiles + ahead + tile % ${unroll}u) + quad % 64u`;
         reads.push(guarded(`${register} = ${array}[${source}];`));
         const at = `let to = tile * ${TILE}u + quad % 64u / 4u * ${STRIDE}u + quad % 4u * 4u;`;
         const stores = [0, 1, 2, 3].map((c) => `${to}[to + ${c}u] = ${register}[${c}];`);

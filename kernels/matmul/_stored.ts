@@ -16,19 +16,23 @@ export interface OperandText {
   readonly b: Operand;
 }
 
+/** Elements that places are multiples of, so that the compiler knows they are aligned: tiles, or as halves lie 16. */
+const grainOf = (direct: boolean): number => direct ? 16 : 256;
+
 /**
- * Of one operand: blocks of 16 rows (columns); elements of a matrix, none if one serves every batch; those from one block to
- * the next; and, as they lie, from one row to the next.
+ * Of one operand: blocks of 16 rows (columns); and, in grains, its matrix (0 if one serves every batch), the way from one block
+ * to the next, and where halves are taken as they lie a row.
  */
 export function storedSizes(name: "a" | "b", { problem, direct, ...spread }: Spread): Sizes {
   const { batches, blocks, tiles } = spread[name];
   const { outer, inner, along } = problem[name];
-  const matrix = direct ? outer * inner : 256 * blocks * tiles;
+  const row = inner / grainOf(true);
+  const matrix = direct ? outer * row : blocks * tiles;
   return {
     [`blocks_${name}`]: blocks,
     [`matrix_${name}`]: batches > 1 ? matrix : 0,
-    [`block_${name}`]: direct ? along ? 16 * inner : 16 : 256 * tiles,
-    [`stride_${name}`]: direct ? inner : 16,
+    [`block_${name}`]: direct ? along ? 16 * row : 1 : tiles,
+    ...(direct && { [`row_${name}`]: row }),
   };
 }
 
@@ -38,11 +42,11 @@ export function storedOperands(unit: MatrixUnit, { problem, tiling, direct }: Sp
   const one = (name: "a" | "b", side: Side, first: string, tiles: number): [string, Operand] => {
     const starts = Array.from({ length: tiles }, (_, i) => `start_${name}_${i}`);
     const transposed = direct ? side.along === (name === "b") : name === "b";
-    const stride = direct ? `sizes.stride_${name}` : 16;
-    const step = direct ? side.along ? 16 : `16u * ${stride}` : 256;
+    const stride = direct ? `16u * sizes.row_${name}` : 16;
+    const step = direct ? side.along ? 16 : `256u * sizes.row_${name}` : 256;
     const lines = starts.map((start, i) =>
-      `let ${start} = batch * sizes.matrix_${name} + ` +
-      `min(${first} + ${i}u, sizes.blocks_${name} - 1u) * sizes.block_${name};`
+      `let ${start} = ${grainOf(direct)}u * (batch * sizes.matrix_${name} + ` +
+      `min(${first} + ${i}u, sizes.blocks_${name} - 1u) * sizes.block_${name});`
     );
     return [lines.join("\n  "), { name, at: `k * ${wgsl(step)}`, stride, transposed, starts, step }];
   };
