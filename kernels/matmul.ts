@@ -22,8 +22,8 @@
  */
 import { InputError } from "../models/error.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "./gpu.ts";
-import { withoutHardware } from "./_matrix_hardware.ts";
-import { type MatrixMode, matrixUnit } from "./matrix_unit.ts";
+import { matrixUnit } from "./matrix_unit.ts";
+import { type ChoiceOptions, choose } from "./matmul/_choice.ts";
 import { type Memory, type Scratch, type Summation, type Uniform, writesPartial } from "./matmul/_design.ts";
 import { finishShader, finishSizes, finishWorkgroups } from "./matmul/_finish.ts";
 import { type PlainTuning, planPlain } from "./matmul/_plan_plain.ts";
@@ -37,13 +37,9 @@ export type { Scratch, Summation, Uniform } from "./matmul/_design.ts";
 export type { MatmulTensors } from "./matmul/_problem.ts";
 export * from "./matmul/bound.ts";
 
-export interface MatmulOptions extends Transposes, TilesTuning, PlainTuning {
+export interface MatmulOptions extends ChoiceOptions, Transposes, TilesTuning, PlainTuning {
   /** Add to C rather than replace it; default false. */
   readonly accumulate?: boolean;
-  /** Default: on matrix units `f16` where A and B are f16, else `split`; without them `f32`. */
-  readonly mode?: MatrixMode;
-  /** Whether to use matrix units; default: whether the device has them, unless the mode is `f32`. */
-  readonly hardware?: boolean;
   /** Parts of the sum, each by workgroups of its own; default: as many as keep the device busy. */
   readonly parts?: number;
   /**
@@ -66,7 +62,8 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   if (options.parts !== undefined && !(Number.isInteger(options.parts) && options.parts >= 1)) {
     throw new InputError(`Cannot multiply: parts must be an integer ≥ 1, got ${options.parts}`);
   }
-  const { mode, hardware } = choose(gpu, tensors, options);
+  const { mode, hardware } = choose(gpu, problem, { ...options, tiled: options.rows !== undefined });
+  const spread = { ...options, accumulate, ...(options.invariant && { parts: options.parts ?? 1 }) };
   const shared = {
     name: "matmul",
     bytes: tensors.a.bytes + tensors.b.bytes + (accumulate ? 2 : 1) * c.bytes,
@@ -89,8 +86,8 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
       return { ...plan, mode, hardware, chunk: 1, direct: true, parts: 1 };
     }
     const design = mode === "f32" && !hardware && options.rows === undefined
-      ? planPlain(gpu, problem, c, memory, { ...options, accumulate })
-      : planTiles(gpu, problem, c, matrixUnit(gpu, { mode, hardware }), memory, { ...options, accumulate });
+      ? planPlain(gpu, problem, c, memory, spread)
+      : planTiles(gpu, problem, c, matrixUnit(gpu, { mode, hardware }), memory, spread);
     const { variant, chunk, direct, parts } = design;
     const partial = writesPartial(c, design) ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
     // Kernels are compiled together.
@@ -104,17 +101,6 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
     scratch.forEach((buffer) => buffer.destroy());
     throw error;
   }
-}
-
-function choose(
-  gpu: Gpu,
-  { a, b }: MatmulTensors,
-  options: MatmulOptions,
-): { readonly mode: MatrixMode; readonly hardware: boolean } {
-  const hardware = options.hardware ??
-    (options.mode !== "f32" && withoutHardware(gpu) === undefined && gpu.subgroups?.max === 32);
-  const halves = a.dtype === "f16" && b.dtype === "f16";
-  return { hardware, mode: options.mode ?? (hardware ? halves ? "f16" : "split" : "f32") };
 }
 
 async function finish(

@@ -277,6 +277,27 @@ function planned(
   }, options);
 }
 
+test("small products are plain f32 unless a mode is given; where rows must not depend on each other their number has no say", async () => {
+  const chosen = async (M: number, K: number, N: number, options: MatmulOptions = {}, batch: number[] = []) => {
+    const { mode, hardware, parts, dispatches } = await planned(recorder().device, { M, K, N, batch, options });
+    assertEquals(hardware, mode !== "f32");
+    return `${mode}, ${parts}, ${dispatches.length}`;
+  };
+  assertEquals(await chosen(64, 256, 256), "f32, 1, 1");
+  assertEquals(await chosen(64, 256, 256, { mode: "split" }), "split, 1, 3");
+  assertEquals(await chosen(64, 256, 256, { hardware: true }), "split, 1, 3");
+  assertEquals(await chosen(64, 256, 256, {}, [64]), "split, 1, 3");
+  assertEquals(await chosen(4096, 256, 1024), "split, 1, 3");
+  const invariant = true;
+  for (const M of [1, 64, 65536]) {
+    assertEquals(await chosen(M, 256, 256, { invariant }), "f32, 1, 1", `${M} rows`);
+    assertEquals(await chosen(M, 4096, 64, { invariant }), "split, 1, 3", `${M} rows`);
+  }
+  // Where they may depend on each other, sums are cut.
+  assertEquals(await chosen(1, 4096, 64), "f32, 8, 2");
+  assertEquals(await chosen(64, 65536, 64), "split, 64, 4");
+});
+
 test("products of other sizes are computed by the same texts", async () => {
   const sizes = [
     { M: 256, N: 192, K: 512 },

@@ -22,6 +22,8 @@ export type { PlainTuning } from "./_plain.ts";
 const tunings: readonly Required<PlainTuning>[] = [
   { each: 8, blockRows: 128, blockColumns: 128, blockTerms: 16, prefetch: true, swizzle: 8 },
   { each: 8, blockRows: 64, blockColumns: 64, blockTerms: 16, prefetch: true, swizzle: 8 },
+  // Where there is little to do, invocations that do little each: what counts is how soon one of them is done.
+  { each: 4, blockRows: 32, blockColumns: 32, blockTerms: 16, prefetch: true, swizzle: 8 },
 ];
 /** Compiles fast, which is what counts on the CPU. */
 const software: Required<PlainTuning> = {
