@@ -144,6 +144,7 @@ export async function planGradientNorm(
   try {
     const partial = gpu.createBuffer({ bytes: Math.max(8, 8 * chunks), label: "gradient norm chunks" });
     scratch.push(partial);
+    const [ofChunks, ofAll] = await Promise.all([compileShader(gpu, chunkShader), compileShader(gpu, norm)]);
     const dispatches: Dispatch[] = [];
     let done = 0;
     for (let from = 0; from < given.length; from += TENSORS) {
@@ -161,11 +162,11 @@ export async function planGradientNorm(
         partial,
         extent: uniform([...words, count, done, 0, 0]),
       };
-      dispatches.push(dispatch(await compileShader(gpu, chunkShader), buffers, count));
+      dispatches.push(dispatch(ofChunks, buffers, count));
       done += count;
     }
     const last = { partial, norm: result.buffer, extent: uniform([chunks, 0, 0, 0]) };
-    dispatches.push(dispatch(await compileShader(gpu, norm), last, 1));
+    dispatches.push(dispatch(ofAll, last, 1));
     const length = given.reduce((sum, tensor) => sum + tensor.length, 0);
     return planOf({
       name: "gradient norm",
