@@ -111,7 +111,7 @@ async function finish(
   accumulate: boolean,
   partial?: GPUBuffer,
 ): Promise<Dispatch> {
-  const sizes = memory.uniform(sizesWords(finishSizes(c, parts)));
+  const sizes = memory.uniform(sizesWords(finishSizes(c, parts, accumulate)));
   const pipeline = await gpu.compile({ label: "matmul finish", code: finishShader(c, parts, accumulate) });
   return {
     pipeline,

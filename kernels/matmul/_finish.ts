@@ -11,7 +11,9 @@ const wordsOf = ({ length, dtype }: Tensor): number => dtype === "f32" ? length 
 
 export const finishWorkgroups = (c: Tensor): number => Math.ceil(wordsOf(c) / FINISH_THREADS);
 
-export const finishSizes = (c: Tensor, parts: number): Sizes => ({ length: c.length, words: wordsOf(c), parts });
+export function finishSizes(c: Tensor, parts: number, accumulate: boolean): Sizes {
+  return { length: c.length, words: wordsOf(c), parts, accumulate: Number(accumulate) };
+}
 
 /** Bindings: the result, {@linkcode finishSizes}, then partial results, `[parts, length]`, unless there are none. */
 export function finishShader(c: Tensor, parts: number, accumulate: boolean): string {
@@ -21,11 +23,15 @@ export function finishShader(c: Tensor, parts: number, accumulate: boolean): str
     ? /* wgsl */ `
   var sums = vec2f(${sum("2u * at")}, 0.0);
   if (2u * at + 1u < sizes.length) { sums.y = ${sum("2u * at + 1u")}; }
-  result[at] = pack2x16float(sums${accumulate ? " + unpack2x16float(result[at])" : ""});`
-    : `result[at] = ${accumulate ? "result[at] + " : ""}(${sum("at")});`;
+  if (sizes.accumulate != 0u) { sums += unpack2x16float(result[at]); }
+  result[at] = pack2x16float(sums);`
+    : /* wgsl */ `
+  var sum = ${sum("at")};
+  if (sizes.accumulate != 0u) { sum += result[at]; }
+  result[at] = sum;`;
   return /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> result: array<${f16 ? "u32" : "f32"}>;
-${sizesText(finishSizes(c, parts), 1)}
+${sizesText(finishSizes(c, parts, accumulate), 1)}
 ${parts === 0 ? "" : partials}
 ${flatWorkgroup}
 @compute @workgroup_size(${FINISH_THREADS})

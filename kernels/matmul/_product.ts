@@ -45,10 +45,10 @@ export function productBytes(unit: MatrixUnit, spread: Spread): number {
 }
 
 export function productSizes(spread: Spread): Sizes {
-  const { problem: { batches, M, N }, a, b, parts } = spread;
+  const { problem: { batches, M, N }, a, b, parts, accumulate } = spread;
   const scales = (packed: Packed): number => packed.batches > 1 ? 16 * chunksOf(packed) * packed.blocks : 0;
   return {
-    ...{ batches, M, N, parts, ...grid(spread), workgroups: productWorkgroups(spread) },
+    ...{ batches, M, N, parts, ...grid(spread), workgroups: productWorkgroups(spread), accumulate: Number(accumulate) },
     ...{ tiles: a.tiles, chunk_tiles: a.chunkTiles, chunks: chunksOf(a), chunks_each: chunksEach(spread) },
     ...storedSizes("a", spread),
     ...storedSizes("b", spread),
@@ -82,7 +82,7 @@ ${
 ${unit.functions}
 ${flatWorkgroup}
 ${wholeBlocks ? "" : `var<workgroup> strips: array<f32, ${16 * widthOf(spread) * down * across}>;`}
-${emit(spread)}
+${wholeBlocks ? "" : emit(type)}
 /* Scales apart at first: together they may leave the range of f32 where the number does not. */
 fn unscaled(x: f32, a: f32, b: f32) -> f32 {
   return x * min(a, b) * max(a, b);
@@ -123,17 +123,15 @@ fn main(
   ${each > 1 ? emitRunning(tiling) : ""}
 }
 `;
+}
 
-  function emit({ accumulate }: Spread): string {
-    return /* wgsl */ `
+const emit = (type: Spread["type"]): string => /* wgsl */ `
 fn emit(batch: u32, part: u32, row: u32, column: u32, value: f32) {
   if (row >= sizes.M || column >= sizes.N) { return; }
   let at = ((part * sizes.batches + batch) * sizes.M + row) * sizes.N + column;
-  result[at] = ${type}(${accumulate ? "f32(result[at]) + value" : "value"});
+  if (sizes.accumulate == 0u) { result[at] = ${type}(value); } else { result[at] = ${type}(f32(result[at]) + value); }
 }
 `;
-  }
-}
 
 const runningName = (i: number, j: number, q: number): string => `sum_${i}_${j}_${q >> 2}`;
 
