@@ -61,6 +61,12 @@ const f32: readonly Case[] = [
   },
   { M: 65, N: 70, K: 33 },
 ];
+/** Rows of whole vectors, which kernels for hardware read and write as such. */
+const vectors: readonly Case[] = [
+  { M: 36, N: 40, K: 20, batch: [2], options: { mode: "f32", accumulate: true } },
+  { M: 20, N: 12, K: 28, types: ["f16", "f32", "f32"], options: { ...block, mode: "f32", transposeA: true } },
+  { M: 18, N: 12, K: 40, batch: [2], shared: true, options: { ...block, mode: "f32", transposeB: true, parts: 2 } },
+];
 const tiled: readonly Case[] = [
   { M: 17, N: 33, K: 37 },
   { M: 16, N: 32, K: 40, batch: [2], options: { transposeA: true, chunk: 16, unroll: 1 } },
@@ -148,6 +154,7 @@ interface Entry {
 async function run(
   device: Gpu,
   { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+  planner = device,
 ) {
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const shapes = [
@@ -168,7 +175,7 @@ async function run(
   };
   let plan: MatmulPlan | undefined;
   try {
-    plan = await planMatmul(device, tensors, options);
+    plan = await planMatmul(planner, tensors, options);
     await runPlans(device, "matmul", [plan]);
     const c = await tensors.c.read();
     const exact = types[0] === "f16" && types[1] === "f16";
@@ -195,9 +202,9 @@ async function run(
   }
 }
 
-async function judge(device: Gpu, cases: readonly Case[]): Promise<void> {
+async function judge(device: Gpu, cases: readonly Case[], planner = device): Promise<void> {
   for (const of of cases) {
-    const { plan, entries } = await run(device, of);
+    const { plan, entries } = await run(device, of, planner);
     const words = `${plan.variant}: ${JSON.stringify(of)}`;
     const bad = entries.findIndex(({ got, truth, bound }) => !(Math.abs(got - truth) <= bound));
     assertEquals(bad, -1, `${words}: entry ${bad} ${JSON.stringify(entries[bad])}`);
@@ -210,6 +217,15 @@ async function judge(device: Gpu, cases: readonly Case[]): Promise<void> {
 }
 
 gpuTest("plain products are within the bound of f64", (device) => judge(device, casesOf("plain")));
+gpuTest("plain products as hardware has them are within the bound of f64", (device) => {
+  const { features, subgroups, limits, adapter } = device;
+  const planner = {
+    ...{ features, subgroups, limits, adapter: { ...adapter, software: false } },
+    ...{ createBuffer: device.createBuffer.bind(device), upload: device.upload.bind(device) },
+    compile: device.compile.bind(device),
+  };
+  return judge(device, vectors, planner as unknown as Gpu);
+});
 gpuTest("products by tiles, in loops, are within the bound of f64", (device) => judge(device, casesOf("loops")));
 test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
   return judge(gpu!, casesOf("hardware"));

@@ -19,12 +19,11 @@ import type { Tensor } from "../tensor.ts";
 
 export type { PlainTuning } from "./_plain.ts";
 
-const tunings: readonly Required<PlainTuning>[] = [
-  { each: 8, blockRows: 128, blockColumns: 128, blockTerms: 16, prefetch: true, swizzle: 8 },
-  { each: 8, blockRows: 64, blockColumns: 64, blockTerms: 16, prefetch: true, swizzle: 8 },
-  // Where there is little to do, invocations that do little each: what counts is how soon one of them is done.
-  { each: 4, blockRows: 32, blockColumns: 32, blockTerms: 16, prefetch: true, swizzle: 8 },
-];
+const rest = { blockTerms: 16, prefetch: true, swizzle: 8 };
+const large: Required<PlainTuning> = { each: 8, blockRows: 128, blockColumns: 128, ...rest };
+const medium: Required<PlainTuning> = { each: 8, blockRows: 64, blockColumns: 64, ...rest };
+/** For little work by invocations that do little each: what counts is how soon one of them is done. */
+const small: Required<PlainTuning> = { each: 4, blockRows: 32, blockColumns: 32, ...rest };
 /** Compiles fast, which is what counts on the CPU. */
 const software: Required<PlainTuning> = {
   each: 4,
@@ -47,9 +46,12 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
     plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
   const workgroups = (tuning: Required<PlainTuning>): number =>
     plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, single: false });
-  const defaults = gpu.adapter.software
-    ? software
-    : tunings.find((tuning) => fits(tuning) && workgroups(tuning) >= BUSY) ?? tunings.at(-1)!;
+  const partsFor = (tuning: Required<PlainTuning>): number => partsOf(problem, workgroups(tuning), options.parts, 512);
+  const suggested = (): Required<PlainTuning> => {
+    if (fits(large) && workgroups(large) >= BUSY) return large;
+    return fits(medium) && workgroups(medium) * partsFor(medium) >= BUSY ? medium : small;
+  };
+  const defaults = gpu.adapter.software ? software : suggested();
   const tuning = plainTuning(given(options), defaults);
   if (!fits(tuning)) {
     throw new InputError(
@@ -58,7 +60,7 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
         `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
     );
   }
-  const parts = partsOf(problem, workgroups(tuning), options.parts, 512);
+  const parts = partsFor(tuning);
   const accumulate = options.accumulate && !writesPartial(c, { parts, hardware: false });
   // What compiles on the CPU takes long to.
   const plain = { problem, tuning, parts, accumulate, single: gpu.adapter.software };
