@@ -63,9 +63,22 @@ const f32: readonly Case[] = [
 ];
 /** Rows of whole vectors, which kernels for hardware read and write as such. */
 const vectors: readonly Case[] = [
-  { M: 36, N: 40, K: 20, batch: [2], options: { mode: "f32", accumulate: true } },
-  { M: 20, N: 12, K: 28, types: ["f16", "f32", "f32"], options: { ...block, mode: "f32", transposeA: true } },
-  { M: 18, N: 12, K: 40, batch: [2], shared: true, options: { ...block, mode: "f32", transposeB: true, parts: 2 } },
+  {
+    M: 20,
+    N: 12,
+    K: 28,
+    batch: [2],
+    types: ["f16", "f32", "f32"],
+    options: { ...block, mode: "f32", transposeA: true, accumulate: true },
+  },
+  {
+    M: 18,
+    N: 12,
+    K: 40,
+    batch: [2],
+    shared: true,
+    options: { ...block, prefetch: false, mode: "f32", transposeB: true },
+  },
 ];
 const tiled: readonly Case[] = [
   { M: 17, N: 33, K: 37 },
