@@ -112,11 +112,11 @@ function productText(mode: MatrixMode, product: Product): string {
     const lines: string[] = [];
     for (const part of parts) {
       for (let i = 0; i < rows; i++) {
-        const at = `${left.start(i)} + ${k} * ${left.step}u`;
+        const at = `${left.start(i)} + ${k} * ${left.step}`;
         lines.push(fragment("Left", `mu_a_${part}_${i}`, `${a.name}_${part}`, a, at));
       }
       for (let j = 0; j < columns; j++) {
-        const at = `${right.start(j)} + ${k} * ${right.step}u`;
+        const at = `${right.start(j)} + ${k} * ${right.step}`;
         lines.push(fragment("Right", `mu_b_${part}_${j}`, `${b.name}_${part}`, b, at));
       }
     }

@@ -96,10 +96,8 @@ function productText(mode: MatrixMode, { into, rows, columns, inner, a, b }: Pro
   const split = mode === "split";
   const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
   const read = (operand: Operand, layout: OperandLayout, tile: number, within: string): string => {
-    const along = layout.step === 16 * layout.inner
-      ? `mu_k * ${layout.inner}u`
-      : `mu_k / 16u * ${layout.step}u + mu_k % 16u * ${layout.inner}u`;
-    const value = `${operand.name}[${layout.start(tile)} + (${within}) * ${layout.outer}u + ${along}]`;
+    const along = layout.even ? `mu_k * ${layout.inner}` : `mu_k / 16u * ${layout.step} + mu_k % 16u * ${layout.inner}`;
+    const value = `${operand.name}[${layout.start(tile)} + (${within}) * ${layout.outer} + ${along}]`;
     return split ? `unpack2x16float(${value})` : value;
   };
   const lines: string[] = [];

@@ -6,21 +6,21 @@ export type MatrixMode = "f32" | "f16" | "split";
 export interface Operand {
   readonly name: string;
   readonly at: string;
-  /** Elements from one row to the next. */
-  readonly stride: number;
+  /** Elements from one row to the next: a number, or a u32 expression. */
+  readonly stride: number | string;
   /** Whether the array holds the matrix's transpose: element (i, j) at `at + j·stride + i`. */
   readonly transposed?: boolean;
   /** Where A's rows of tiles, or B's columns of tiles, start after `at`, if not 16 rows or columns apart: u32 expressions. */
   readonly starts?: readonly string[];
   /** Elements from one tile to the next along the sum, if not those of 16 columns of A, or rows of B. */
-  readonly step?: number;
+  readonly step?: number | string;
 }
 
 /** An f32 array, in workgroup or storage memory, as a matrix. */
 export interface Sums {
   readonly array: string;
   readonly at: string;
-  readonly stride: number;
+  readonly stride: number | string;
   readonly transposed?: boolean;
 }
 

@@ -18,31 +18,30 @@
  * f32 loses in rounding. {@linkcode matmulBound} has the exact figures. Operands that are halves to begin with and fit
  * whole tiles are multiplied as they lie, unscaled.
  *
+ * Sizes are in uniforms: what is compiled for one product serves all others of its mode, layout and tiling.
+ *
  * @module
  */
 import { InputError } from "../models/error.ts";
-import type { Dispatch, Gpu } from "./gpu.ts";
-import { withoutHardware } from "./_matrix_hardware.ts";
-import { type MatrixMode, matrixUnit } from "./matrix_unit.ts";
-import { type Scratch, type Summation, writesPartial } from "./matmul/_design.ts";
-import { finishShader, finishWorkgroups } from "./matmul/_finish.ts";
+import { BufferUsage, type Dispatch, type Gpu } from "./gpu.ts";
+import { matrixUnit } from "./matrix_unit.ts";
+import { type ChoiceOptions, choose } from "./matmul/_choice.ts";
+import { type Memory, type Scratch, type Summation, type Uniform, writesPartial } from "./matmul/_design.ts";
+import { finishShader, finishSizes, finishWorkgroups } from "./matmul/_finish.ts";
 import { type PlainTuning, planPlain } from "./matmul/_plan_plain.ts";
 import { planTiles, type TilesTuning } from "./matmul/_plan_tiles.ts";
 import { type MatmulTensors, problemOf, type Transposes } from "./matmul/_problem.ts";
+import { sizesWords } from "./matmul/_sizes.ts";
 import { type Plan, planOf } from "./plan.ts";
 import type { Tensor } from "./tensor.ts";
 
-export type { Scratch, Summation } from "./matmul/_design.ts";
+export type { Scratch, Summation, Uniform } from "./matmul/_design.ts";
 export type { MatmulTensors } from "./matmul/_problem.ts";
 export * from "./matmul/bound.ts";
 
-export interface MatmulOptions extends Transposes, TilesTuning, PlainTuning {
+export interface MatmulOptions extends ChoiceOptions, Transposes, TilesTuning, PlainTuning {
   /** Add to C rather than replace it; default false. */
   readonly accumulate?: boolean;
-  /** Default: on matrix units `f16` where A and B are f16, else `split`; without them `f32`. */
-  readonly mode?: MatrixMode;
-  /** Whether to use matrix units; default: whether the device has them, unless the mode is `f32`. */
-  readonly hardware?: boolean;
   /** Parts of the sum, each by workgroups of its own; default: as many as keep the device busy. */
   readonly parts?: number;
   /**
@@ -50,6 +49,8 @@ export interface MatmulOptions extends Transposes, TilesTuning, PlainTuning {
    * Called before `planMatmul` first waits. Default: buffers of the plan's own.
    */
   readonly scratch?: Scratch;
+  /** Where the kernels' sizes come from, likewise the caller's, who may share those of the same words. */
+  readonly uniform?: Uniform;
 }
 
 /** A product made ready, and how it is computed: what {@linkcode matmulBound} has to know. */
@@ -63,28 +64,40 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   if (options.parts !== undefined && !(Number.isInteger(options.parts) && options.parts >= 1)) {
     throw new InputError(`Cannot multiply: parts must be an integer ≥ 1, got ${options.parts}`);
   }
-  const { mode, hardware } = choose(gpu, tensors, options);
+  const { mode, hardware } = choose(gpu, problem, { ...options, tiled: options.rows !== undefined });
+  const spread = { ...options, accumulate, ...(options.invariant && { parts: options.parts ?? 1 }) };
   const shared = {
     name: "matmul",
     bytes: tensors.a.bytes + tensors.b.bytes + (accumulate ? 2 : 1) * c.bytes,
     operations: 2 * problem.batches * problem.M * problem.N * problem.K,
   };
-  if (c.length === 0 || problem.K === 0) {
-    const dispatches = c.length === 0 ? [] : [await finish(gpu, c, 0, accumulate)];
-    const plan = planOf({ ...shared, variant: "empty sums", dispatches });
-    return { ...plan, mode, hardware, chunk: 1, direct: true, parts: 1 };
-  }
-  const design = mode === "f32" && !hardware && options.rows === undefined
-    ? planPlain(gpu, problem, c, { ...options, accumulate })
-    : planTiles(gpu, problem, c, matrixUnit(gpu, { mode, hardware }), { ...options, accumulate });
-  const partial = writesPartial(c, design)
-    ? (options.scratch ?? createScratch(gpu))(4 * design.parts * c.length, "partial sums")
-    : undefined;
-  const scratch = [...design.scratch, ...(partial === undefined || options.scratch ? [] : [partial])];
+  const scratch: GPUBuffer[] = [];
+  const own = (buffer: GPUBuffer): GPUBuffer => {
+    scratch.push(buffer);
+    return buffer;
+  };
+  const usage = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
+  const memory: Memory = {
+    scratch: options.scratch ?? ((bytes, label) => own(gpu.createBuffer({ bytes, label }))),
+    uniform: options.uniform ?? ((words) => own(gpu.upload(words, { label: "sizes", usage }))),
+  };
   try {
-    const dispatches = await design.dispatches(partial ?? c.buffer);
-    if (partial !== undefined) dispatches.push(await finish(gpu, c, design.parts, accumulate, partial));
+    if (c.length === 0 || problem.K === 0) {
+      const dispatches = c.length === 0 ? [] : [await finish(gpu, memory, c, 0, accumulate)];
+      const plan = planOf({ ...shared, variant: "empty sums", dispatches, scratch });
+      return { ...plan, mode, hardware, chunk: 1, direct: true, parts: 1 };
+    }
+    const design = mode === "f32" && !hardware && options.rows === undefined
+      ? planPlain(gpu, problem, c, memory, spread)
+      : planTiles(gpu, problem, c, matrixUnit(gpu, { mode, hardware }), memory, spread);
     const { variant, chunk, direct, parts } = design;
+    const partial = writesPartial(c, design) ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
+    // Kernels are compiled together.
+    const [first, last] = await Promise.all([
+      design.dispatches(partial ?? c.buffer),
+      partial && finish(gpu, memory, c, parts, accumulate, partial),
+    ]);
+    const dispatches = last === undefined ? first : [...first, last];
     return { ...planOf({ ...shared, variant, dispatches, scratch }), mode, hardware, chunk, direct, parts };
   } catch (error) {
     scratch.forEach((buffer) => buffer.destroy());
@@ -92,27 +105,19 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   }
 }
 
-function choose(
+async function finish(
   gpu: Gpu,
-  { a, b }: MatmulTensors,
-  options: MatmulOptions,
-): { readonly mode: MatrixMode; readonly hardware: boolean } {
-  const hardware = options.hardware ??
-    (options.mode !== "f32" && withoutHardware(gpu) === undefined && gpu.subgroups?.max === 32);
-  const halves = a.dtype === "f16" && b.dtype === "f16";
-  return { hardware, mode: options.mode ?? (hardware ? halves ? "f16" : "split" : "f32") };
-}
-
-function createScratch(gpu: Gpu): Scratch {
-  return (bytes, label) => gpu.createBuffer({ bytes, label });
-}
-
-async function finish(gpu: Gpu, c: Tensor, parts: number, accumulate: boolean, partial?: GPUBuffer): Promise<Dispatch> {
-  const code = finishShader(c, parts, accumulate);
-  const pipeline = await gpu.compile({ label: "matmul finish", code });
+  memory: Memory,
+  c: Tensor,
+  parts: number,
+  accumulate: boolean,
+  partial?: GPUBuffer,
+): Promise<Dispatch> {
+  const sizes = memory.uniform(sizesWords(finishSizes(c, parts, accumulate)));
+  const pipeline = await gpu.compile({ label: "matmul finish", code: finishShader(c, parts, accumulate) });
   return {
     pipeline,
-    buffers: partial === undefined ? [c.buffer] : [c.buffer, partial],
+    buffers: [c.buffer, sizes, ...(partial === undefined ? [] : [partial])],
     workgroups: finishWorkgroups(c),
   };
 }

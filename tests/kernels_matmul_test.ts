@@ -61,6 +61,25 @@ const f32: readonly Case[] = [
   },
   { M: 65, N: 70, K: 33 },
 ];
+/** Rows of whole vectors, which kernels for hardware read and write as such. */
+const vectors: readonly Case[] = [
+  {
+    M: 20,
+    N: 12,
+    K: 28,
+    batch: [2],
+    types: ["f16", "f32", "f32"],
+    options: { ...block, mode: "f32", transposeA: true, accumulate: true },
+  },
+  {
+    M: 18,
+    N: 12,
+    K: 40,
+    batch: [2],
+    shared: true,
+    options: { ...block, prefetch: false, mode: "f32", transposeB: true },
+  },
+];
 const tiled: readonly Case[] = [
   { M: 17, N: 33, K: 37 },
   { M: 16, N: 32, K: 40, batch: [2], options: { transposeA: true, chunk: 16, unroll: 1 } },
@@ -148,6 +167,7 @@ interface Entry {
 async function run(
   device: Gpu,
   { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+  planner = device,
 ) {
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const shapes = [
@@ -168,7 +188,7 @@ async function run(
   };
   let plan: MatmulPlan | undefined;
   try {
-    plan = await planMatmul(device, tensors, options);
+    plan = await planMatmul(planner, tensors, options);
     await runPlans(device, "matmul", [plan]);
     const c = await tensors.c.read();
     const exact = types[0] === "f16" && types[1] === "f16";
@@ -195,9 +215,9 @@ async function run(
   }
 }
 
-async function judge(device: Gpu, cases: readonly Case[]): Promise<void> {
+async function judge(device: Gpu, cases: readonly Case[], planner = device): Promise<void> {
   for (const of of cases) {
-    const { plan, entries } = await run(device, of);
+    const { plan, entries } = await run(device, of, planner);
     const words = `${plan.variant}: ${JSON.stringify(of)}`;
     const bad = entries.findIndex(({ got, truth, bound }) => !(Math.abs(got - truth) <= bound));
     assertEquals(bad, -1, `${words}: entry ${bad} ${JSON.stringify(entries[bad])}`);
@@ -210,6 +230,15 @@ async function judge(device: Gpu, cases: readonly Case[]): Promise<void> {
 }
 
 gpuTest("plain products are within the bound of f64", (device) => judge(device, casesOf("plain")));
+gpuTest("plain products as hardware has them are within the bound of f64", (device) => {
+  const { features, subgroups, limits, adapter } = device;
+  const planner = {
+    ...{ features, subgroups, limits, adapter: { ...adapter, software: false } },
+    ...{ createBuffer: device.createBuffer.bind(device), upload: device.upload.bind(device) },
+    compile: device.compile.bind(device),
+  };
+  return judge(device, vectors, planner as unknown as Gpu);
+});
 gpuTest("products by tiles, in loops, are within the bound of f64", (device) => judge(device, casesOf("loops")));
 test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
   return judge(gpu!, casesOf("hardware"));
@@ -250,34 +279,93 @@ gpuTest("shapes and options that do not fit are refused", async (device) => {
   [a, b, c].forEach((tensor) => tensor.destroy());
 });
 
-/** A device that takes down the kernels it is given. */
+/** A device with matrix units that takes down the kernels it is given. */
 function recorder(): { readonly device: Gpu; readonly codes: string[] } {
   const codes: string[] = [];
   const device = {
     features: new Set(["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"]),
     subgroups: { min: 32, max: 32 },
     limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 },
+    adapter: { software: false },
     createBuffer: ({ bytes }: { bytes: number }) => ({ size: bytes, destroy() {} }),
+    upload: ({ byteLength }: Uint32Array) => ({ size: byteLength, destroy() {} }),
     compile: ({ code }: { code: string }) => Promise.resolve(codes.push(code)),
   };
   return { device: device as unknown as Gpu, codes };
 }
 
+function planned(
+  device: Gpu,
+  { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+): Promise<MatmulPlan> {
+  const of = (shape: readonly number[], dtype: DType): Tensor => Tensor.empty(device, shape, { dtype });
+  return planMatmul(device, {
+    a: of([...batch, ...(options.transposeA ? [K, M] : [M, K])], types[0]),
+    b: of([...(shared ? [] : batch), ...(options.transposeB ? [N, K] : [K, N])], types[1]),
+    c: of([...batch, M, N], types[2]),
+  }, options);
+}
+
+test("small products are plain f32 unless a mode is given; where rows must not depend on each other their number has no say", async () => {
+  const chosen = async (M: number, K: number, N: number, options: MatmulOptions = {}, batch: number[] = []) => {
+    const { mode, hardware, parts, dispatches } = await planned(recorder().device, { M, K, N, batch, options });
+    assertEquals(hardware, mode !== "f32");
+    return `${mode}, ${parts}, ${dispatches.length}`;
+  };
+  assertEquals(await chosen(64, 256, 256), "f32, 1, 1");
+  assertEquals(await chosen(64, 256, 256, { mode: "split" }), "split, 1, 3");
+  assertEquals(await chosen(64, 256, 256, { hardware: true }), "split, 1, 3");
+  assertEquals(await chosen(64, 256, 256, {}, [64]), "split, 1, 3");
+  assertEquals(await chosen(4096, 256, 1024), "split, 1, 3");
+  const invariant = true;
+  for (const M of [1, 64, 65536]) {
+    assertEquals(await chosen(M, 256, 256, { invariant }), "f32, 1, 1", `${M} rows`);
+    assertEquals(await chosen(M, 4096, 64, { invariant }), "split, 1, 3", `${M} rows`);
+  }
+  // Where they may depend on each other, sums are cut.
+  assertEquals(await chosen(1, 4096, 64), "f32, 8, 2");
+  assertEquals(await chosen(64, 65536, 64), "split, 64, 4");
+});
+
+test("products of other sizes are computed by the same texts", async () => {
+  const sizes = [
+    { M: 256, N: 192, K: 512 },
+    { M: 320, N: 448, K: 384, batch: [2], shared: true },
+    { M: 64, N: 1040, K: 320, batch: [3] },
+  ];
+  const halves: Case["types"] = ["f16", "f16", "f32"];
+  const variants: readonly Pick<Case, "options" | "types">[] = [
+    ...[{}, { transposeA: true, accumulate: true }, { transposeB: true, parts: 2 }].flatMap((more) => [
+      { options: { ...more, mode: "f32" as const, each: 4, blockRows: 16, blockColumns: 16, blockTerms: 8 } },
+      { options: { ...more, mode: "split" as const, rows: 2, columns: 2, down: 1, across: 1, chunk: 32 } },
+      { options: { ...more, mode: "f16" as const, rows: 2, columns: 2, down: 1, across: 1, staged: true, chunk: 32 } },
+    ]),
+    { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1 }, types: halves },
+  ];
+  const textsOf = async (
+    variant: Pick<Case, "options" | "types">,
+    size: typeof sizes[number],
+  ): Promise<Set<string>> => {
+    const { device, codes } = recorder();
+    await planned(device, { ...size, ...variant });
+    return new Set(codes);
+  };
+  const all = new Set<string>();
+  for (const variant of variants) {
+    const [first, ...others] = await Promise.all(sizes.map((size) => textsOf(variant, size)));
+    for (const other of others) assertEquals([...other].sort(), [...first!].sort(), JSON.stringify(variant));
+    first!.forEach((text) => all.add(text));
+    // A width of whole vectors and another are not.
+    const other = await textsOf(variant, { M: 255, N: 193, K: 511 });
+    assert([...other].some((text) => !first!.has(text)), JSON.stringify(variant));
+  }
+  assert(all.size > variants.length);
+});
+
 test("the compiler accepts products by matrix units", { skip: validator === null }, async () => {
   const { device, codes } = recorder();
   const plans: MatmulPlan[] = [];
-  for (
-    const { batch = [], M, N, K, shared = false, types = floats, options = {} } of casesOf("hardware")
-  ) {
-    const of = (shape: readonly number[], dtype: DType): Tensor => Tensor.empty(device, shape, { dtype });
-    plans.push(
-      await planMatmul(device, {
-        a: of([...batch, ...(options.transposeA ? [K, M] : [M, K])], types[0]),
-        b: of([...(shared ? [] : batch), ...(options.transposeB ? [N, K] : [K, N])], types[1]),
-        c: of([...batch, M, N], types[2]),
-      }, options),
-    );
-  }
+  for (const of of casesOf("hardware")) plans.push(await planned(device, of));
   assert(plans.every(({ hardware }) => hardware));
   assertEquals(plans.filter(({ direct }) => direct).length, direct.length);
   for (const code of codes) assertEquals(await validator!.error(code), undefined, code);

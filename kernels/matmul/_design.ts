@@ -21,11 +21,19 @@ export interface Design extends Summation {
   readonly variant: string;
   /** Writes to C's buffer, or f32 partial sums `[parts, batches, M, N]`; see {@linkcode writesPartial}. */
   dispatches(result: GPUBuffer): Promise<Dispatch[]>;
-  readonly scratch: readonly GPUBuffer[];
 }
 
 /** Makes a buffer that a product needs only while it runs. */
 export type Scratch = (bytes: number, label: string) => GPUBuffer;
+
+/** Makes a uniform buffer of these words, or finds one. */
+export type Uniform = (words: Uint32Array<ArrayBuffer>) => GPUBuffer;
+
+/** Where the buffers come from that are not the tensors'. */
+export interface Memory {
+  readonly scratch: Scratch;
+  readonly uniform: Uniform;
+}
 
 /** Workgroups that keep a large device busy; sums are cut into parts where C alone has fewer. */
 export const BUSY = 128;

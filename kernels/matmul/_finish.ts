@@ -2,6 +2,7 @@
 
 import type { Tensor } from "../tensor.ts";
 import { flatWorkgroup } from "../workgroups.ts";
+import { type Sizes, sizesText } from "./_sizes.ts";
 
 export const FINISH_THREADS = 256;
 
@@ -10,21 +11,28 @@ const wordsOf = ({ length, dtype }: Tensor): number => dtype === "f32" ? length 
 
 export const finishWorkgroups = (c: Tensor): number => Math.ceil(wordsOf(c) / FINISH_THREADS);
 
-/** Bindings: the result, then `parts` partial results, `[parts, length]`, unless there are none. */
+export function finishSizes(c: Tensor, parts: number, accumulate: boolean): Sizes {
+  return { length: c.length, words: wordsOf(c), parts, accumulate: Number(accumulate) };
+}
+
+/** Bindings: the result, {@linkcode finishSizes}, then partial results, `[parts, length]`, unless there are none. */
 export function finishShader(c: Tensor, parts: number, accumulate: boolean): string {
-  const { length, dtype } = c;
-  const f16 = dtype === "f16";
-  const sum = (at: string): string =>
-    parts === 0 ? "0.0" : Array.from({ length: parts }, (_, p) => `partial[${p * length}u + ${at}]`).join(" + ");
+  const f16 = c.dtype === "f16";
+  const sum = (at: string): string => parts === 0 ? "0.0" : `sum_of(${at})`;
   const body = f16
     ? /* wgsl */ `
   var sums = vec2f(${sum("2u * at")}, 0.0);
-  if (2u * at + 1u < ${length}u) { sums.y = ${sum("2u * at + 1u")}; }
-  result[at] = pack2x16float(sums${accumulate ? " + unpack2x16float(result[at])" : ""});`
-    : `result[at] = ${accumulate ? "result[at] + " : ""}(${sum("at")});`;
+  if (2u * at + 1u < sizes.length) { sums.y = ${sum("2u * at + 1u")}; }
+  if (sizes.accumulate != 0u) { sums += unpack2x16float(result[at]); }
+  result[at] = pack2x16float(sums);`
+    : /* wgsl */ `
+  var sum = ${sum("at")};
+  if (sizes.accumulate != 0u) { sum += result[at]; }
+  result[at] = sum;`;
   return /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> result: array<${f16 ? "u32" : "f32"}>;
-${parts === 0 ? "" : "@group(0) @binding(1) var<storage, read> partial: array<f32>;"}
+${sizesText(finishSizes(c, parts, accumulate), 1)}
+${parts === 0 ? "" : partials}
 ${flatWorkgroup}
 @compute @workgroup_size(${FINISH_THREADS})
 fn main(
@@ -33,8 +41,17 @@ fn main(
   @builtin(local_invocation_index) lid: u32,
 ) {
   let at = flat_workgroup(id, grid) * ${FINISH_THREADS}u + lid;
-  if (at >= ${wordsOf(c)}u) { return; }
+  if (at >= sizes.words) { return; }
   ${body}
 }
 `;
 }
+
+const partials = /* wgsl */ `
+@group(0) @binding(2) var<storage, read> partial: array<f32>;
+fn sum_of(at: u32) -> f32 {
+  var sum = partial[at];
+  for (var part = 1u; part < sizes.parts; part++) { sum += partial[part * sizes.length + at]; }
+  return sum;
+}
+`;

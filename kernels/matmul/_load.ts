@@ -12,22 +12,14 @@ export interface Extents {
   readonly whole: boolean;
 }
 
-const extentsOf = ({ outer, inner, batched }: Side): Extents => ({
-  outer: `${outer}u`,
-  inner: `${inner}u`,
-  matrix: batched ? "batch" : "0u",
-  whole: inner % 4 === 0,
-});
-
 /**
  * The declaration of binding `binding`, and `fn name_quad(batch, outer, inner) -> vec4f`; `inner` is a multiple of 4.
- * Extents are in the text unless others are given.
  */
 export function quadLoad(
   name: string,
   binding: number,
   side: Side,
-  { outer, inner, matrix, whole }: Extents = extentsOf(side),
+  { outer, inner, matrix, whole }: Extents,
 ): string {
   const half = side.tensor.dtype === "f16";
   const type = half ? (whole ? "vec2u" : "u32") : (whole ? "vec4f" : "f32");

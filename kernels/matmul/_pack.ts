@@ -9,6 +9,7 @@ import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import { quadLoad } from "./_load.ts";
 import type { Side } from "./_problem.ts";
+import { type Sizes, sizesText } from "./_sizes.ts";
 
 export const PACK_THREADS = 256;
 
@@ -39,10 +40,14 @@ export function packWorkgroups(packed: Packed): number {
   return packed.batches * packed.blocks * chunksOf(packed);
 }
 
-export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string {
+export function packSizes({ outer, inner }: Side, packed: Packed): Sizes {
   const { blocks, tiles, chunkTiles } = packed;
-  const chunks = chunksOf(packed);
-  const groups = packWorkgroups(packed);
+  const [chunks, workgroups] = [chunksOf(packed), packWorkgroups(packed)];
+  return { outer, inner, blocks, terms: 16 * tiles, chunk: 16 * chunkTiles, chunks, workgroups };
+}
+
+/** Bindings: the operand, its reciprocal scales, the packed arrays, and {@linkcode packSizes}. */
+export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string {
   // Along the sum, 16 threads read a row; across it, 4 threads read 16 rows at 64 terms.
   const place = side.along
     ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad: "x_quad(batch, 16u * block + row, k)" }
@@ -53,7 +58,8 @@ export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string
   });
   const vector = side.along ? "f32" : "vec4f";
   return /* wgsl */ `${unit.prelude}
-${quadLoad("x", 0, side)}
+${sizesText(packSizes(side, packed), 2 + unit.arrays("packed").length)}
+${quadLoad("x", 0, side, { outer: "sizes.outer", inner: "sizes.inner", matrix: "batch", whole: side.inner % 4 === 0 })}
 @group(0) @binding(1) var<storage, read_write> scales: array<f32>;
 ${unit.storage("packed", 2, "read_write")}
 ${unit.functions}
@@ -76,13 +82,13 @@ fn main(
   @builtin(local_invocation_index) lid: u32,
 ) {
   let group = flat_workgroup(id, grid);
-  if (group >= ${groups}u) { return; }
-  let chunk = group % ${chunks}u;
-  let block = group / ${chunks}u % ${blocks}u;
-  let batch = group / ${chunks * blocks}u;
+  if (group >= sizes.workgroups) { return; }
+  let chunk = group % sizes.chunks;
+  let block = group / sizes.chunks % sizes.blocks;
+  let batch = group / (sizes.chunks * sizes.blocks);
   let row = ${place.row};
-  let first = ${16 * chunkTiles}u * chunk;
-  let end = min(first + ${16 * chunkTiles}u, ${16 * tiles}u);
+  let first = sizes.chunk * chunk;
+  let end = min(first + sizes.chunk, sizes.terms);
 
   var most = vec4f();
   for (var k = first + ${place.k}; k < end; k += 64u) { most = max(most, abs(${place.quad})); }
@@ -99,7 +105,7 @@ fn main(
       ? "let scale = scale_of(size);"
       : "let scale = vec4f(scale_of(size.x), scale_of(size.y), scale_of(size.z), scale_of(size.w));"
   }
-  let at = (batch * ${chunks}u + chunk) * ${16 * blocks}u + 16u * block + row;
+  let at = ((batch * sizes.chunks + chunk) * sizes.blocks + block) * 16u + row;
   if (${side.along ? "lid % 16u == 0u" : "lid % 16u == 0u && lid < 64u"}) {
     ${
     side.along
@@ -109,7 +115,7 @@ fn main(
   }
   for (var k = first + ${place.k}; k < end; k += 64u) {
     let quad = ${place.quad};
-    let to = ((batch * ${blocks}u + block) * ${tiles}u + k / 16u) * 256u + row * 16u + k % 16u;
+    let to = (batch * sizes.blocks + block) * sizes.terms * 16u + k / 16u * 256u + row * 16u + k % 16u;
     ${put.join("\n    ")}
   }
 }

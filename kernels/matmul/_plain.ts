@@ -7,6 +7,7 @@ import { InputError } from "../../models/error.ts";
 import { flatWorkgroup } from "../workgroups.ts";
 import { type Extents, quadLoad } from "./_load.ts";
 import type { Problem, Side } from "./_problem.ts";
+import { type Sizes, sizesText } from "./_sizes.ts";
 import { placeOf } from "./_tiling.ts";
 
 export interface PlainTuning {
@@ -27,8 +28,8 @@ export interface Plain {
   readonly tuning: Required<PlainTuning>;
   readonly parts: number;
   readonly accumulate: boolean;
-  /** Whether sizes come from a uniform rather than stand in the text: slower, and compiled once for all of them. */
-  readonly sized: boolean;
+  /** Whether numbers are read one by one even where rows are whole vectors: slower, and one text for all sizes. */
+  readonly single: boolean;
 }
 
 export const plainThreads = ({ each, blockRows, blockColumns }: Required<PlainTuning>): number =>
@@ -70,50 +71,37 @@ export function termsEach({ problem, tuning, parts }: Plain): number {
 
 const four = [0, 1, 2, 3] as const;
 
-/** What a kernel knows of its sizes, in the order of the uniform's words. */
-export function plainSizes(plain: Plain): Uint32Array<ArrayBuffer> {
-  const { problem: { batches, M, N, K, a, b }, accumulate } = plain;
-  const { down, across } = grid(plain);
-  const flags = [accumulate, a.batched, b.batched].map(Number);
-  return new Uint32Array([batches, M, N, K, down, across, termsEach(plain), plainWorkgroups(plain), ...flags, 0]);
+export function plainSizes(plain: Plain): Sizes {
+  const { problem: { batches, M, N, K, a, b }, parts, accumulate } = plain;
+  return {
+    ...{ batches, M, N, K, parts, ...grid(plain), terms: termsEach(plain), workgroups: plainWorkgroups(plain) },
+    ...{ accumulate: Number(accumulate), batched_a: Number(a.batched), batched_b: Number(b.batched) },
+  };
 }
 
-const sizesOf = (plain: Plain): string => /* wgsl */ `
-struct Sizes {
-  batches: u32, M: u32, N: u32, K: u32,
-  down: u32, across: u32, terms: u32, workgroups: u32,
-  accumulate: u32, batched_a: u32, batched_b: u32, none: u32,
-}
-${
-  plain.sized
-    ? "@group(0) @binding(3) var<uniform> sizes: Sizes;"
-    : `const sizes = Sizes(${Array.from(plainSizes(plain), (size) => `${size}u`).join(", ")});`
-}`;
-
-function extentsOf({ sized, problem }: Plain, name: "a" | "b"): Extents {
+function extentsOf({ single, problem }: Plain, name: "a" | "b"): Extents {
   const { along, inner } = problem[name];
   const outside = name === "a" ? "sizes.M" : "sizes.N";
   return {
     ...(along ? { outer: outside, inner: "sizes.K" } : { outer: "sizes.K", inner: outside }),
     matrix: `sizes.batched_${name} * batch`,
-    whole: !sized && inner % 4 === 0,
+    whole: !single && inner % 4 === 0,
   };
 }
 
 const store = (to: string, value: string): string =>
   `if (sizes.accumulate == 0u) { ${to} = ${value}; } else { ${to} = ${to} + ${value}; }`;
 
-/** Bindings: A, B, the result, and the sizes if they come from a uniform. */
+/** Bindings: A, B, the result, and {@linkcode plainSizes}. */
 export function plainShader(plain: Plain): string {
-  const { problem, tuning, parts } = plain;
-  const { N, a, b } = problem;
+  const { problem: { N, a, b }, tuning } = plain;
   const { blockRows, blockColumns, blockTerms, prefetch } = tuning;
   // Vectors of four rows, and of four columns, of an invocation, evenly apart in the block.
   const vectors = tuning.each / 4;
   const threads = plainThreads(tuning);
   const [widthA, widthB] = [widthOf(blockRows), widthOf(blockColumns)];
   const across = blockColumns / tuning.each;
-  const aligned = !plain.sized && N % 4 === 0;
+  const aligned = !plain.single && N % 4 === 0;
   const blocksA = blockRows / 4 * (blockTerms / 4);
   const blocks = blocksA + blockColumns / 4 * (blockTerms / 4);
   const turns = Math.ceil(blocks / threads);
@@ -141,7 +129,7 @@ export function plainShader(plain: Plain): string {
   const each = (line: (v: number) => string): string => Array.from({ length: vectors }, (_, v) => line(v)).join("\n");
   const readAll = (k: string): string => `{ let ahead = ${k};\n${reads.join("\n")}\n}`;
   return /* wgsl */ `
-${sizesOf(plain)}
+${sizesText(plainSizes(plain), 3)}
 ${quadLoad("a", 0, a, extentsOf(plain, "a"))}
 ${quadLoad("b", 1, b, extentsOf(plain, "b"))}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
@@ -166,7 +154,7 @@ fn main(
 ) {
   let group = flat_workgroup(id, grid);
   if (group >= sizes.workgroups) { return; }
-  ${placeOf({ down: "sizes.down", across: "sizes.across", parts, swizzle: tuning.swizzle })}
+  ${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle: tuning.swizzle })}
   let row = lid / ${across}u;
   let column = lid % ${across}u;
   ${registers.join("\n  ")}

@@ -1,7 +1,7 @@
 /** A product in plain f32, made ready. */
 
-import { BufferUsage, type Gpu } from "../gpu.ts";
-import { BUSY, type Design, partsOf, writesPartial } from "./_design.ts";
+import type { Gpu } from "../gpu.ts";
+import { BUSY, type Design, type Memory, partsOf, writesPartial } from "./_design.ts";
 import {
   plainBytes,
   plainShader,
@@ -13,15 +13,17 @@ import {
   termsEach,
 } from "./_plain.ts";
 import type { Problem } from "./_problem.ts";
+import { sizesWords } from "./_sizes.ts";
 import { InputError } from "../../models/error.ts";
 import type { Tensor } from "../tensor.ts";
 
 export type { PlainTuning } from "./_plain.ts";
 
-const sizes: readonly Required<PlainTuning>[] = [
-  { each: 8, blockRows: 128, blockColumns: 128, blockTerms: 16, prefetch: true, swizzle: 8 },
-  { each: 8, blockRows: 64, blockColumns: 64, blockTerms: 16, prefetch: true, swizzle: 8 },
-];
+const rest = { blockTerms: 16, prefetch: true, swizzle: 8 };
+const large: Required<PlainTuning> = { each: 8, blockRows: 128, blockColumns: 128, ...rest };
+const medium: Required<PlainTuning> = { each: 8, blockRows: 64, blockColumns: 64, ...rest };
+/** For little work by invocations that do little each: what counts is how soon one of them is done. */
+const small: Required<PlainTuning> = { each: 4, blockRows: 32, blockColumns: 32, ...rest };
 /** Compiles fast, which is what counts on the CPU. */
 const software: Required<PlainTuning> = {
   each: 4,
@@ -37,16 +39,19 @@ export interface PlainOptions extends PlainTuning {
   readonly parts?: number;
 }
 
-export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainOptions): Design {
+export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory, options: PlainOptions): Design {
   const { limits } = gpu;
   const fits = (tuning: Required<PlainTuning>): boolean =>
     plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
     plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
   const workgroups = (tuning: Required<PlainTuning>): number =>
-    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, sized: false });
-  const defaults = gpu.adapter.software
-    ? software
-    : sizes.find((tuning) => fits(tuning) && workgroups(tuning) >= BUSY) ?? sizes.at(-1)!;
+    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, single: false });
+  const partsFor = (tuning: Required<PlainTuning>): number => partsOf(problem, workgroups(tuning), options.parts, 512);
+  const suggested = (): Required<PlainTuning> => {
+    if (fits(large) && workgroups(large) >= BUSY) return large;
+    return fits(medium) && workgroups(medium) * partsFor(medium) >= BUSY ? medium : small;
+  };
+  const defaults = gpu.adapter.software ? software : suggested();
   const tuning = plainTuning(given(options), defaults);
   if (!fits(tuning)) {
     throw new InputError(
@@ -55,14 +60,11 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainO
         `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
     );
   }
-  const parts = partsOf(problem, workgroups(tuning), options.parts, 512);
+  const parts = partsFor(tuning);
   const accumulate = options.accumulate && !writesPartial(c, { parts, hardware: false });
-  // A network has dozens of shapes, and what compiles on the CPU takes long to.
-  const sized = gpu.adapter.software;
-  const plain = { problem, tuning, parts, accumulate, sized };
-  const uniform = sized
-    ? gpu.upload(plainSizes(plain), { label: "sizes", usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST })
-    : undefined;
+  // What compiles on the CPU takes long to.
+  const plain = { problem, tuning, parts, accumulate, single: gpu.adapter.software };
+  const sizes = memory.uniform(sizesWords(plainSizes(plain)));
   return {
     variant: `f32, ${tuning.blockRows}x${tuning.blockColumns}x${tuning.blockTerms}` +
       `${tuning.prefetch ? ", read ahead" : ""}, ${parts === 1 ? "1 part" : `${parts} parts`}`,
@@ -71,13 +73,12 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, options: PlainO
     chunk: termsEach(plain),
     direct: true,
     parts,
-    scratch: uniform ? [uniform] : [],
     async dispatches(result) {
       const pipeline = await gpu.compile({ label: "matmul f32", code: plainShader(plain) });
       const { a, b } = problem;
       return [{
         pipeline,
-        buffers: [a.tensor.buffer, b.tensor.buffer, result, ...(uniform ? [uniform] : [])],
+        buffers: [a.tensor.buffer, b.tensor.buffer, result, sizes],
         workgroups: plainWorkgroups(plain),
       }];
     },

@@ -4,11 +4,12 @@ import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import type { Tensor } from "../tensor.ts";
-import { BUSY, type Design, partsOf, type Scratch, writesPartial } from "./_design.ts";
-import { type Packed, packedLength, packShader, packWorkgroups, scalesLength } from "./_pack.ts";
+import { BUSY, type Design, type Memory, partsOf, writesPartial } from "./_design.ts";
+import { type Packed, packedLength, packShader, packSizes, packWorkgroups, scalesLength } from "./_pack.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { type Spread } from "./_spread.ts";
-import { productBytes, productShader, productWorkgroups, threadsOf } from "./_product.ts";
+import { productBytes, productShader, productSizes, productWorkgroups, threadsOf } from "./_product.ts";
+import { sizesWords } from "./_sizes.ts";
 import { type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {
@@ -21,14 +22,20 @@ export interface TilesTuning extends TileTuning {
 export interface TilesOptions extends TilesTuning {
   readonly accumulate: boolean;
   readonly parts?: number;
-  readonly scratch?: Scratch;
 }
 
 const large = { f16: { rows: 4, columns: 4, down: 2, across: 2 }, split: { rows: 2, columns: 4, down: 4, across: 2 } };
 const small = { rows: 2, columns: 2, down: 2, across: 2 };
 const rest = { unroll: 2, staged: false, swizzle: 8 };
 
-export function planTiles(gpu: Gpu, problem: Problem, c: Tensor, unit: MatrixUnit, options: TilesOptions): Design {
+export function planTiles(
+  gpu: Gpu,
+  problem: Problem,
+  c: Tensor,
+  unit: MatrixUnit,
+  memory: Memory,
+  options: TilesOptions,
+): Design {
   if (unit.lanes !== 32) {
     throw new InputError(`Cannot multiply on matrix units: subgroups must have 32 invocations, got ${unit.lanes}`);
   }
@@ -47,10 +54,10 @@ export function planTiles(gpu: Gpu, problem: Problem, c: Tensor, unit: MatrixUni
   );
   const { tiling, parts, direct } = spread;
   const chunk = 16 * spread.a.chunkTiles;
-  const allocate = options.scratch ?? ((bytes, label) => gpu.createBuffer({ bytes, label }));
   const packs = direct
     ? []
-    : [pack(gpu, allocate, unit, problem.a, spread.a), pack(gpu, allocate, unit, problem.b, spread.b)];
+    : [pack(gpu, memory, unit, problem.a, spread.a), pack(gpu, memory, unit, problem.b, spread.b)];
+  const sizes = memory.uniform(sizesWords(productSizes(spread)));
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
     variant:
@@ -61,14 +68,15 @@ export function planTiles(gpu: Gpu, problem: Problem, c: Tensor, unit: MatrixUni
     chunk,
     direct,
     parts,
-    scratch: options.scratch ? [] : packs.flatMap(({ operands, scales }) => [...operands, scales]),
     async dispatches(result) {
-      const first = await Promise.all(packs.map(({ dispatch }) => dispatch()));
-      const pipeline = await gpu.compile({ label: `matmul ${unit.key}`, code: productShader(unit, spread) });
+      const [pipeline, ...first] = await Promise.all([
+        gpu.compile({ label: `matmul ${unit.key}`, code: productShader(unit, spread) }),
+        ...packs.map(({ dispatch }) => dispatch()),
+      ]);
       const operands = direct
         ? [problem.a.tensor.buffer, problem.b.tensor.buffer]
         : [...packs.flatMap(({ operands }) => operands), ...packs.map(({ scales }) => scales)];
-      return [...first, { pipeline, buffers: [result, ...operands], workgroups: productWorkgroups(spread) }];
+      return [...first, { pipeline, buffers: [result, ...operands, sizes], workgroups: productWorkgroups(spread) }];
     },
   };
 }
@@ -135,17 +143,22 @@ interface Pack {
   dispatch(): Promise<Dispatch>;
 }
 
-function pack(gpu: Gpu, allocate: Scratch, unit: MatrixUnit, side: Side, packed: Packed): Pack {
+function pack(gpu: Gpu, memory: Memory, unit: MatrixUnit, side: Side, packed: Packed): Pack {
   const arrays = unit.arrays("operand");
   const width = unit.element === "f16" ? 2 : 4;
-  const operands = arrays.map((label) => allocate(width * packedLength(packed), label));
-  const scales = allocate(4 * scalesLength(packed), "scales");
+  const operands = arrays.map((label) => memory.scratch(width * packedLength(packed), label));
+  const scales = memory.scratch(4 * scalesLength(packed), "scales");
+  const sizes = memory.uniform(sizesWords(packSizes(side, packed)));
   return {
     operands,
     scales,
     async dispatch() {
       const pipeline = await gpu.compile({ label: `matmul pack ${unit.key}`, code: packShader(unit, side, packed) });
-      return { pipeline, buffers: [side.tensor.buffer, scales, ...operands], workgroups: packWorkgroups(packed) };
+      return {
+        pipeline,
+        buffers: [side.tensor.buffer, scales, ...operands, sizes],
+        workgroups: packWorkgroups(packed),
+      };
     },
   };
 }

@@ -7,9 +7,10 @@
 import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import { chunksOf, type Packed } from "./_pack.ts";
+import { type Sizes, sizesText } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
 import { stagedOperands } from "./_stage.ts";
-import { storedOperands } from "./_stored.ts";
+import { storedOperands, storedSizes } from "./_stored.ts";
 import { blockOf, placeOf, type Tiling } from "./_tiling.ts";
 
 /** Chunks of one part; it holds running sums in registers if there are several. */
@@ -43,9 +44,25 @@ export function productBytes(unit: MatrixUnit, spread: Spread): number {
   return sums + (tiling.staged ? stagedOperands(unit, spread).bytes : 0);
 }
 
-/** Bindings: the result, the operands' arrays, then the scales of A and B unless the operands are direct. */
+export function productSizes(spread: Spread): Sizes {
+  const { problem: { batches, M, N }, a, b, parts, accumulate } = spread;
+  const scales = (packed: Packed): number => packed.batches > 1 ? 16 * chunksOf(packed) * packed.blocks : 0;
+  return {
+    ...{ batches, M, N, parts, ...grid(spread), workgroups: productWorkgroups(spread), accumulate: Number(accumulate) },
+    ...{ tiles: a.tiles, chunk_tiles: a.chunkTiles, chunks: chunksOf(a), chunks_each: chunksEach(spread) },
+    ...storedSizes("a", spread),
+    ...storedSizes("b", spread),
+    // Of one matrix; none if one serves every batch.
+    ...{ scales_a: scales(a), scales_b: scales(b) },
+  };
+}
+
+/**
+ * Bindings: the result, the operands' arrays, the scales of A and B unless the operands are direct, and
+ * {@linkcode productSizes}.
+ */
 export function productShader(unit: MatrixUnit, spread: Spread): string {
-  const { problem: { batches, M, N }, tiling, a, direct, parts, type } = spread;
+  const { tiling, direct, type } = spread;
   const { rows, columns, down, across, unroll, swizzle } = tiling;
   const block = blockOf(tiling);
   const each = chunksEach(spread);
@@ -53,8 +70,9 @@ export function productShader(unit: MatrixUnit, spread: Spread): string {
   const staged = tiling.staged ? stagedOperands(unit, spread) : undefined;
   const operands = staged ?? storedOperands(unit, spread);
   const wholeBlocks = whole(spread) && each === 1;
-  const sums = { array: "result", at: "corner", stride: N };
+  const sums = { array: "result", at: "corner", stride: "sizes.N" };
   return /* wgsl */ `${unit.prelude}
+${sizesText(productSizes(spread), 1 + 2 * count + (direct ? 0 : 2))}
 @group(0) @binding(0) var<storage, read_write> result: array<${type}>;
 ${operands.declarations}
 ${
@@ -64,7 +82,7 @@ ${
 ${unit.functions}
 ${flatWorkgroup}
 ${wholeBlocks ? "" : `var<workgroup> strips: array<f32, ${16 * widthOf(spread) * down * across}>;`}
-${emit(spread)}
+${wholeBlocks ? "" : emit(type)}
 /* Scales apart at first: together they may leave the range of f32 where the number does not. */
 fn unscaled(x: f32, a: f32, b: f32) -> f32 {
   return x * min(a, b) * max(a, b);
@@ -77,8 +95,8 @@ fn main(
   @builtin(local_invocation_index) lid: u32,
 ) {
   let group = flat_workgroup(id, grid);
-  if (group >= ${productWorkgroups(spread)}u) { return; }
-  ${placeOf({ down: `${grid(spread).down}u`, across: `${grid(spread).across}u`, parts, swizzle })}
+  if (group >= sizes.workgroups) { return; }
+  ${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle })}
   let lane = lid % ${unit.lanes}u;
   let down = lid / ${unit.lanes * across}u;
   let across = lid / ${unit.lanes}u % ${across}u;
@@ -86,16 +104,17 @@ fn main(
   let first_column = ${block.across}u * tile_column + ${columns}u * across;
   ${operands.prepare}
   ${each > 1 ? running(tiling, (name) => `var ${name} = vec4f();`) : ""}
-  for (var chunk = part * ${each}u; chunk < min(part * ${each}u + ${each}u, ${chunksOf(a)}u); chunk++) {
+  let last = min(part * sizes.chunks_each + sizes.chunks_each, sizes.chunks);
+  for (var chunk = part * sizes.chunks_each; chunk < last; chunk++) {
     ${unit.accumulators("c", rows, columns)}
     ${
     wholeBlocks
-      ? `let corner = (batch * ${M}u + 16u * first_row) * ${N}u + 16u * first_column;
+      ? `let corner = (batch * sizes.M + 16u * first_row) * sizes.N + 16u * first_column;
     ${spread.accumulate ? unit.load("c", rows, columns, sums) : ""}`
       : ""
   }
-    let end = min(chunk * ${a.chunkTiles}u + ${a.chunkTiles}u, ${a.tiles}u);
-    for (var k = chunk * ${a.chunkTiles}u; k < end; k += ${unroll}u) {
+    let end = min(chunk * sizes.chunk_tiles + sizes.chunk_tiles, sizes.tiles);
+    for (var k = chunk * sizes.chunk_tiles; k < end; k += ${unroll}u) {
       ${operands.step}
       ${unit.product({ into: "c", rows, columns, inner: unroll, a: operands.a, b: operands.b })}
     }
@@ -104,17 +123,15 @@ fn main(
   ${each > 1 ? emitRunning(tiling) : ""}
 }
 `;
+}
 
-  function emit({ accumulate }: Spread): string {
-    return /* wgsl */ `
+const emit = (type: Spread["type"]): string => /* wgsl */ `
 fn emit(batch: u32, part: u32, row: u32, column: u32, value: f32) {
-  if (row >= ${M}u || column >= ${N}u) { return; }
-  let at = ((part * ${batches}u + batch) * ${M}u + row) * ${N}u + column;
-  result[at] = ${type}(${accumulate ? "f32(result[at]) + value" : "value"});
+  if (row >= sizes.M || column >= sizes.N) { return; }
+  let at = ((part * sizes.batches + batch) * sizes.M + row) * sizes.N + column;
+  if (sizes.accumulate == 0u) { result[at] = ${type}(value); } else { result[at] = ${type}(f32(result[at]) + value); }
 }
 `;
-  }
-}
 
 const runningName = (i: number, j: number, q: number): string => `sum_${i}_${j}_${q >> 2}`;
 
@@ -132,23 +149,22 @@ const eight = [0, 1, 2, 3, 4, 5, 6, 7] as const;
 
 /** Sums of a chunk, a strip of tiles at a time: through workgroup memory into lanes, unscaled, and added or written. */
 function unload(unit: MatrixUnit, spread: Spread, adds: boolean): string {
-  const { tiling: { rows, columns }, a, b, direct, strip } = spread;
+  const { tiling: { rows, columns }, direct, strip } = spread;
   const width = widthOf(spread);
   const lines: string[] = [`let strip = lid / ${unit.lanes}u * ${16 * width}u;`];
-  const scales = (name: string, packed: Packed, block: string): string =>
-    `((${packed.batches > 1 ? "batch" : "0u"} * ${chunksOf(packed)}u + chunk) * ${packed.blocks}u + min(${block}, ${
-      packed.blocks - 1
-    }u)) * 16u` + (name === "a" ? "" : " + lane % 16u");
+  const scales = (name: "a" | "b", block: string): string =>
+    `batch * sizes.scales_${name} + (chunk * sizes.blocks_${name} + min(${block}, sizes.blocks_${name} - 1u)) * 16u` +
+    (name === "a" ? "" : " + lane % 16u");
   if (!direct) {
     for (let j = 0; j < columns; j++) {
-      lines.push(`let scale_b_${j} = scales_b[${scales("b", b, `first_column + ${j}u`)}];`);
+      lines.push(`let scale_b_${j} = scales_b[${scales("b", `first_column + ${j}u`)}];`);
     }
   }
   const to = { array: "strips", at: "strip", stride: width };
   for (let i = 0; i < rows; i++) {
     lines.push("{");
     if (!direct) {
-      lines.push(`let at = ${scales("a", a, `first_row + ${i}u`)};`);
+      lines.push(`let at = ${scales("a", `first_row + ${i}u`)};`);
       for (const q of eight) lines.push(`let scale_a_${q} = scales_a[at + ${rowOf(q)}];`);
     }
     for (let first = 0; first < columns; first += strip) {

@@ -4,7 +4,6 @@
  */
 
 import type { MatrixUnit } from "../matrix_unit.ts";
-import { chunksOf, type Packed } from "./_pack.ts";
 import type { Spread } from "./_spread.ts";
 import type { OperandText } from "./_stored.ts";
 import { blockOf } from "./_tiling.ts";
@@ -14,7 +13,7 @@ const STRIDE = 24;
 const TILE = 16 * STRIDE;
 
 export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & { readonly bytes: number } {
-  const { tiling, a, b } = spread;
+  const { tiling } = spread;
   const { rows, columns, down, across, unroll } = tiling;
   const block = blockOf(tiling);
   const threads = unit.lanes * down * across;
@@ -23,9 +22,8 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
   const writes: string[] = [];
   const registers: string[] = [];
   let binding = 1;
-  const side = (name: string, packed: Packed, tiles: number, first: string): void => {
+  const side = (name: "a" | "b", tiles: number, first: string): void => {
     const quads = tiles * unroll * 64;
-    const batch = packed.batches > 1 ? "batch" : "0u";
     unit.arrays(name).forEach((array, part) => {
       const to = unit.arrays(`${name}_tile`)[part]!;
       declarations.push(
@@ -38,8 +36,8 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
           const body = `let quad = lid + ${from}u; let tile = quad / 64u; ${line}`;
           return from + threads <= quads ? `{ ${body} }` : `if (lid + ${from}u < ${quads}u) { ${body} }`;
         };
-        const source = `((${batch} * ${packed.blocks}u + min(${first} + tile / ${unroll}u, ${packed.blocks - 1}u)) * ` +
-          `${packed.tiles}u + ahead + tile % ${unroll}u) * 64u + quad % 64u`;
+        const source = `64u * (batch * sizes.matrix_${name} + min(${first} + tile / ${unroll}u, ` +
+          `sizes.blocks_${name} - 1u) * sizes.tiles + ahead + tile % ${unroll}u) + quad % 64u`;
         reads.push(guarded(`${register} = ${array}[${source}];`));
         const at = `let to = tile * ${TILE}u + quad % 64u / 4u * ${STRIDE}u + quad % 4u * 4u;`;
         const stores = [0, 1, 2, 3].map((c) => `${to}[to + ${c}u] = ${register}[${c}];`);
@@ -47,8 +45,8 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
       }
     });
   };
-  side("a", a, block.down, `${block.down}u * tile_row`);
-  side("b", b, block.across, `${block.across}u * tile_column`);
+  side("a", block.down, `${block.down}u * tile_row`);
+  side("b", block.across, `${block.across}u * tile_column`);
   const starts = (count: number, first: string): string[] =>
     Array.from({ length: count }, (_, i) => `(${first} + ${i}u) * ${unroll * TILE}u`);
   const counts = [block.down * unroll * TILE, block.across * unroll * TILE] as const;
@@ -58,13 +56,13 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
     bytes: unit.bytes(counts[0]) + unit.bytes(counts[1]),
     declarations: [...declarations, unit.declare("a_tile", counts[0]), unit.declare("b_tile", counts[1])].join("\n"),
     prepare: `${registers.join("\n  ")}\n  ${
-      read(`min(part * ${Math.ceil(chunksOf(a) / spread.parts) * a.chunkTiles}u, ${a.tiles - unroll}u)`)
+      read(`min(part * sizes.chunks_each * sizes.chunk_tiles, sizes.tiles - ${unroll}u)`)
     }`,
     // The last step of all reads once more what it has.
     step: `workgroupBarrier();
       ${writes.join("\n")}
       workgroupBarrier();
-      ${read(`min(k + ${unroll}u, ${a.tiles - unroll}u)`)}`,
+      ${read(`min(k + ${unroll}u, sizes.tiles - ${unroll}u)`)}`,
     a: { name: "a_tile", ...shared, starts: starts(rows, `${rows}u * down`) },
     b: { name: "b_tile", ...shared, transposed: true, starts: starts(columns, `${columns}u * across`) },
   };

@@ -50,14 +50,14 @@ export function placeOf(
     /** WGSL. */
     readonly down: string;
     readonly across: string;
-    readonly parts: number;
+    readonly parts: string;
     readonly swizzle: number;
   },
 ): string {
   return /* wgsl */ `
   let inside = group % (${down} * ${across});
-  let part = group / (${down} * ${across}) % ${parts}u;
-  let batch = group / (${down} * ${across} * ${parts}u);
+  let part = group / (${down} * ${across}) % ${parts};
+  let batch = group / (${down} * ${across} * ${parts});
   let band = inside / (${swizzle}u * ${across}) * ${swizzle}u;
   let height = min(${down} - band, ${swizzle}u);
   let tile_row = band + inside % (${swizzle}u * ${across}) % height;

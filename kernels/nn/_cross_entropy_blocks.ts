@@ -98,7 +98,9 @@ export function firstRows({ gpu, buffer, shape }: Tensor, count: number): Tensor
  */
 export class BlockProducts {
   readonly #gpu: Gpu;
-  readonly #plans = new Map<string, MatmulPlan>();
+  readonly #plans = new Map<string, Promise<MatmulPlan>>();
+  readonly #made: MatmulPlan[] = [];
+  #released = false;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -113,27 +115,40 @@ export class BlockProducts {
     options: MatmulOptions,
   ): Promise<Dispatch[]> {
     const key = `${name} ${block.count}`;
-    let plan = this.#plans.get(key);
-    if (plan === undefined) {
-      plan = await planMatmul(this.#gpu, tensors, options);
-      this.#plans.set(key, plan);
+    let planned = this.#plans.get(key);
+    if (planned === undefined) {
+      planned = this.#plan(tensors, options);
+      this.#plans.set(key, planned);
     }
-    if (block.first === 0) return [...plan.dispatches];
+    const { dispatches } = await planned;
+    if (block.first === 0) return [...dispatches];
     const moved = (buffer: GPUBuffer | GPUBufferBinding): GPUBuffer | GPUBufferBinding => {
       const tensor = along.find((tensor) => tensor.buffer === buffer);
       if (tensor === undefined) return buffer;
       const row = 4 * tensor.shape[1]!;
       return { buffer: tensor.buffer, offset: block.first * row, size: block.count * row };
     };
-    return plan.dispatches.map((dispatch) => ({ ...dispatch, buffers: dispatch.buffers.map(moved) }));
+    return dispatches.map((dispatch) => ({ ...dispatch, buffers: dispatch.buffers.map(moved) }));
   }
 
   get scratchBytes(): number {
-    return [...this.#plans.values()].reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+    return this.#made.reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
   }
 
+  /** Frees scratch buffers; those of plans not yet made as soon as they are. */
   release(): void {
-    for (const plan of this.#plans.values()) plan.release();
+    this.#released = true;
+    for (const plan of this.#made.splice(0)) plan.release();
+  }
+
+  async #plan(
+    tensors: { readonly a: Tensor; readonly b: Tensor; readonly c: Tensor },
+    options: MatmulOptions,
+  ): Promise<MatmulPlan> {
+    const plan = await planMatmul(this.#gpu, tensors, options);
+    if (this.#released) plan.release();
+    else this.#made.push(plan);
+    return plan;
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * Matrix products of a network, with their gradients.
  *
- * Forward sums have one part, so that a row of the result does not depend on how many rows there are: a token streamed alone
- * gets the very bits it gets among others. A product's order of summation depends on its terms then, not on its tiling.
+ * Forward products are invariant: a row of the result does not depend on how many rows there are, so that a token streamed
+ * alone gets the very bits it gets among others. How they are computed depends on the matrix they meet, their order of
+ * summation on their terms, not on the tiling. Gradients may be computed as their sizes suggest.
  */
 import { InputError } from "../../models/error.ts";
 import { type MatmulOptions, planMatmul } from "../matmul.ts";
@@ -26,6 +27,7 @@ function product(recorder: Recorder, a: Slot, b: Slot, c: Slot, options: MatmulO
         ...options,
         ...(mode && { mode }),
         scratch: (bytes) => at.scratch(bytes),
+        uniform: (words) => at.uniform(words),
       }),
   );
 }
@@ -37,7 +39,7 @@ export function linear(recorder: Recorder, x: Value, w: Value, bias?: Value): Va
   if (bias) expectShape("apply a linear map", "bias", bias.shape, [N]);
   const y = result(recorder, [...x.shape.slice(0, -1), N], [x, w, bias]);
   const [flatX, flatY] = [x.slot.view([M, K]), y.slot.view([M, N])];
-  product(recorder, flatX, w.slot, flatY, { parts: 1 });
+  product(recorder, flatX, w.slot, flatY, { invariant: true });
   if (bias) {
     recordEach(recorder.program, "add bias", { inputs: [bias.slot], output: y.slot, value: "a", accumulate: true });
   }
@@ -77,7 +79,7 @@ export function matmul(recorder: Recorder, a: Value, b: Value, transposeB: boole
   const y = result(recorder, [...batch, n, e], [a, b]);
   const batches = lengthOf(batch);
   const flat = (slot: Slot): Slot => slot.view([batches, ...slot.shape.slice(-2)]);
-  product(recorder, flat(a.slot), flat(b.slot), flat(y.slot), { transposeB, parts: 1 });
+  product(recorder, flat(a.slot), flat(b.slot), flat(y.slot), { transposeB, invariant: true });
   recorder.tape?.record(y, (g) => {
     recorder.tape!.contribute(a, (da, accumulate) => {
       product(recorder, flat(g), flat(b.slot), flat(da), { transposeB: !transposeB, accumulate });

@@ -107,8 +107,10 @@ export async function planAttention(
       parts: keep(gpu.createBuffer({ bytes: 4 * rows * spans * width, label: "attention parts" })),
       sums: keep(gpu.createBuffer({ bytes: 8 * rows * spans, label: "attention sums" })),
     };
-    const step = await compileShader(gpu, stepShader(width));
-    const merge = await compileShader(gpu, mergeShader(width, withStats));
+    const [step, merge] = await Promise.all([
+      compileShader(gpu, stepShader(width)),
+      compileShader(gpu, mergeShader(width, withStats)),
+    ]);
     const dispatches: Dispatch[] = [dispatch(step, parted, rows * spans), dispatch(merge, parted, rows)];
     return planOf({ ...shared, variant: `spans of ${SPAN} keys`, dispatches, scratch });
   } catch (error) {

@@ -94,8 +94,10 @@ export async function planAttentionBackward(
     }
     const means = keep(gpu.createBuffer({ bytes: stats.bytes || 4, label: "attention means" }));
     const text = { width, unrolled: !gpu.adapter.software };
-    const ofQueries = await compileShader(gpu, queryGradientShader(text));
-    const ofKeys = await compileShader(gpu, keyGradientShader(text));
+    const [ofQueries, ofKeys] = await Promise.all([
+      compileShader(gpu, queryGradientShader(text)),
+      compileShader(gpu, keyGradientShader(text)),
+    ]);
     const tiled = (count: number): number => pairs * Math.ceil(count / GRADIENT_ROWS);
     const dispatches: Dispatch[] = [
       dispatch(ofQueries, { ...buffers, means }, tiled(queries)),

@@ -67,19 +67,21 @@ export async function planCrossEntropy(
       ...(best === undefined ? {} : { best }),
       ...(margins === undefined ? {} : { margins: margins.buffer }),
     };
-    const ofRows = await compileShader(
-      gpu,
-      rowsShader(threads, { losses: true, best: best !== undefined, margins: margins !== undefined }),
-    );
-    const mean = await compileShader(gpu, meanShader(true));
-    const dispatches: Dispatch[] = [];
-    for (const block of blocksOf(sizes)) {
-      const product = { a: firstRows(x, block.count), b: head, c: firstRows(logits, block.count) };
-      dispatches.push(
-        ...await products.dispatches("logits", block, product, [x], headOptions(sizes, { parts: 1 })),
-        dispatch(ofRows, { ...buffers, extent: keep(blockExtent(gpu, block, vocabulary)) }, block.count),
-      );
-    }
+    const kinds = { losses: true, best: best !== undefined, margins: margins !== undefined };
+    const blocks = blocksOf(sizes);
+    // Kernels are compiled together.
+    const [ofRows, mean, ofBlocks] = await Promise.all([
+      compileShader(gpu, rowsShader(threads, kinds)),
+      compileShader(gpu, meanShader(true)),
+      Promise.all(blocks.map((block) => {
+        const product = { a: firstRows(x, block.count), b: head, c: firstRows(logits, block.count) };
+        return products.dispatches("logits", block, product, [x], headOptions(sizes, { invariant: true }));
+      })),
+    ]);
+    const dispatches: Dispatch[] = blocks.flatMap((block, i) => [
+      ...ofBlocks[i]!,
+      dispatch(ofRows, { ...buffers, extent: keep(blockExtent(gpu, block, vocabulary)) }, block.count),
+    ]);
     const extent = keep(blockExtent(gpu, { first: 0, count: rows }, vocabulary));
     dispatches.push(dispatch(mean, { ...buffers, extent }, 1));
     const plan = planOf({

@@ -10,6 +10,7 @@ import { type Plan, planOf } from "../plan.ts";
 import { assertShape, Tensor } from "../tensor.ts";
 import { compileShader, dispatch } from "../wgsl.ts";
 import {
+  type Block,
   blockExtent,
   BlockProducts,
   blocksOf,
@@ -66,11 +67,8 @@ export async function planCrossEntropyBackward(
       ...{ logits: logits.buffer, targets, weights: weights.buffer, stats: stats.buffer, total },
       cotangent: cotangent?.buffer ?? keep(gpu.upload(Float32Array.of(1), { label: "cotangent" })),
     };
-    const sum = await compileShader(gpu, meanShader(false));
-    const slopes = await compileShader(gpu, slopesShader(threads));
-    const extent = keep(blockExtent(gpu, { first: 0, count: rows }, vocabulary));
-    const dispatches: Dispatch[] = [dispatch(sum, { extent, weights: weights.buffer, loss: total }, 1)];
-    for (const block of blocksOf(sizes)) {
+    const blocks = blocksOf(sizes);
+    const productsOf = (block: Block): Promise<[Dispatch[], Dispatch[], Dispatch[]]> => {
       const [xRows, slopeRows, dxRows] = [x, logits, dx].map((tensor) => firstRows(tensor, block.count)) as [
         Tensor,
         Tensor,
@@ -79,13 +77,27 @@ export async function planCrossEntropyBackward(
       const add = accumulate || block.first > 0;
       const product = (name: string, a: Tensor, b: Tensor, c: Tensor, more = {}): Promise<Dispatch[]> =>
         products.dispatches(name, block, { a, b, c }, [x, dx], headOptions(sizes, more));
-      dispatches.push(
-        ...await product("logits", xRows, head, slopeRows, { parts: 1 }),
-        dispatch(slopes, { ...buffers, extent: keep(blockExtent(gpu, block, vocabulary)) }, block.count),
-        ...await product("dx", slopeRows, head, dxRows, { transposeB: true, accumulate }),
-        ...await product(`dHead ${add}`, xRows, slopeRows, dHead, { transposeA: true, accumulate: add }),
-      );
-    }
+      return Promise.all([
+        product("logits", xRows, head, slopeRows, { invariant: true }),
+        product("dx", slopeRows, head, dxRows, { transposeB: true, accumulate }),
+        product(`dHead ${add}`, xRows, slopeRows, dHead, { transposeA: true, accumulate: add }),
+      ]);
+    };
+    // Kernels are compiled together.
+    const [sum, slopes, ofBlocks] = await Promise.all([
+      compileShader(gpu, meanShader(false)),
+      compileShader(gpu, slopesShader(threads)),
+      Promise.all(blocks.map(productsOf)),
+    ]);
+    const extent = keep(blockExtent(gpu, { first: 0, count: rows }, vocabulary));
+    const dispatches: Dispatch[] = [
+      dispatch(sum, { extent, weights: weights.buffer, loss: total }, 1),
+      ...blocks.flatMap((block, i) => {
+        const [ofLogits, ofX, ofHead] = ofBlocks[i]!;
+        const inputs = { ...buffers, extent: keep(blockExtent(gpu, block, vocabulary)) };
+        return [...ofLogits, dispatch(slopes, inputs, block.count), ...ofX, ...ofHead];
+      }),
+    ];
     const plan = planOf({
       name: "cross-entropy backward",
       variant: `${each} rows at a time`,

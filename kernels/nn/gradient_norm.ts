@@ -171,6 +171,10 @@ export async function planGradientNorm(
   try {
     const partial = gpu.createBuffer({ bytes: Math.max(8, 8 * chunks), label: "gradient norm chunks" });
     scratch.push(partial);
+    const [ofChunks, ofAll] = await Promise.all([
+      compileShader(gpu, chunkShader),
+      compileShader(gpu, normShader(guard !== undefined)),
+    ]);
     const dispatches: Dispatch[] = [];
     let done = 0;
     for (let from = 0; from < given.length; from += TENSORS) {
@@ -188,14 +192,14 @@ export async function planGradientNorm(
         partial,
         extent: uniform([...words, count, done, 0, 0]),
       };
-      dispatches.push(dispatch(await compileShader(gpu, chunkShader), buffers, count));
+      dispatches.push(dispatch(ofChunks, buffers, count));
       done += count;
     }
     const last = {
       ...{ partial, norm: result.buffer, extent: uniform([chunks, 0, 0, 0]) },
       ...(guard && { loss: guard.loss.buffer, halted: guard.halted.buffer }),
     };
-    dispatches.push(dispatch(await compileShader(gpu, normShader(guard !== undefined)), last, 1));
+    dispatches.push(dispatch(ofAll, last, 1));
     const length = given.reduce((sum, tensor) => sum + tensor.length, 0);
     return planOf({
       name: "gradient norm",
