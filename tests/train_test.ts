@@ -233,7 +233,7 @@ test("a run asked to stop in the middle of running ahead stops where it said, an
     const { finished, step } = await runTraining(session, words, setup, {
       position,
       stop: () => last >= stopAt,
-      onStep: ({ ms: _ms, tokensPerSecond: _rate, ...line }, position) => {
+      onStep: ({ ms: _ms, spent: _spent, tokensPerSecond: _rate, ...line }, position) => {
         assert(line.step === last + 1 && Number.isFinite(_ms) && _ms >= 0);
         [last, where] = [line.step, position];
         seen.push({ ...line, position });
