@@ -247,6 +247,7 @@ export type {
   NamedArrays,
   OptimiserOptions,
   Predictions,
+  StepOptions,
   StepResult,
   TokenBatch,
   TrainingSession,

@@ -18,6 +18,7 @@ const commands: { readonly [word: string]: (args: readonly string[], output: Ben
   fused: async (args, output) => await (await import("./fused/command.ts")).benchFused(args, output),
   compare: async (args, output) => await (await import("./fused/compare.ts")).benchCompare(args, output),
   errors: async (args, output) => await (await import("./errors/command.ts")).benchErrors(args, output),
+  collect: async (args, output) => (await import("./experiments/command.ts")).benchCollect(args, output),
   table: async (args, output) => (await import("./readme.ts")).benchTable(args, output),
 };
 

@@ -11,7 +11,8 @@ import { hasWords } from "./words.ts";
 
 export const benchHelp = `dualscan bench [kernel…]   times kernels, each after its result was held to the oracle's bound
 dualscan bench fused [word…] times the fused kernels, in their tunings    dualscan bench compare OURS PEERS
-dualscan bench errors [word…] draws error against length                  dualscan bench table
+dualscan bench errors [word…] draws error against length                  dualscan bench collect RUNS…
+dualscan bench table         makes the README's tables and plots of results
                              (each has a --help of its own)
 
   kernel…          words of a kernel's name, such as: webgpu   gla   "cpu blelloch"   "webgpu scan s6"

@@ -22,8 +22,8 @@ export interface PlotText {
   readonly y: string;
 }
 
-/** How an axis is divided: powers of 2 or of 10, or evenly. */
-export type Division = "log2" | "log10" | "linear";
+/** How an axis is divided: powers of 2 or of 10, or evenly: from 0, or around the values alone. */
+export type Division = "log2" | "log10" | "linear" | "fitted";
 
 /** Colours of curves, in order; class `c0`, `c1` … of what is drawn in them. */
 export const COLOURS: readonly string[] = [
@@ -71,13 +71,14 @@ function powers(values: readonly number[], base: number): Scale {
   };
 }
 
-/** Even marks, a round distance apart, around 0 and all values. */
+/** Even marks, a round distance apart, around all values. */
 function even(values: readonly number[]): Scale {
-  const [least, most] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const [least, most] = [Math.min(...values), Math.max(...values)];
   const rough = (most - least || 1) / 6;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = unit * ([1, 2, 5, 10].find((factor) => factor * unit >= rough) ?? 10);
-  const [low, high] = [Math.floor(least / step + 1e-9), Math.max(Math.ceil(most / step - 1e-9), 1)];
+  const low = Math.floor(least / step + 1e-9);
+  const high = Math.max(Math.ceil(most / step - 1e-9), low + 1);
   return {
     place: (value) => (value / step - low) / (high - low),
     marks: Array.from({ length: high - low + 1 }, (_, n) => [
@@ -88,7 +89,8 @@ function even(values: readonly number[]): Scale {
 }
 
 function scaleOf(values: readonly number[], division: Division): Scale {
-  if (division === "linear") return even(values);
+  if (division === "linear") return even([0, ...values]);
+  if (division === "fitted") return even(values.length === 0 ? [0] : values);
   return powers(values.length === 0 ? [1] : values, division === "log2" ? 2 : 10);
 }
 
@@ -108,7 +110,7 @@ export function plot(
   axes: { readonly x: Division; readonly y: Division },
 ): string {
   const fits = (value: number, division: Division): boolean =>
-    Number.isFinite(value) && (division === "linear" || value > 0);
+    Number.isFinite(value) && (division === "linear" || division === "fitted" || value > 0);
   const curves = given.map((curve) => ({
     ...curve,
     points: curve.points.filter(([x, y]) => fits(x, axes.x) && fits(y, axes.y)),

@@ -15,7 +15,8 @@ import { InputError } from "../models/error.ts";
 
 export const reportHelp: string = `dualscan report DIR…   one page with the plots of training runs and benches
 
-  DIR          a run's folder (log.jsonl), a folder of runs, or files and folders of results (*.jsonl)
+  DIR          a run's folder (log.jsonl), a folder of runs, or files and folders of results (*.jsonl): benches, streams,
+               and what \`dualscan bench collect\` keeps of runs
   --out FILE   where it goes (default: report.html in the first DIR)
   --title TEXT what stands above it
   --help

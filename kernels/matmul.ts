@@ -18,6 +18,8 @@
  * f32 loses in rounding. {@linkcode matmulBound} has the exact figures. Operands that are halves to begin with and fit
  * whole tiles are multiplied as they lie, unscaled.
  *
+ * Sizes are in uniforms: what is compiled for one product serves all others of its mode, layout and tiling.
+ *
  * @module
  */
 import { InputError } from "../models/error.ts";

@@ -8,13 +8,19 @@ function hash(words: readonly (string | number)[]): number {
   return h >>> 0;
 }
 
-/** Uniform numbers in [0, 1) with 32 random bits (the mulberry32 generator), from the stream named by `words`. */
-export function seeded(...words: readonly (string | number)[]): Random {
-  let state = hash(words);
+/** Integers of 32 random bits, signed (the mulberry32 generator), from the stream named by `words`. */
+export function seededBits(...words: readonly (string | number)[]): () => number {
+  let state = hash(words) | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
     let z = Math.imul(state ^ (state >>> 15), state | 1);
     z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+    return z ^ (z >>> 14);
   };
+}
+
+/** Uniform numbers in [0, 1) with 32 random bits, from the stream named by `words`. */
+export function seeded(...words: readonly (string | number)[]): Random {
+  const bits = seededBits(...words);
+  return () => (bits() >>> 0) / 2 ** 32;
 }

@@ -41,6 +41,9 @@ export function mqar({ vocabulary = 8192, pairs = 8 }: MqarOptions = {}): Task {
       `Cannot make pairs: 1 ≤ pairs ≤ vocabulary / 2 − 1 must hold, got ${pairs} pairs, vocabulary ${vocabulary}`,
     );
   }
+  /** By token the last sequence that had it for a key, as counted by `sequence`. */
+  const asked = new Float64Array(vocabulary);
+  let sequence = 0;
   return {
     name: "mqar",
     vocabulary,
@@ -56,11 +59,12 @@ export function mqar({ vocabulary = 8192, pairs = 8 }: MqarOptions = {}): Task {
         const keys = distinct(random, pairs, 1, half);
         const values = distinct(random, pairs, half, vocabulary);
         const gaps = distinct(random, pairs, 0, Math.floor((n - 2 * pairs) / 2));
-        const live = new Set(keys);
+        sequence++;
+        for (const key of keys) asked[key] = sequence;
         const row = b * n;
         for (let t = 2 * pairs; t < n; t++) {
           let filler = 0;
-          do filler = 1 + Math.floor(random() * (vocabulary - 1)); while (live.has(filler));
+          do filler = 1 + Math.floor(random() * (vocabulary - 1)); while (asked[filler] === sequence);
           tokens[row + t] = filler;
         }
         keys.forEach((key, i) => {

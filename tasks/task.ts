@@ -27,6 +27,8 @@ export interface Task {
   readonly vocabulary: number;
   /** What has to be the same for training to go on where it stopped: the name and all that changes a batch. */
   readonly identity: string;
+  /** Of a text: bytes that a token of its test split stands for, on average. */
+  readonly bytesPerToken?: number;
   /** Why there are no sequences of n tokens, in words; undefined where there are. */
   refusal(n: number, split: Split): string | undefined;
   /** The same request gives the same batch, on every runtime and without those before it. */

@@ -44,12 +44,19 @@ function shuffled(count: number, seed: number, epoch: number): Uint32Array {
   return order;
 }
 
+/** Bytes of UTF-8 that a token stands for, on average. */
+function bytesPerToken({ vocabulary, decode }: Tokeniser, tokens: Tokens): number {
+  if (vocabulary <= 256 || tokens.length === 0) return 1;
+  return new TextEncoder().encode(decode(tokens)).length / tokens.length;
+}
+
 /**
  * Windows of a text. Training takes each window once an epoch, in an order drawn anew, and begins the first of them
  * somewhere else; the other splits' windows come in the text's own order, again from the start when they are used up.
  */
 export function textTask(tokeniser: Tokeniser, splits: SplitTokens): Task {
   const { name, vocabulary } = tokeniser;
+  let bytes: number | undefined;
   let last: { readonly key: string; readonly order: Uint32Array } = { key: "", order: new Uint32Array() };
   const windows = (split: Split, n: number): number => Math.max(0, Math.floor((splits[split].length - 1) / n));
   const start = ({ seed, split, n }: BatchRequest, number: number): number => {
@@ -73,6 +80,10 @@ export function textTask(tokeniser: Tokeniser, splits: SplitTokens): Task {
       (["train", "validation", "test"] as const).map((split) => `${splits[split].length} ${fingerprint(splits[split])}`)
         .join(", ")
     }`,
+    // Counted when asked for: a long text takes a while.
+    get bytesPerToken(): number {
+      return bytes ??= bytesPerToken(tokeniser, splits.test);
+    },
     refusal,
     batch(request: BatchRequest): TokenBatch {
       const { split, index, B, n } = request;

@@ -70,6 +70,30 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "a guard makes every norm infinite from the first that is not finite, until its word is cleared",
+  async (device) => {
+    const gradient = Tensor.from(device, [3, 4], [2]);
+    const [norm, loss, halted] = [0, 1, 0].map((x) => Tensor.from(device, [x], [1])) as [Tensor, Tensor, Tensor];
+    const plan = await planGradientNorm(device, [gradient], { norm, guard: { loss, halted } });
+    const take = async (x: number, y: number): Promise<number> => {
+      loss.write([x]);
+      gradient.write([3, y]);
+      await runPlans(device, "guarded norm", [plan]);
+      return (await norm.read())[0]!;
+    };
+    const five = await take(1, 4);
+    assert(Math.abs(five - 5) <= 5 * normError(1), `${five}`);
+    for (const [x, y] of [[NaN, 4], [Infinity, 4], [-Infinity, 4], [1, NaN], [1, Infinity]] as const) {
+      assertEquals([await take(x, y), await take(1, 4), await take(1, 4)], [Infinity, Infinity, Infinity], `${x} ${y}`);
+      halted.write([0]);
+      assertEquals(await take(1, 4), five);
+    }
+    plan.release();
+    for (const tensor of [gradient, norm, loss, halted]) tensor.destroy();
+  },
+);
+
 interface Moments {
   readonly p: Float64Array;
   readonly m: Float64Array;

@@ -131,6 +131,80 @@ gpuTest("what is not finite leaves parameters and moments as they were", async (
   session.close();
 });
 
+gpuTest(
+  "steps called before those before them resolved are taken in order: the same numbers, bit for bit",
+  async (device) => {
+    const given = (i: number): TokenBatch => i % 3 === 2 ? batchOf(i, 5, 3) : batchOf(i);
+    const count = 8;
+    const one = openTraining(device, network, { seed: 1 });
+    const results: unknown[] = [];
+    for (let i = 0; i < count; i++) {
+      results.push(await one.step(given(i), 0.01));
+      if (i === 3) results.push(await one.predict(given(9)));
+    }
+    const many = openTraining(device, network, { seed: 1 });
+    const order: number[] = [];
+    const called: Promise<unknown>[] = [];
+    for (let i = 0; i < count; i++) {
+      const result = many.step(given(i), 0.01, { ahead: true });
+      called.push(result);
+      void result.then(() => order.push(i));
+      if (i === 3) called.push(many.predict(given(9)));
+    }
+    // A save sees what was called before it, not what is called after it.
+    const [saved, later] = [many.state(), many.step(given(count), 0.01)];
+    assertEquals(await saved, await one.state());
+    assertEquals(await Promise.all(called), results);
+    assertEquals(order, order.map((_, i) => i));
+    assertEquals(await later, await one.step(given(count), 0.01));
+    assertEquals(many.steps, count + 1);
+    one.close();
+    many.close();
+  },
+);
+
+gpuTest(
+  "a step that counts on one that is not finite changes nothing either; one that does not is taken",
+  async (device) => {
+    const last = vocabulary - 1;
+    const session = openTraining(device, network, { seed: 3 });
+    const { arrays } = await session.state();
+    const table = arrays["parameter.table"]!;
+    // One token's vector is too long to be squared: batches with it have no finite gradient, those without it have.
+    const data = table.data.map((x, at) => at >= last * d ? 3e38 : x);
+    const spoilt = { steps: 0, arrays: { ...arrays, "parameter.table": { ...table, data } } };
+    const plain = batchOf(1);
+    const good = { ...plain, tokens: plain.tokens.map((id) => id % last) };
+    const bad = { ...good, tokens: good.tokens.map(() => last) };
+    const bitsNow = async (): Promise<readonly (readonly [string, number[]])[]> =>
+      Object.entries((await session.state()).arrays).map(([name, { data }]) => [name, bits(data)] as const);
+
+    session.load(spoilt);
+    const before = await bitsNow();
+    const alone = await session.step(good, 0.01);
+    assert(Number.isFinite(alone.loss) && Number.isFinite(alone.gradientNorm));
+    const taken = await bitsNow();
+    assertNotEquals(taken, before);
+
+    session.load(spoilt);
+    const failed = await Promise.all([bad, good, good].map((batch, i) => session.step(batch, 0.01, { ahead: i > 0 })));
+    assert(failed.every(({ gradientNorm }) => !Number.isFinite(gradientNorm)), JSON.stringify(failed));
+    assert(failed.slice(1).every(({ loss }) => Number.isFinite(loss)), JSON.stringify(failed));
+    assertEquals(session.steps, 0);
+    assertEquals(await bitsNow(), before);
+    // Whoever has seen that may go on.
+    assertEquals(await session.step(good, 0.01), alone);
+    assertEquals([session.steps, await bitsNow()], [1, taken]);
+    // The control: it is the promise to count on the step before that holds the second one back.
+    session.load(spoilt);
+    const [first, second] = await Promise.all([session.step(bad, 0.01), session.step(good, 0.01)]);
+    assert(!Number.isFinite(first.gradientNorm));
+    assert(Number.isFinite(second.gradientNorm));
+    assertNotEquals(await bitsNow(), before);
+    session.close();
+  },
+);
+
 gpuTest("batches and states that do not fit are refused, and nothing is changed", async (device) => {
   const session = openTraining(device, network);
   const batch = batchOf(0);

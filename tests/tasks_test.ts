@@ -203,6 +203,16 @@ test("text: splits share no token, windows follow the text, an epoch takes each 
   assertEquals([...batchOf(task, n, 0, 3, 7, "test").tokens], [...numbers.subarray(19000, 19000 + 3 * n)]);
 });
 
+test("text: bytes that a token of the test split stands for, from each token by itself", () => {
+  const { test } = splitTokens(tokenise(gpt2, corpusText));
+  // All of it is ASCII there, so no token is part of a character.
+  const bytes = [...test].reduce((sum, token) => sum + gpt2.decode([token]).length, 0);
+  assertEquals(textOf(gpt2).bytesPerToken, bytes / test.length);
+  assert(bytes / test.length > 3);
+  assertEquals(textOf(byteTokeniser).bytesPerToken, 1);
+  assertEquals(groupWords(s5()).bytesPerToken, undefined);
+});
+
 test("GPT-2's tokens: those of the package, the whole text back, no token across a cut", () => {
   assertEquals(gpt2.encode("Hello world"), [15496, 995]);
   assertEquals(gpt2.decode(tokenise(gpt2, corpusText)), corpusText);

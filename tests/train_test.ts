@@ -5,12 +5,13 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, a
 import { InputError } from "../models/error.ts";
 import { f64 } from "../models/number.ts";
 import { initialParameters } from "../models/networks/parameters.ts";
-import type { Predictions, TokenBatch, TrainingSession } from "../models/networks/training.ts";
+import type { NamedArrays, Predictions, StepResult, TokenBatch, TrainingSession } from "../models/networks/training.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
 import { parameterArrays } from "../oracle/network_psm.ts";
 import { corpusText } from "../tasks/corpus.ts";
 import { groupWords } from "../tasks/group_words.ts";
 import { cyclic, s5 } from "../tasks/groups.ts";
+import type { Task } from "../tasks/task.ts";
 import { splitTokens, textTask } from "../tasks/text.ts";
 import { byteTokeniser, tokenise } from "../tasks/tokenisers.ts";
 import { openBigram } from "../tasks/train/bigram.ts";
@@ -19,6 +20,7 @@ import { DivergedError, type TrainingStep, trainingSteps } from "../tasks/train/
 import { chunkOf, CONTROL, modelNames, networkOf } from "../tasks/train/networks.ts";
 import { advanced, evaluationDue, lengthAt, type Position, start, stepsLeft, totalSteps } from "../tasks/train/plan.ts";
 import type { TrainingPlan } from "../tasks/train/plan.ts";
+import { runTraining } from "../tasks/train/run.ts";
 import { defaultPresets, leastLoss, presets } from "../tasks/train/presets.ts";
 import { readSafetensors, safetensors, type StoredArrays } from "../tasks/train/safetensors.ts";
 import { rateAt, scheduleKinds } from "../tasks/train/schedule.ts";
@@ -82,8 +84,8 @@ async function steps(
   return seen;
 }
 
-/** A step without its time. */
-const known = (step: TrainingStep): object => ({ ...step, seconds: 0 });
+/** What a step says of the trajectory. */
+const known = (step: TrainingStep): object => ({ ...step, seconds: 0, settled: true });
 
 test("a run stopped after any step and gone on from its state is the whole run, bit for bit", async () => {
   const whole = await steps(openBigram(5));
@@ -128,6 +130,127 @@ test("a loss that is no number stops the run, and the session is as before", asy
   const reference = openBigram(5);
   await steps(reference, start, 3);
   assertEquals(await session.state(), await reference.state());
+});
+
+/** A session whose steps resolve late, in order; and how many were on their way at most. */
+function late(session: TrainingSession): TrainingSession & { readonly flying: number; readonly most: number } {
+  let [flying, most] = [0, 0];
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    ...session,
+    get steps(): number {
+      return session.steps;
+    },
+    get flying(): number {
+      return flying;
+    },
+    get most(): number {
+      return most;
+    },
+    step(batch, rate, options): Promise<StepResult> {
+      most = Math.max(most, ++flying);
+      const result = session.step(batch, rate, options);
+      const ended = last.then(() => new Promise((tick) => setTimeout(tick))).then(() => result).finally(() => flying--);
+      last = ended;
+      return ended;
+    },
+  };
+}
+
+type State = { readonly steps: number; readonly arrays: NamedArrays };
+
+test("running ahead changes no number, and what asks to save gets a state that a run goes on from", async () => {
+  const wholeSession = openBigram(5);
+  const whole = await steps(wholeSession);
+  const plainStates: State[] = [];
+  const plainSession = openBigram(5);
+  for await (const _ of trainingSteps(plainSession, words, plan, { seed: 3, position: start })) {
+    plainStates.push(await plainSession.state());
+  }
+  for (const every of [1, 2, 4, 5, 99]) {
+    const session = late(openBigram(5));
+    const seen: TrainingStep[] = [];
+    let unsettled = 0;
+    const ahead = (step: number): boolean => step % every !== 0;
+    for await (const step of trainingSteps(session, words, plan, { seed: 3, position: start, ahead })) {
+      seen.push(step);
+      assertEquals(session.flying, step.settled ? 0 : 1);
+      assertEquals(step.settled, step.step % every === 0 || step.evaluation !== undefined);
+      const state = await session.state();
+      if (step.settled) assertEquals(state, plainStates[step.step - 1], `${every}: after ${step.step}`);
+      // The control: what is not settled is the state of another step.
+      else assertEquals(state.steps, step.step + 1);
+      if (!step.settled) unsettled++;
+      if (!step.settled) continue;
+      const other = openBigram(5);
+      other.load(state);
+      const after = await steps(other, step.position);
+      assertEquals([...seen, ...after].map(known), whole.map(known), `${every}: gone on after ${step.step}`);
+    }
+    assertEquals([session.most, unsettled > 0], every === 1 ? [1, false] : [2, true]);
+    assertEquals(await session.state(), await wholeSession.state());
+  }
+  // Left in the middle, it waits for what is on its way.
+  const session = late(openBigram(5));
+  for await (const { step } of trainingSteps(session, words, plan, { seed: 3, position: start, ahead: () => true })) {
+    if (step === 1) break;
+  }
+  assertEquals([session.flying, session.steps], [0, 2]);
+});
+
+test("running ahead, the first loss that is no number stops the run; the step behind it changed nothing", async () => {
+  // A weight of NaN makes a loss that is no number.
+  const failing: Task = {
+    ...words,
+    batch: (request) => {
+      const batch = words.batch(request);
+      return request.index === 3 ? { ...batch, weights: batch.weights.map(() => NaN) } : batch;
+    },
+  };
+  const onlyTraining: TrainingPlan = { ...plan, evaluateEvery: 100 };
+  const session = late(openBigram(5));
+  const seen: number[] = [];
+  const error = await assertRejects(async () => {
+    for await (
+      const { step } of trainingSteps(session, failing, onlyTraining, { seed: 3, position: start, ahead: () => true })
+    ) seen.push(step);
+  }, DivergedError);
+  assertMatch(error.message, /^Stopped before step 4: /);
+  assertEquals([seen, session.flying, session.most, session.steps], [[1, 2, 3], 0, 2, 3]);
+  const reference = openBigram(5);
+  for await (const { step } of trainingSteps(reference, words, onlyTraining, { seed: 3, position: start })) {
+    if (step === 3) break;
+  }
+  assertEquals(await session.state(), await reference.state());
+});
+
+test("a run asked to stop in the middle of running ahead stops where it said, and goes on to the same end", async () => {
+  const setup = { ...presets[0]!, preset: "any", seed: 3, plan, evaluate: [6] };
+  const lines = async (session: TrainingSession, stopAt: number, position = start): Promise<readonly object[]> => {
+    const seen: object[] = [];
+    let last = session.steps;
+    let where = position;
+    const { finished, step } = await runTraining(session, words, setup, {
+      position,
+      stop: () => last >= stopAt,
+      onStep: ({ ms: _ms, tokensPerSecond: _rate, ...line }, position) => {
+        assert(line.step === last + 1 && Number.isFinite(_ms) && _ms >= 0);
+        [last, where] = [line.step, position];
+        seen.push({ ...line, position });
+      },
+    });
+    assertEquals([step, session.steps], [last, last]);
+    if (finished) return seen;
+    assert(last >= stopAt && last <= stopAt + 1, `${last}`);
+    const next = openBigram(5);
+    next.load(await session.state());
+    return [...seen, ...await lines(late(next), Infinity, where)];
+  };
+  const whole = await lines(openBigram(5), Infinity);
+  assertEquals(whole.length, 11);
+  for (let stopAt = 1; stopAt < 11; stopAt++) {
+    assertEquals(await lines(late(openBigram(5)), stopAt), whole, `${stopAt}`);
+  }
 });
 
 test("the control without memory learns the first token of a word and the pairs of a text, no more", async () => {

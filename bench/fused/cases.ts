@@ -26,7 +26,7 @@ export interface CaseChoice {
   readonly sweep: boolean;
 }
 
-/** The lines whose names have the given words. Throws an {@link InputError} for words that no line has. */
+/** The lines meant: by their whole name, or, where none has that, by words of it. Throws an {@link InputError} if none is. */
 export function chosenLines(lines: readonly FusedLine[], words: readonly string[]): readonly FusedLine[] {
   for (const wanted of words) {
     if (!lines.some(({ name }) => hasWords(name, wanted))) {
@@ -34,7 +34,9 @@ export function chosenLines(lines: readonly FusedLine[], words: readonly string[
       throw new InputError(`Cannot bench ${wanted || '""'}: it must be words of a line's name; the lines are ${names}`);
     }
   }
-  return words.length === 0 ? lines : lines.filter(({ name }) => words.some((wanted) => hasWords(name, wanted)));
+  const meant = (name: string, wanted: string): boolean =>
+    lines.some((line) => line.name === wanted) ? name === wanted : hasWords(name, wanted);
+  return words.length === 0 ? lines : lines.filter(({ name }) => words.some((wanted) => meant(name, wanted)));
 }
 
 /** Whether a tuning is meant: by its whole name, or, where no tuning has that, by words of it. */

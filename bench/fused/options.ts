@@ -12,7 +12,7 @@ import { parsedShape } from "./shape.ts";
 export const fusedHelp: string =
   `dualscan bench fused [word…]   times the fused kernels, each after its result was held to f64
 
-  word…            words of a line's name, such as: gla   "gla chunk"   backward
+  word…            a line's whole name, or words of several, such as: gla   "gla chunk"   backward
   --shape EXTENTS  only shapes with these extents, such as T=4096; all axes of a line: that shape, B=1,T=512,H=2,K=64,V=64
   --variant NAME   words of a tuning's name, or several separated by semicolons; without, each line's default
   --sweep          every tuning of every line

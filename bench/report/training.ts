@@ -1,37 +1,14 @@
 /**
- * Sections on training runs, from the lines of their logs.
+ * Sections on training runs, from the lines of their logs, or from what was collected of them.
  *
  * @module
  */
-import type { BeginLine, EvaluationLine, StepLine } from "../../tasks/train/log.ts";
+import type { EvaluationLine } from "../../tasks/train/log.ts";
+import { experimentOf } from "../experiments/setting.ts";
 import { grouped } from "../grouped.ts";
-import { quantile } from "../measure.ts";
 import type { ReportLine } from "./lines.ts";
+import { type Run, runsOf } from "./runs.ts";
 import { type NamedCurve, plotted, type Section } from "./section.ts";
-
-/** A run: what it began with, and its lines. */
-interface Run {
-  readonly name: string;
-  readonly begin: BeginLine;
-  readonly steps: readonly StepLine[];
-  readonly evaluations: readonly EvaluationLine[];
-}
-
-/** Runs, each of one folder. */
-function runsOf(lines: readonly ReportLine[]): readonly Run[] {
-  return [...grouped(lines, ({ source }) => source)].flatMap(([source, of]) => {
-    const objects = of.map(({ object }) => object);
-    const begin = objects.find(({ kind }) => kind === "begin") as unknown as BeginLine | undefined;
-    if (begin === undefined) return [];
-    const kind = <L>(wanted: string): L[] => objects.filter((object) => object["kind"] === wanted) as unknown as L[];
-    return [{
-      name: `${source}: ${begin.model}`,
-      begin,
-      steps: kind<StepLine>("step"),
-      evaluations: kind<EvaluationLine>("evaluation"),
-    }];
-  });
-}
 
 /** Most points of a curve. */
 const POINTS = 300;
@@ -110,12 +87,17 @@ function errors(task: string, runs: readonly Run[]): Section {
   );
 }
 
-/** Quality against the chunk, where runs of several chunks were tested at the same length. */
+/** Quality against the chunk, where runs of several chunks and else one setting were tested at the same length. */
 function byChunk(task: string, runs: readonly Run[]): Section | undefined {
   const points = runs.flatMap((run) =>
-    tested(run).flatMap((line) => line.chunk === undefined ? [] : [{ ...line, chunk: line.chunk }])
+    tested(run).flatMap((line) => {
+      const { model, preset, seed, length, chunk } = line;
+      const rate = run.begin.rate === undefined ? "" : `, rate ${run.begin.rate}`;
+      const curve = `${model} (${experimentOf(preset)}${rate}, seed ${seed}), length ${length}`;
+      return chunk === undefined ? [] : [{ ...line, chunk, curve }];
+    })
   );
-  const curves = [...grouped(points, ({ model, length }) => `${model}, length ${length}`)].flatMap(([name, of]) =>
+  const curves = [...grouped(points, ({ curve }) => curve)].flatMap(([name, of]) =>
     new Set(of.map(({ chunk }) => chunk)).size < 2
       ? []
       : [{ name, hue: name, of: [...of].sort((a, b) => a.chunk - b.chunk) }]
@@ -135,23 +117,14 @@ function byChunk(task: string, runs: readonly Run[]): Section | undefined {
 }
 
 function speeds(task: string, runs: readonly Run[]): Section {
-  const curves = runs.map(({ name, begin, steps }) => {
-    const lengths = [...grouped(steps, ({ length }) => `${length}`).values()].sort(([a], [b]) => a!.length - b!.length);
-    const of = lengths.map((some) => ({
-      length: some[0]!.length,
-      rate: quantile(some.map(({ tokensPerSecond }) => tokensPerSecond), 0.5),
-      peak: Math.max(...some.map(({ peakBytes }) => peakBytes)),
-    }));
-    return { name, batch: begin.batch, of };
-  });
   return plotted(
     `${task}: speed of training`,
     { x: "tokens of a sequence", y: "tokens a second", along: "log2", up: "log10" },
-    curves.map(({ name, of }) => ({ name, hue: name, points: of.map(({ length, rate }) => [length, rate]) })),
+    runs.map(({ name, speeds }) => ({ name, hue: name, points: speeds.map(({ length, rate }) => [length, rate]) })),
     {
       head: ["run", "batch", "length", "tokens a second", "bytes at most"],
-      rows: curves.flatMap(({ name, batch, of }) =>
-        of.map(({ length, rate, peak }) => [name, batch, length, rate, peak])
+      rows: runs.flatMap(({ name, begin, speeds }) =>
+        speeds.map(({ length, rate, peak }) => [name, begin.batch, length, rate, peak])
       ),
     },
   );
@@ -161,12 +134,13 @@ function speeds(task: string, runs: readonly Run[]): Section {
 export function trainingSections(lines: readonly ReportLine[]): readonly Section[] {
   return [...grouped(runsOf(lines), ({ begin }) => begin.task)].flatMap(([task, runs]) => {
     const some = runs.filter(({ steps }) => steps.length > 0);
+    const timed = runs.filter(({ speeds }) => speeds.length > 0);
     const evaluated = runs.filter((run) => tested(run).length > 0);
     return [
       ...(some.length === 0 ? [] : [losses(task, some)]),
       ...(evaluated.length === 0 ? [] : [errors(task, evaluated)]),
       ...[byChunk(task, evaluated)].filter((section) => section !== undefined),
-      ...(some.length === 0 ? [] : [speeds(task, some)]),
+      ...(timed.length === 0 ? [] : [speeds(task, timed)]),
     ];
   });
 }

@@ -1,7 +1,7 @@
 /** A network's parameters on the GPU with their moments: what training changes and what it saves. */
 import { InputError } from "../../models/error.ts";
-import type { Parameters, ParameterSpecs } from "../../models/networks/ops.ts";
-import { initialParameters } from "../../models/networks/parameters.ts";
+import type { Parameters, ParameterSpec, ParameterSpecs } from "../../models/networks/ops.ts";
+import { initialPieces } from "../../models/networks/parameters.ts";
 import type { NamedArrays } from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
 import { lengthOf, Tensor } from "../tensor.ts";
@@ -17,17 +17,27 @@ export interface StoredParameter {
   readonly second: Tensor;
 }
 
+/** A parameter as it begins. */
+function begun(gpu: Gpu, name: string, spec: ParameterSpec, seed: number): Tensor {
+  const tensor = Tensor.empty(gpu, spec.shape, { label: name });
+  let from = 0;
+  for (const piece of initialPieces(name, spec, seed)) {
+    gpu.write(tensor.buffer, piece, 4 * from);
+    from += piece.length;
+  }
+  return tensor;
+}
+
 const parts = { parameter: "value", first: "first", second: "second" } as const;
 
 export class StoredParameters {
   readonly all: readonly StoredParameter[];
 
   constructor(gpu: Gpu, specs: ParameterSpecs, seed: number) {
-    const numbers = initialParameters(specs, seed);
     this.all = Object.entries(specs).map(([name, spec]) => ({
       name,
       decay: spec.decay,
-      value: Tensor.from(gpu, numbers[name]!, spec.shape, { label: name }),
+      value: begun(gpu, name, spec, seed),
       first: Tensor.empty(gpu, spec.shape, { label: `first of ${name}` }),
       second: Tensor.empty(gpu, spec.shape, { label: `second of ${name}` }),
     }));

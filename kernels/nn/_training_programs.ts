@@ -12,7 +12,8 @@ import { GpuOps } from "./gpu_ops.ts";
 import { Ids } from "./ids.ts";
 import type { Knobs } from "./knobs.ts";
 import { Program } from "./program.ts";
-import { Readback } from "./readback.ts";
+import type { Readback } from "./readback.ts";
+import { ReadbackRing } from "./readback_ring.ts";
 import { Value } from "./value.ts";
 
 /** What the programs of a session share. */
@@ -22,6 +23,8 @@ export interface SessionParts {
   readonly parameters: StoredParameters;
   readonly pool: BufferPool;
   readonly knobs: GPUBuffer;
+  /** `[1]`, a word: whether a step was not finite, and those that count on it are to change nothing. */
+  readonly halted: Tensor;
   readonly optimiser?: OptimiserOptions;
   readonly mode?: MatrixMode;
 }
@@ -32,12 +35,24 @@ interface Recorded {
   close(): void;
 }
 
+/** Bytes that a step brings back. */
+export const STEP_BYTES = 8;
+
 export interface StepProgram extends Recorded {
-  run(batch: TokenBatch, knobs: Knobs): Promise<StepResult>;
+  ready(): Promise<void>;
+  /** Resolves when the device has accepted it; `readback` then gets the result. */
+  submit(batch: TokenBatch, knobs: Knobs, readback: Readback): Promise<void>;
+}
+
+/** What came back of a step. */
+export function stepResult(bytes: ArrayBuffer): StepResult {
+  const [loss, gradientNorm] = new Float32Array(bytes) as unknown as [number, number];
+  return { loss, gradientNorm };
 }
 
 export interface PredictProgram extends Recorded {
-  run(batch: TokenBatch): Promise<Predictions>;
+  /** Resolves when the device has accepted it, to what waits for the result. */
+  submit(batch: TokenBatch): Promise<() => Promise<Predictions>>;
 }
 
 type Shape = Pick<TokenBatch, "B" | "n">;
@@ -95,19 +110,19 @@ function begin(parts: SessionParts, shape: Shape, training: boolean): Begun {
 }
 
 export function recordStep(parts: SessionParts, shape: Shape): StepProgram {
-  const { gpu, parameters, optimiser = {} } = parts;
+  const { parameters, halted, optimiser = {} } = parts;
   const { program, ops, batch, values, hidden } = begin(parts, shape, true);
   const loss = ops.crossEntropy(hidden, values["head"]!, batch.targets, Value.of(batch.weights));
   ops.backward(loss);
-  const norm = recordUpdate(ops, { parameters, values, loss, optimiser });
+  const norm = recordUpdate(ops, { parameters, values, loss, halted, optimiser });
   program.keep(loss.slot);
   program.keep(norm);
-  const readback = new Readback(gpu, 8);
   return {
     get bytes() {
       return program.bytes + batch.bytes;
     },
-    async run(given, knobs) {
+    ready: () => program.ready(),
+    async submit(given, knobs, readback) {
       await program.ready();
       batch.write(given);
       program.setKnobs(knobs);
@@ -118,13 +133,10 @@ export function recordStep(parts: SessionParts, shape: Shape): StepProgram {
           { ...copy, from: program.tensor(norm).buffer, offset: 4 },
         ],
       });
-      const [value, gradientNorm] = new Float32Array(await readback.read()) as unknown as [number, number];
-      return { loss: value, gradientNorm };
     },
     close() {
       program.close();
       batch.destroy();
-      readback.buffer.destroy();
     },
   };
 }
@@ -137,32 +149,35 @@ export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram
   const results = [losses, best, margins];
   results.forEach((slot) => program.keep(slot));
   const bytes = 4 * shape.B * shape.n;
-  const readback = new Readback(gpu, results.length * bytes);
+  const readbacks = new ReadbackRing(gpu, results.length * bytes);
   return {
     get bytes() {
-      return program.bytes + batch.bytes;
+      return program.bytes + batch.bytes + readbacks.bytes;
     },
-    async run(given) {
+    async submit(given) {
       await program.ready();
       batch.write(given);
+      const readback = await readbacks.take();
       const after = results.map((slot, i) => ({
         from: program.tensor(slot).buffer,
         to: readback.buffer,
         bytes,
         offset: i * bytes,
       }));
-      await program.run({ after });
-      const back = await readback.read();
-      return {
-        losses: new Float32Array(back, 0, bytes / 4),
-        best: new Uint32Array(back, bytes, bytes / 4),
-        margins: new Float32Array(back, 2 * bytes, bytes / 4),
+      await readbacks.guard(readback, program.run({ after }));
+      return async () => {
+        const back = await readbacks.read(readback);
+        return {
+          losses: new Float32Array(back, 0, bytes / 4),
+          best: new Uint32Array(back, bytes, bytes / 4),
+          margins: new Float32Array(back, 2 * bytes, bytes / 4),
+        };
       };
     },
     close() {
       program.close();
       batch.destroy();
-      readback.buffer.destroy();
+      readbacks.destroy();
     },
   };
 }

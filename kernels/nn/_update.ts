@@ -15,6 +15,8 @@ export interface Update {
   /** As the network read them. */
   readonly values: { readonly [name: string]: Value };
   readonly loss: Value;
+  /** `[1]`, a word: whether a step was not finite, and those behind it are to change nothing. */
+  readonly halted: Tensor;
   readonly optimiser: OptimiserOptions;
 }
 
@@ -22,7 +24,7 @@ export interface Update {
  * Records the update; the result is the norm. A parameter that the loss does not depend on stays as it is. Throws an
  * {@link InputError} if it depends on none.
  */
-export function recordUpdate(ops: GpuOps, { parameters, values, loss, optimiser }: Update): Slot {
+export function recordUpdate(ops: GpuOps, { parameters, values, loss, halted, optimiser }: Update): Slot {
   const { gpu, program } = ops;
   const updated: StoredParameter[] = [];
   const gradients: Slot[] = [];
@@ -36,14 +38,18 @@ export function recordUpdate(ops: GpuOps, { parameters, values, loss, optimiser 
     throw new InputError("Cannot train: the loss must depend on a parameter, it depends on none");
   }
   const norm = program.slot([1]);
+  const lossSlot = loss.slot.view([1]);
   step(
     ops,
     "gradient norm",
-    gradients,
-    [norm],
-    (at) => planGradientNorm(gpu, gradients.map((slot) => at.tensor(slot)), { norm: at.tensor(norm) }),
+    [...gradients, lossSlot],
+    [norm, Slot.of(halted)],
+    (at) =>
+      planGradientNorm(gpu, gradients.map((slot) => at.tensor(slot)), {
+        norm: at.tensor(norm),
+        guard: { loss: at.tensor(lossSlot), halted },
+      }),
   );
-  const lossSlot = loss.slot.view([1]);
   const stored = (of: (parameter: StoredParameter) => Tensor): Tensor[] => updated.map(of);
   const written = updated.flatMap(({ value, first, second }) => [value, first, second].map((each) => Slot.of(each)));
   step(ops, "update", [...gradients, norm, lossSlot], written, (at) =>

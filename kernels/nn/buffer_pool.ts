@@ -20,6 +20,7 @@ const STEP = 256;
 export class BufferPool {
   readonly #gpu: Gpu;
   readonly #buffers: GPUBuffer[] = [];
+  #bytes = 0;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -27,7 +28,7 @@ export class BufferPool {
 
   /** Of all buffers, lent or not. */
   get bytes(): number {
-    return this.#buffers.reduce((sum, { size }) => sum + size, 0);
+    return this.#bytes;
   }
 
   /** All buffers, free: for a program that runs when no other of the pool does. */
@@ -45,6 +46,7 @@ export class BufferPool {
         if (best >= 0) return free.splice(best, 1)[0]!;
         const buffer = this.#gpu.createBuffer({ bytes: size, label: "pooled" });
         this.#buffers.push(buffer);
+        this.#bytes += size;
         return buffer;
       },
       give: (buffer) => free.push(buffer),
@@ -54,5 +56,6 @@ export class BufferPool {
   destroy(): void {
     for (const buffer of this.#buffers) buffer.destroy();
     this.#buffers.length = 0;
+    this.#bytes = 0;
   }
 }

@@ -2,7 +2,8 @@
  * The Euclidean norm of all gradients together: `√ Σ g²`, in a fixed order.
  *
  * Squares are summed over chunks, each scaled by the power of two of its largest magnitude, so that no square overflows or
- * vanishes. A gradient that is not finite makes the norm +∞, by its bits.
+ * vanishes. A gradient that is not finite makes the norm +∞, by its bits; so does a guard's loss that is not finite, and
+ * from then on every norm is +∞ until the guard's word is cleared.
  *
  * @module
  */
@@ -11,6 +12,7 @@ import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { type Plan, planOf } from "../plan.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
 import { assemble, compileShader, dispatch, type NamedBuffers, type Shader, storage } from "../wgsl.ts";
+import { finite } from "./_finite.ts";
 
 const THREADS = 256;
 /** Numbers of a chunk. */
@@ -85,13 +87,24 @@ fn main(
 `,
 });
 
-const norm: Shader = assemble("gradient norm", {
-  bindings: [
-    { name: "extent", access: "uniform", type: "vec4u" },
-    { name: "partial", access: "read", type: "array<vec2u>" },
-    storage("norm", "u32", "read_write"),
-  ],
-  source: /* wgsl */ `
+/** Lets one step that is not finite stop those that were submitted behind it. */
+export interface StepGuard {
+  /** `[1]` */
+  readonly loss: Tensor;
+  /** `[1]`, a word: 0 until a loss or norm was not finite, 1 from then on. */
+  readonly halted: Tensor;
+}
+
+/** The norm from the chunks' sums; `guarded` by a {@link StepGuard}. */
+const normShader = (guarded: boolean): Shader =>
+  assemble(`gradient norm${guarded ? ", guarded" : ""}`, {
+    bindings: [
+      { name: "extent", access: "uniform", type: "vec4u" },
+      { name: "partial", access: "read", type: "array<vec2u>" },
+      storage("norm", "u32", "read_write"),
+      ...(guarded ? [storage("loss", "u32"), storage("halted", "u32", "read_write")] : []),
+    ],
+    source: (guarded ? finite : "") + /* wgsl */ `
 var<workgroup> magnitudes: array<u32, ${THREADS}>;
 var<workgroup> sums: array<f32, ${THREADS}>;
 // The exponent that a chunk was divided by, biased.
@@ -117,18 +130,32 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   var bits = 0u;
   if (magnitudes[0] >= 0x7f800000u || together >= 382u) { bits = 0x7f800000u; }
   else if (sums[0] > 0.0 && together > 127u) { bits = (root & 0x007fffffu) | ((together - 127u) << 23u); }
+  ${
+      guarded
+        ? /* wgsl */ `
+  if (halted[0] != 0u || !finite(loss[0])) { bits = 0x7f800000u; }
+  if (bits == 0x7f800000u) { halted[0] = 1u; }`
+        : ""
+    }
   norm[0] = bits;
 }
 `,
-});
+  });
 
-/** Makes the norm of tensors ready: a dispatch for every seven of them, and one more. `norm` is `[1]`. */
+export interface GradientNormTensors {
+  /** `[1]`: the result. */
+  readonly norm: Tensor;
+  /** Default: none; every norm stands for itself. */
+  readonly guard?: StepGuard;
+}
+
+/** Makes the norm of tensors ready: a dispatch for every seven of them, and one more. */
 export async function planGradientNorm(
   gpu: Gpu,
   gradients: readonly Tensor[],
-  { norm: result }: { readonly norm: Tensor },
+  { norm: result, guard }: GradientNormTensors,
 ): Promise<Plan> {
-  assertShape("norm", result, [1]);
+  for (const [name, tensor] of Object.entries({ norm: result, ...guard })) assertShape(name, tensor, [1]);
   for (const { dtype } of gradients) {
     if (dtype !== "f32") throw new InputError(`Cannot take a norm: gradients must be f32, got ${dtype}`);
   }
@@ -144,7 +171,10 @@ export async function planGradientNorm(
   try {
     const partial = gpu.createBuffer({ bytes: Math.max(8, 8 * chunks), label: "gradient norm chunks" });
     scratch.push(partial);
-    const [ofChunks, ofAll] = await Promise.all([compileShader(gpu, chunkShader), compileShader(gpu, norm)]);
+    const [ofChunks, ofAll] = await Promise.all([
+      compileShader(gpu, chunkShader),
+      compileShader(gpu, normShader(guard !== undefined)),
+    ]);
     const dispatches: Dispatch[] = [];
     let done = 0;
     for (let from = 0; from < given.length; from += TENSORS) {
@@ -165,7 +195,10 @@ export async function planGradientNorm(
       dispatches.push(dispatch(ofChunks, buffers, count));
       done += count;
     }
-    const last = { partial, norm: result.buffer, extent: uniform([chunks, 0, 0, 0]) };
+    const last = {
+      ...{ partial, norm: result.buffer, extent: uniform([chunks, 0, 0, 0]) },
+      ...(guard && { loss: guard.loss.buffer, halted: guard.halted.buffer }),
+    };
     dispatches.push(dispatch(ofAll, last, 1));
     const length = given.reduce((sum, tensor) => sum + tensor.length, 0);
     return planOf({

@@ -80,7 +80,11 @@ export class Program {
   readonly #kept = new Set<Storage>();
   readonly #places = new Map<Storage, GPUBuffer>();
   readonly #constants = new Map<string, GPUBuffer>();
+  /** Bytes of `#owned`: asking every buffer for its size takes as long as a short program. */
+  #ownedBytes = 0;
   #prepared: Prepared[] = [];
+  /** Bytes of plans' scratch. */
+  #scratchBytes = 0;
   #bound: Bound[] = [];
   #ready: Promise<void> | undefined;
   #accepted = false;
@@ -92,7 +96,7 @@ export class Program {
     this.#ownPool = options.pool === undefined;
     this.#knobs = options.knobs ?? createKnobs(gpu);
     this.#piece = options.piece ?? (gpu.adapter.software ? Infinity : PIECE);
-    if (options.knobs === undefined) this.#owned.push(this.#knobs);
+    if (options.knobs === undefined) this.#own(this.#knobs);
   }
 
   /** A new array, undefined until a step writes it. */
@@ -136,8 +140,7 @@ export class Program {
 
   /** Bytes that are this program's own: kept arrays, uniforms and plans' scratch, without the pool. */
   get bytes(): number {
-    const owned = this.#owned.reduce((sum, { size }) => sum + size, 0);
-    return this.#prepared.reduce((sum, { scratchBytes = 0 }) => sum + scratchBytes, owned);
+    return this.#ownedBytes + this.#scratchBytes;
   }
 
   /** Places all arrays and compiles all kernels. Rejects with the first error of a plan. */
@@ -176,6 +179,8 @@ export class Program {
     this.#prepared = [];
     this.#bound = [];
     this.#owned.length = 0;
+    this.#ownedBytes = 0;
+    this.#scratchBytes = 0;
   }
 
   #submit(before: readonly Copy[], after: readonly Copy[]): void {
@@ -197,6 +202,7 @@ export class Program {
     try {
       this.#place((prepared) => pending.push(prepared));
       this.#prepared = await Promise.all(pending);
+      this.#scratchBytes = this.#prepared.reduce((sum, { scratchBytes = 0 }) => sum + scratchBytes, 0);
       await this.gpu.checked(`bind ${this.label}`, () => {
         this.#bound = this.#prepared.flatMap(({ dispatches }, step) =>
           dispatches.flatMap((each) => this.#bind(each, step))
@@ -206,6 +212,7 @@ export class Program {
       const made = await Promise.allSettled(pending);
       for (const one of made) if (one.status === "fulfilled") one.value.release?.();
       this.#prepared = [];
+      this.#scratchBytes = 0;
       throw error;
     }
   }
@@ -247,18 +254,21 @@ export class Program {
     this.#places.set(storage, this.#kept.has(storage) ? this.#create(bytes, "kept") : lending.take(bytes));
   }
 
-  #create(bytes: number, label: string): GPUBuffer {
-    const buffer = this.gpu.createBuffer({ bytes, label });
+  #own(buffer: GPUBuffer): GPUBuffer {
     this.#owned.push(buffer);
+    this.#ownedBytes += buffer.size;
     return buffer;
+  }
+
+  #create(bytes: number, label: string): GPUBuffer {
+    return this.#own(this.gpu.createBuffer({ bytes, label }));
   }
 
   #words(words: Uint32Array, usage: number): GPUBuffer {
     const key = `${usage}:${words.join()}`;
     let buffer = this.#constants.get(key);
     if (buffer === undefined) {
-      buffer = this.gpu.upload(words, { label: "sizes", usage: usage | BufferUsage.COPY_DST });
-      this.#owned.push(buffer);
+      buffer = this.#own(this.gpu.upload(words, { label: "sizes", usage: usage | BufferUsage.COPY_DST }));
       this.#constants.set(key, buffer);
     }
     return buffer;

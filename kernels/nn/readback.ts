@@ -1,16 +1,17 @@
-/** A few numbers that come back after every run, through a buffer that stays. */
+/** A few numbers that come back after a run, through a buffer that stays. */
 import { BufferUsage, type Gpu } from "../gpu.ts";
 
 export class Readback {
   readonly buffer: GPUBuffer;
-  readonly #lost: Promise<never>;
+  #lost: string | undefined;
+  /** Of the read on its way. A race with a promise that never settles would keep something of every read. */
+  #reject: ((reason: Error) => void) | undefined;
 
   constructor(gpu: Gpu, bytes: number) {
-    this.#lost = gpu.device.lost.then(({ message }) => {
-      throw new Error(`Cannot read back: the device was lost: ${message}`);
+    void gpu.device.lost.then(({ message }) => {
+      this.#lost = message;
+      this.#reject?.(this.#loss());
     });
-    // Whoever waits hears of it; nobody else needs to.
-    this.#lost.catch(() => {});
     this.buffer = gpu.createBuffer({
       bytes,
       label: "readback",
@@ -20,9 +21,17 @@ export class Readback {
 
   /** What the last submitted copy into the buffer brought. Not to be called again before it resolved. */
   async read(): Promise<ArrayBuffer> {
-    await Promise.race([this.buffer.mapAsync(0x1), this.#lost]);
+    if (this.#lost !== undefined) throw this.#loss();
+    await new Promise<void>((resolve, reject) => {
+      this.#reject = reject;
+      this.buffer.mapAsync(0x1).then(resolve, reject);
+    }).finally(() => this.#reject = undefined);
     const copy = this.buffer.getMappedRange().slice(0);
     this.buffer.unmap();
     return copy;
+  }
+
+  #loss(): Error {
+    return new Error(`Cannot read back: the device was lost: ${this.#lost}`);
   }
 }

@@ -6,6 +6,9 @@
  * const { loss, gradientNorm } = await session.step(batch, 1e-4);
  * ```
  *
+ * A step is submitted as soon as those called before it are, without waiting for their results: called one ahead, the host
+ * encodes a step while the device computes the one before.
+ *
  * The same seed and the same batches give the same parameters, bit for bit, on one device; so does a session that goes on
  * from a saved state.
  *
@@ -17,17 +20,28 @@ import type {
   NamedArrays,
   OptimiserOptions,
   Predictions,
+  StepOptions,
   StepResult,
   TokenBatch,
   TrainingSession,
 } from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
+import { Tensor } from "../tensor.ts";
 import { checkBatch } from "./_batch.ts";
 import { StoredParameters } from "./_stored_parameters.ts";
-import { type PredictProgram, recordPredict, recordStep, type StepProgram } from "./_training_programs.ts";
+import {
+  type PredictProgram,
+  recordPredict,
+  recordStep,
+  STEP_BYTES,
+  type StepProgram,
+  stepResult,
+} from "./_training_programs.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { createKnobs } from "./knobs.ts";
+import type { Readback } from "./readback.ts";
+import { ReadbackRing } from "./readback_ring.ts";
 
 export interface TrainingOptions {
   /** Of the parameters' first numbers and of dropout; default 0. A session that loads a state needs the same. */
@@ -50,12 +64,16 @@ class Session implements TrainingSession {
   readonly #parameters: StoredParameters;
   readonly #pool: BufferPool;
   readonly #knobs: GPUBuffer;
+  readonly #halted: Tensor;
+  readonly #readbacks: ReadbackRing;
   readonly #stepping = new Map<string, StepProgram>();
   readonly #predicting = new Map<string, PredictProgram>();
   #steps = 0;
   #peak = 0;
-  /** One step, prediction or save at a time. */
+  /** Steps and predictions are submitted one at a time; a save takes all of its turn. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Settles with the last step that was called; never rejects. */
+  #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(gpu: Gpu, network: TokenNetwork, options: TrainingOptions) {
@@ -70,6 +88,8 @@ class Session implements TrainingSession {
     this.#parameters = new StoredParameters(gpu, network.parameters, seed);
     this.#pool = new BufferPool(gpu);
     this.#knobs = createKnobs(gpu);
+    this.#halted = Tensor.empty(gpu, [1], { label: "halted" });
+    this.#readbacks = new ReadbackRing(gpu, STEP_BYTES);
   }
 
   get steps(): number {
@@ -87,28 +107,42 @@ class Session implements TrainingSession {
     return { live: this.#closed ? 0 : live, peak: this.#peak };
   }
 
-  step(batch: TokenBatch, rate: number): Promise<StepResult> {
-    return this.#inTurn("step", async () => {
+  step(batch: TokenBatch, rate: number, { ahead = false }: StepOptions = {}): Promise<StepResult> {
+    const submitted = this.#inTurn("step", async () => {
       checkBatch(batch, this.#network.vocabulary);
       if (!(rate >= 0 && rate < Infinity)) {
         throw new InputError(`Cannot step: the learning rate must be finite and ≥ 0, got ${rate}`);
       }
       const program = this.#programFor(this.#stepping, batch, () => recordStep(this.#parts(), batch));
-      const result = await program.run(batch, { step: this.#steps, seed: this.#seed, rate });
+      await program.ready();
+      const readback = await this.#readbacks.take();
+      this.#assertOpen("step");
+      if (!ahead) this.#resume();
+      await this.#readbacks.guard(
+        readback,
+        program.submit(batch, { step: this.#steps, seed: this.#seed, rate }, readback),
+      );
       this.#steps++;
-      return result;
+      return readback;
     });
+    const result = this.#result(submitted, this.#last);
+    this.#last = result.catch(() => {});
+    return result;
   }
 
   predict(batch: TokenBatch): Promise<Predictions> {
     return this.#inTurn("predict", () => {
       checkBatch(batch, this.#network.vocabulary);
-      return this.#programFor(this.#predicting, batch, () => recordPredict(this.#parts(), batch)).run(batch);
-    });
+      return this.#programFor(this.#predicting, batch, () => recordPredict(this.#parts(), batch)).submit(batch);
+    }).then((result) => result());
   }
 
   state(): Promise<{ readonly steps: number; readonly arrays: NamedArrays }> {
-    return this.#inTurn("save", async () => ({ steps: this.#steps, arrays: await this.#parameters.read() }));
+    const last = this.#last;
+    return this.#inTurn("save", async () => {
+      await last;
+      return { steps: this.#steps, arrays: await this.#parameters.read() };
+    });
   }
 
   load({ steps, arrays }: { readonly steps: number; readonly arrays: NamedArrays }): void {
@@ -116,6 +150,7 @@ class Session implements TrainingSession {
       throw new InputError(`Cannot load: steps must be an integer ≥ 0, got ${steps}`);
     }
     this.#parameters.write(arrays);
+    this.#resume();
     this.#steps = steps;
   }
 
@@ -127,6 +162,8 @@ class Session implements TrainingSession {
     this.#parameters.destroy();
     this.#pool.destroy();
     this.#knobs.destroy();
+    this.#halted.destroy();
+    this.#readbacks.destroy();
   }
 
   #parts(): Parameters<typeof recordStep>[0] {
@@ -136,8 +173,25 @@ class Session implements TrainingSession {
       parameters: this.#parameters,
       pool: this.#pool,
       knobs: this.#knobs,
+      halted: this.#halted,
       ...this.#options,
     };
+  }
+
+  /** Lets steps submitted from now on change parameters, whatever became of those before. */
+  #resume(): void {
+    this.#gpu.write(this.#halted.buffer, new Uint32Array(1));
+  }
+
+  /** The result of a step, known after those before it are. */
+  async #result(submitted: Promise<Readback>, before: Promise<unknown>): Promise<StepResult> {
+    try {
+      const result = stepResult(await this.#readbacks.read(await submitted));
+      if (!Number.isFinite(result.gradientNorm)) this.#steps--;
+      return result;
+    } finally {
+      await before;
+    }
   }
 
   #programFor<P>(programs: Map<string, P>, { B, n }: TokenBatch, record: () => P): P {
@@ -149,9 +203,13 @@ class Session implements TrainingSession {
     return program;
   }
 
+  #assertOpen(what: string): void {
+    if (this.#closed) throw new InputError(`Cannot ${what}: the session must be open, it was closed`);
+  }
+
   #inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {
     const next = this.#turn.then(() => {
-      if (this.#closed) throw new InputError(`Cannot ${what}: the session must be open, it was closed`);
+      this.#assertOpen(what);
       return work();
     });
     this.#turn = next.catch(() => {});

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { normal } from "../domain.ts";
 import { InputError } from "../error.ts";
+import { fillNormal } from "../normals.ts";
 import type { Initial, Parameters, ParameterSpec, ParameterSpecs } from "./ops.ts";
-import { seeded } from "../random.ts";
+import { seededBits } from "../random.ts";
 
 /** The standard deviation that GPT-2's matrices begin with. */
 const STD = 0.02;
@@ -52,25 +52,52 @@ export function parameter<T>(parameters: Parameters<T>, name: string): T {
   return value;
 }
 
-function begun(initial: Initial, length: number, random: () => number): Float32Array {
+/** Numbers of a piece. */
+const PIECE = 1 << 20;
+
+/** Fills a piece whose first number is number `from`. */
+function fill(piece: Float32Array, from: number, initial: Initial, bits: () => number): void {
   switch (initial.kind) {
     case "zeros":
-      return new Float32Array(length);
+      piece.fill(0);
+      break;
     case "ones":
-      return new Float32Array(length).fill(1);
+      piece.fill(1);
+      break;
     case "normal":
-      return Float32Array.from({ length }, () => initial.std * normal(random));
+      fillNormal(piece, initial.std, bits);
+      break;
     case "values":
-      return Float32Array.from({ length }, (_, i) => initial.values[i % initial.values.length]!);
+      for (let i = 0; i < piece.length; i++) piece[i] = initial.values[(from + i) % initial.values.length]!;
   }
 }
 
-/** What every parameter begins with: the same for the same seed and name, whatever else there is. */
+/**
+ * What a parameter begins with, piece by piece: the same for the same seed and name on every runtime, whatever else there
+ * is. A piece is good until the next is asked for: fresh memory costs more than the numbers.
+ */
+export function* initialPieces(name: string, { shape, initial }: ParameterSpec, seed: number): Generator<Float32Array> {
+  const length = shape.reduce((product, n) => product * n, 1);
+  const bits = seededBits(seed, "parameter", name);
+  const piece = new Float32Array(Math.min(length, PIECE));
+  for (let from = 0; from < length; from += PIECE) {
+    const part = piece.subarray(0, length - from);
+    fill(part, from, initial, bits);
+    yield part;
+  }
+}
+
+/** What all parameters begin with. */
 export function initialParameters(specs: ParameterSpecs, seed: number): { [name: string]: Float32Array } {
   return Object.fromEntries(
-    Object.entries(specs).map(([name, { shape, initial }]) => [
-      name,
-      begun(initial, shape.reduce((product, n) => product * n, 1), seeded(seed, "parameter", name)),
-    ]),
+    Object.entries(specs).map(([name, spec]) => {
+      const numbers = new Float32Array(spec.shape.reduce((product, n) => product * n, 1));
+      let from = 0;
+      for (const piece of initialPieces(name, spec, seed)) {
+        numbers.set(piece, from);
+        from += piece.length;
+      }
+      return [name, numbers];
+    }),
   );
 }

@@ -21,7 +21,7 @@ export interface TokenBatch {
 export interface StepResult {
   /** Σ w·(−log p[target]) / Σ w, in nats, before the step. */
   readonly loss: number;
-  /** Euclidean norm of all gradients, before clipping. */
+  /** Euclidean norm of all gradients, before clipping; not finite if the step was not taken. */
   readonly gradientNorm: number;
 }
 
@@ -54,17 +54,31 @@ export interface OptimiserOptions {
   readonly clip?: number;
 }
 
+export interface StepOptions {
+  /**
+   * Whether the step is to count on the one before it: had that one's loss or norm not been finite, this one too changes
+   * nothing, and its norm is not finite. For a caller who has not seen the result of the step before; default false.
+   */
+  readonly ahead?: boolean;
+}
+
 /** A network on a device with its optimiser. */
 export interface TrainingSession {
-  /** Steps taken so far, those before a `load` included: what randomness (dropout) is counted by. */
+  /**
+   * Steps taken so far, those before a `load` and those on their way included: what randomness (dropout) is counted by. A
+   * step that turns out not to be finite counts no more.
+   */
   readonly steps: number;
   /** Numbers in all parameters. */
   readonly size: number;
-  /** One step at learning rate `rate`. A loss or norm that is not finite leaves every parameter as it was. */
-  step(batch: TokenBatch, rate: number): Promise<StepResult>;
-  /** Predictions without dropout. */
+  /**
+   * One step at learning rate `rate`. A loss or norm that is not finite leaves every parameter as it was. It may be called
+   * again before it resolved: steps are taken, and resolve, in the order of the calls.
+   */
+  step(batch: TokenBatch, rate: number, options?: StepOptions): Promise<StepResult>;
+  /** Predictions without dropout, after all steps called before. */
   predict(batch: TokenBatch): Promise<Predictions>;
-  /** All that a later session needs to go on as this one would. */
+  /** All that a later session needs to go on as this one would, after all steps called before. */
   state(): Promise<{ readonly steps: number; readonly arrays: NamedArrays }>;
   /** Goes on from a saved state. Throws an `InputError` if names or shapes are not this network's; nothing is changed then. */
   load(state: { readonly steps: number; readonly arrays: NamedArrays }): void;

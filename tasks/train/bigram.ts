@@ -12,6 +12,7 @@ import type {
   NamedArrays,
   OptimiserOptions,
   Predictions,
+  StepOptions,
   StepResult,
   TokenBatch,
   TrainingSession,
@@ -43,6 +44,8 @@ export function openBigram(
   const kinds = ["parameter", "first", "second"] as const;
   const nameOf = (kind: string): string => `${kind}.table`;
   let steps = 0;
+  /** Whether the last step was not finite. */
+  let halted = false;
   const bytes = 3 * 4 * size;
   const rows = new Map<number, Float64Array>();
   const rowOf = (token: number): Float64Array => {
@@ -56,7 +59,11 @@ export function openBigram(
     },
     size,
     bytes: { live: bytes, peak: bytes },
-    step({ tokens, targets, weights }: TokenBatch, rate: number): Promise<StepResult> {
+    step(
+      { tokens, targets, weights }: TokenBatch,
+      rate: number,
+      { ahead = false }: StepOptions = {},
+    ): Promise<StepResult> {
       const total = weights.reduce((sum, w) => sum + w, 0) || 1;
       const gradient = new Float64Array(size);
       let loss = 0;
@@ -69,7 +76,8 @@ export function openBigram(
         gradient[token * V + targets[i]!]! -= w;
       });
       const gradientNorm = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0));
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return Promise.resolve({ loss, gradientNorm });
+      halted = ahead && halted || !Number.isFinite(loss) || !Number.isFinite(gradientNorm);
+      if (halted) return Promise.resolve({ loss, gradientNorm: Infinity });
       const shrink = Math.min(1, clip / gradientNorm);
       steps++;
       const [bias1, bias2] = [1 - beta1 ** steps, 1 - beta2 ** steps];
@@ -116,6 +124,7 @@ export function openBigram(
       }
       kinds.forEach((kind) => kept[kind].set(state.arrays[nameOf(kind)]!.data));
       steps = state.steps;
+      halted = false;
       rows.clear();
     },
     close: () => {},

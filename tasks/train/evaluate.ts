@@ -4,7 +4,7 @@
  * @module
  */
 import { InputError } from "../../models/error.ts";
-import type { TrainingSession } from "../../models/networks/training.ts";
+import type { Predictions, TokenBatch, TrainingSession } from "../../models/networks/training.ts";
 import type { Split, Task } from "../task.ts";
 
 export interface EvaluationOptions {
@@ -44,9 +44,19 @@ export async function evaluate(session: TrainingSession, task: Task, options: Ev
   const B = Math.max(1, Math.min(batch, sequences, Math.floor(TOKENS / n)));
   const count = Math.ceil(sequences / B);
   let [weight, loss, wrong, insideWeight, inside] = [0, 0, 0, 0, 0];
+  const asked = (index: number): { readonly batch: TokenBatch; readonly predictions: Promise<Predictions> } => {
+    const batch = task.batch({ seed, split, index, B, n });
+    const predictions = session.predict(batch);
+    // Whoever waits hears of it.
+    predictions.catch(() => {});
+    return { batch, predictions };
+  };
+  let next = asked(0);
   for (let index = 0; index < count; index++) {
-    const { targets, weights, tokens } = task.batch({ seed, split, index, B, n });
-    const { best, losses } = await session.predict({ B, n, tokens, targets, weights });
+    const { batch: { targets, weights }, predictions } = next;
+    // The device works on the next ones meanwhile.
+    if (index + 1 < count) next = asked(index + 1);
+    const { best, losses } = await predictions;
     weights.forEach((w, i) => {
       if (w === 0) return;
       weight += w;

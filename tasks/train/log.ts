@@ -19,8 +19,23 @@ export interface BeginLine {
   /** Numbers in all parameters. */
   readonly size: number;
   readonly batch: number;
+  /** The schedule's peak, and its kind. */
+  readonly rate: number;
+  readonly schedule: string;
+  /** Steps planned, at most. */
+  readonly steps: number;
+  /** Lengths of the test split that are reported on at the end. */
+  readonly evaluate: readonly number[];
+  /** The setting's sizes: `d=256 heads=4 layers=4 agg=1 chunk=64`. */
+  readonly shape: string;
+  /** The task's {@linkcode Task.identity}. */
+  readonly data: string;
+  /** Of a text. */
+  readonly bytesPerToken?: number;
   readonly adapter: string;
   readonly date: string;
+  /** What began the run, without where it is kept. */
+  readonly command?: string;
 }
 
 /** One step. */
@@ -32,10 +47,16 @@ export interface StepLine {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly rate: number;
-  /** Of this step alone: tokens of its batch, and milliseconds. */
+  /** Of its batch. */
   readonly tokens: number;
+  /**
+   * Milliseconds from the end of the step before to the end of this one, as two are on their way at a time; from its own
+   * beginning after an evaluation, a checkpoint or at the start of a run.
+   */
   readonly ms: number;
-  /** Median over the steps of this length since the last line, of tokens over time. */
+  /** Seconds of all steps since the line before, or since training began or went on, this one included. */
+  readonly spent: number;
+  /** Median over the steps of this length since the last line, of tokens over that time. */
   readonly tokensPerSecond: number;
   /** Bytes on the device at most so far. */
   readonly peakBytes: number;

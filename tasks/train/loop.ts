@@ -1,11 +1,14 @@
 /**
- * The training loop. After every step it hands over where it is; whoever takes that may stop there, save the session's
- * state and the position, and later go on as if nothing had been: batches, lengths and rates depend on the number of the
- * step alone.
+ * The training loop. After every step it hands over where it is; whoever takes that, if it is settled, may stop there, save
+ * the session's state and the position, and later go on as if nothing had been: batches, lengths and rates depend on the
+ * number of the step alone.
+ *
+ * If it may, it runs ahead: a step is called before the result of the one before is known, so that the host prepares a step
+ * while the device computes. Not where an evaluation comes between them, which may end the stage.
  *
  * @module
  */
-import type { TrainingSession } from "../../models/networks/training.ts";
+import type { StepResult, TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import { advanced, evaluationDue, lengthAt, type Position, totalSteps, type TrainingPlan } from "./plan.ts";
@@ -23,12 +26,17 @@ export interface TrainingStep {
   readonly gradientNorm: number;
   /** Tokens of the batch. */
   readonly tokens: number;
-  /** Seconds that the step took, without its evaluation. */
+  /**
+   * Seconds from the end of the step before to the end of this one: what a user waits for a step. After an evaluation, or
+   * anything else that let the device come to rest, from the step's own beginning.
+   */
   readonly seconds: number;
   /** On the validation split, at the stage's longest length, if one was due. */
   readonly evaluation?: Evaluation;
   /** Where the run goes on. */
   readonly position: Position;
+  /** Whether the session is where this step left it: no later one is on its way. */
+  readonly settled: boolean;
 }
 
 /** A step whose loss or gradient was no number. The session is as it was before that step. */
@@ -42,57 +50,90 @@ export interface LoopOptions {
   readonly position: Position;
   /** Tokens of the network's chunks, for the evaluation. */
   readonly chunk?: number;
+  /**
+   * Asked while step number `step` (counted from 1) is on its way: whether the one behind it may be called already. One who
+   * wants to save or stop says no, and does so at the next settled step. Default: never.
+   */
+  readonly ahead?: (step: number) => boolean;
 }
 
-/** Steps from a position to the plan's end. Throws a {@link DivergedError} at a step that could not be taken. */
+/** A step that was called. */
+interface Called {
+  /** Steps taken once it is, this one included. */
+  readonly step: number;
+  readonly length: number;
+  readonly rate: number;
+  readonly tokens: number;
+  readonly began: number;
+  readonly ended: Promise<StepResult & { readonly at: number }>;
+}
+
+/**
+ * Steps from a position to the plan's end. Throws a {@link DivergedError} at a step that could not be taken. When it ends, or
+ * is left, no step is on its way.
+ */
 export async function* trainingSteps(
   session: TrainingSession,
   task: Task,
   plan: TrainingPlan,
-  { seed, position: from, chunk }: LoopOptions,
+  { seed, position: from, chunk, ahead = () => false }: LoopOptions,
 ): AsyncGenerator<TrainingStep> {
   const total = totalSteps(plan);
   let position = from;
-  while (position.stage < plan.stages.length) {
-    const stage = plan.stages[position.stage]!;
-    const index = session.steps;
-    const length = lengthAt(stage, seed, index);
+  let called = session.steps;
+  const call = (options: { readonly ahead: boolean }): Called => {
+    const began = performance.now();
+    const index = called++;
+    const length = lengthAt(plan.stages[position.stage]!, seed, index);
     const rate = rateAt(plan.schedule, plan.rate, index, total);
     const batch = task.batch({ seed, split: "train", index, B: plan.batch, n: length });
-    const began = performance.now();
-    const { loss, gradientNorm } = await session.step(batch, rate);
-    const seconds = (performance.now() - began) / 1000;
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-      throw new DivergedError(
-        `Stopped before step ${
-          index + 1
-        }: loss and gradient must be finite, got ${loss} and ${gradientNorm} at rate ${rate}`,
-      );
+    const ended = session.step(batch, rate, options).then((result) => ({ ...result, at: performance.now() }));
+    // Whoever waits hears of it.
+    ended.catch(() => {});
+    return { step: index + 1, length, rate, tokens: batch.tokens.length, began, ended };
+  };
+  let next: Called | undefined;
+  let last = -Infinity;
+  try {
+    while (position.stage < plan.stages.length) {
+      const { step, length, rate, tokens, began, ended }: Called = next ?? call({ ahead: false });
+      const due = evaluationDue(plan, position, step);
+      next = !due && ahead(step) ? call({ ahead: true }) : undefined;
+      const { loss, gradientNorm, at } = await ended;
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+        throw new DivergedError(
+          `Stopped before step ${step}: loss and gradient must be finite, got ${loss} and ${gradientNorm} at rate ${rate}`,
+        );
+      }
+      const seconds = (at - Math.max(began, last)) / 1000;
+      last = at;
+      const evaluation = due
+        ? await evaluate(session, task, {
+          seed,
+          split: "validation",
+          length: plan.stages[position.stage]!.to,
+          sequences: plan.sequences,
+          batch: plan.batch,
+          ...(chunk === undefined ? {} : { chunk }),
+        })
+        : undefined;
+      const reached = position.stage;
+      position = advanced(plan, position, step, evaluation?.loss);
+      yield {
+        step,
+        stage: reached,
+        length,
+        rate,
+        loss,
+        gradientNorm,
+        tokens,
+        seconds,
+        ...(evaluation === undefined ? {} : { evaluation }),
+        position,
+        settled: next === undefined,
+      };
     }
-    const step = index + 1;
-    const evaluation = evaluationDue(plan, position, step)
-      ? await evaluate(session, task, {
-        seed,
-        split: "validation",
-        length: stage.to,
-        sequences: plan.sequences,
-        batch: plan.batch,
-        ...(chunk === undefined ? {} : { chunk }),
-      })
-      : undefined;
-    const reached = position.stage;
-    position = advanced(plan, position, step, evaluation?.loss);
-    yield {
-      step,
-      stage: reached,
-      length,
-      rate,
-      loss,
-      gradientNorm,
-      tokens: batch.tokens.length,
-      seconds,
-      ...(evaluation === undefined ? {} : { evaluation }),
-      position,
-    };
+  } finally {
+    await next?.ended.catch(() => {});
   }
 }

@@ -12,7 +12,7 @@ import { appendLog, cutLog, type EvaluationLine, type LogLine, type StepLine } f
 import { trainingSteps } from "./loop.ts";
 import { chunkOf } from "./networks.ts";
 import { type Position, start, totalSteps } from "./plan.ts";
-import type { Setup } from "./setup.ts";
+import type { ModelSizes, Setup } from "./setup.ts";
 
 export interface RunOptions {
   /** Where to go on; the session holds the state of that step. Default: the beginning. */
@@ -22,10 +22,12 @@ export interface RunOptions {
   readonly shardBytes?: number;
   /** Steps between checkpoints. Default: a minute. */
   readonly saveEvery?: number;
-  /** Asked after every step: whether to stop there. */
+  /** Asked at every step, perhaps twice: whether to stop, at that one or the next. */
   readonly stop?: () => boolean;
   /** `dawn: NVIDIA …` */
   readonly adapter?: string;
+  /** What began the run, as it is typed. */
+  readonly command?: string;
   readonly onLine?: (line: LogLine) => void;
   /** After every step, also those that make no line. */
   readonly onStep?: (line: StepLine, position: Position) => void;
@@ -44,6 +46,10 @@ const MINUTE = 60_000;
 const LINES = 2000;
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+
+/** `d=256 heads=4 layers=4 agg=1 chunk=64` */
+const shapeOf = ({ d, heads, layers, aggLayers, chunk }: ModelSizes): string =>
+  `d=${d} heads=${heads} layers=${layers} agg=${aggLayers} chunk=${chunk}`;
 
 /** The log of a run's folder. */
 export const logOf = (folder: string): string => join(folder, "log.jsonl");
@@ -79,8 +85,16 @@ export async function runTraining(
     ...common,
     size: session.size,
     batch: plan.batch,
+    rate: plan.rate,
+    schedule: plan.schedule.kind,
+    steps: totalSteps(plan),
+    evaluate: setup.evaluate,
+    shape: shapeOf(setup.model.sizes),
+    data: task.identity,
+    ...(task.bytesPerToken === undefined ? {} : { bytesPerToken: task.bytesPerToken }),
     adapter: options.adapter ?? "cpu",
     date: new Date().toISOString(),
+    ...(options.command === undefined ? {} : { command: options.command }),
   });
   let position = from;
   let saved = performance.now();
@@ -100,15 +114,25 @@ export async function runTraining(
   const every = Math.max(1, Math.ceil(totalSteps(plan) / LINES));
   let rates: number[] = [];
   let length = 0;
-  const loop = trainingSteps(session, task, plan, { seed, position, ...(chunk === undefined ? {} : { chunk }) });
-  for await (const { evaluation, position: next, seconds, ...step } of loop) {
+  let spent = 0;
+  const saveDue = (step: number): boolean =>
+    saveEvery === undefined ? performance.now() - saved > MINUTE : step % saveEvery === 0;
+  const loop = trainingSteps(session, task, plan, {
+    seed,
+    position,
+    ...(chunk === undefined ? {} : { chunk }),
+    ahead: (step) => !saveDue(step) && stop?.() !== true,
+  });
+  for await (const { evaluation, position: next, seconds, settled, ...step } of loop) {
     // The first step of a length prepares the device for it.
     if (step.length === length) rates.push(step.tokens / seconds);
     length = step.length;
+    spent += seconds;
     const line: StepLine = {
       kind: "step",
       ...step,
       ms: 1000 * seconds,
+      spent,
       tokensPerSecond: rates.length === 0 ? step.tokens / seconds : median(rates),
       peakBytes: session.bytes.peak,
     };
@@ -116,11 +140,12 @@ export async function runTraining(
     if (step.step % every === 0) {
       say(line);
       rates = [];
+      spent = 0;
     }
     onStep?.(line, position);
     if (evaluation !== undefined) evaluated("validation", step.step, evaluation);
-    const due = saveEvery === undefined ? performance.now() - saved > MINUTE : step.step % saveEvery === 0;
-    if (due) await save();
+    if (!settled) continue;
+    if (saveDue(step.step)) await save();
     if (stop?.() === true) break;
   }
   await save();

@@ -11,7 +11,9 @@ import { errorResults } from "../../bench/errors/draw.ts";
 import { benchFused } from "../../bench/fused/command.ts";
 import { peerTimings } from "../../bench/fused/peer.ts";
 import { bench } from "../../bench/main.ts";
-import { benchTable, markdownTable, tableEntries, withTable } from "../../bench/readme.ts";
+import { benchTable, sections } from "../../bench/readme.ts";
+import { markdownTable, tableEntries } from "../../bench/readme/fused.ts";
+import { withSection } from "../../bench/readme/section.ts";
 import { fusedFamilies } from "../../kernels/fused.ts";
 import { InputError } from "../../models/error.ts";
 
@@ -122,7 +124,7 @@ test("bench compare refuses malformed files in one line", async () => {
   assertMatch((await said("compare", "--help")).out[0]!, /ratio: our time over theirs/);
 });
 
-test("README's table of times is up to date", async () => {
+test("README's tables and their plots are up to date", async () => {
   const { status, err } = await said("table", "--check");
   assertEquals(err, []);
   assertEquals(status, 0);
@@ -151,7 +153,9 @@ test("bench table takes the last result of a kind, and only what has a peer", ()
     markdownTable(entries),
     /^\| gla \| B=8 T=4096 \| f32 1\.00 \| them, f32 2\.00 \| \*\*0\.50\*\* \| 2\.0e-6 \| 1\.0e-3 \|$/m,
   );
-  const marks = "a\n<!-- bench table: start -->\nold\n<!-- bench table: end -->\nz\n";
+  const marks = `a\n${
+    sections.map(({ name }) => `<!-- bench ${name}: start -->\nold\n<!-- bench ${name}: end -->`).join("\n")
+  }\nz\n`;
   writeFileSync(readme, marks);
   const errors: string[] = [];
   const output = { out: () => {}, err: (text: string) => void errors.push(text), progress: () => {} };
@@ -162,7 +166,7 @@ test("bench table takes the last result of a kind, and only what has a peer", ()
   assertEquals(benchTable(["--check"], output, { readme, results }), 0);
   const text = readFileSync(readme, "utf8");
   assert(text.startsWith("a\n<!--") && text.endsWith("-->\nz\n") && !text.includes("old"));
-  assertThrows(() => withTable("no marks", ""), InputError, "must hold <!-- bench table: start -->");
+  assertThrows(() => withSection("no marks", "table", ""), InputError, "must hold <!-- bench table: start -->");
   writeFileSync(join(results, "d.jsonl"), JSON.stringify({ peer: "them" }));
   assertThrows(() => tableEntries(results), InputError, "a result with a peer must have kernel");
 });

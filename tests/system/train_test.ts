@@ -61,7 +61,7 @@ function trajectory(folder: string): object[] {
   return linesOf(readFileSync(join(folder, "log.jsonl"), "utf8")).flatMap((line): object[] => {
     if (line.kind === "begin") return [];
     if (line.kind === "evaluation") return [line];
-    const { ms: _ms, tokensPerSecond: _rate, peakBytes: _bytes, ...rest } = line;
+    const { ms: _ms, spent: _spent, tokensPerSecond: _rate, peakBytes: _bytes, ...rest } = line;
     return [rest];
   });
 }
@@ -188,7 +188,10 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
     /^Cannot train s5: its presets are s5, s5-small, got text-c32$/,
   ],
   ["an unknown model", ["s5", "--model", "rnn"], /^Cannot use --model: it must be one of .*bigram, got rnn$/],
-  ["fewer steps than stages", ["s5", "--steps", "3"], /^Cannot use --steps: it must be a whole number ≥ 15, got 3$/],
+  ["fewer steps than stages", ["s5", "--steps", "3"], /^Cannot use --steps: it must be a whole number ≥ 17, got 3$/],
+  ["a batch of nothing", ["s5", "--batch", "0"], /^Cannot use --batch: it must be a whole number ≥ 1, got 0$/],
+  ["half a block", ["s5", "--layers", "0.5"], /^Cannot use --layers: it must be a whole number ≥ 1, got 0.5$/],
+  ["no token", ["s5", "--length", "0"], /^Cannot use --length: it must be a whole number ≥ 1, got 0$/],
   ["a rate of 0", ["s5", "--rate", "0"], /^Cannot use --rate: it must be a number > 0, got 0$/],
   ["a seed that is none", ["s5", "--seed=-1"], /^Cannot use --seed: .* got -1$/],
   ["lengths that are none", ["s5", "--evaluate", "x"], /^Cannot use --evaluate: it must be lengths ≥ 1 .* got x$/],
@@ -252,7 +255,7 @@ for (const [what, args, message] of unusable) {
 
 test("a damaged checkpoint is refused in one line", async () => {
   const folder = join(root, "damaged");
-  await train(["parity", "--model", "bigram", "--steps", "15", "--evaluate", "4", "--out", folder]);
+  await train(["parity", "--model", "bigram", "--steps", "17", "--evaluate", "4", "--out", folder]);
   const [last] = readdirSync(folder).filter((name) => name.startsWith("step-"));
   const file = join(folder, last!, "model.safetensors");
   const bytes = readFileSync(file);

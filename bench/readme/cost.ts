@@ -1,0 +1,115 @@
+/**
+ * What a step of training costs, beside the same network in PyTorch.
+ *
+ * @module
+ */
+import { checkFields, type Fields } from "../experiments/fields.ts";
+import { type CostLine, costLine } from "../experiments/result.ts";
+import { networkName } from "../experiments/setting.ts";
+import { milliseconds } from "../format.ts";
+import { grouped } from "../grouped.ts";
+import { latest, linesOf } from "./lines.ts";
+import { count, markdown, NONE, number, ratio } from "./markdown.ts";
+import type { Made } from "./section.ts";
+import { adapters } from "./trained.ts";
+
+/** A line that `bench/torch_psm.py` prints. */
+interface PeerCost {
+  readonly peer: string;
+  readonly dtype: string;
+  /** Default: the Transformer-PSM. */
+  readonly model?: string;
+  readonly preset: string;
+  readonly batch: number;
+  readonly length: number;
+  readonly ms: number;
+  readonly tokensPerSecond: number;
+  /** Null where it was not to be had. */
+  readonly peakBytes: number | null;
+  /** Numbers in all parameters. */
+  readonly size: number;
+  readonly adapter: string;
+  readonly date: string;
+}
+
+/** Whether a line is a peer's training. */
+export function isPeerCost(object: Fields): boolean {
+  return object["peer"] !== undefined && typeof object["kernel"] === "string" && object["kernel"].startsWith("train ");
+}
+
+function peerCost(what: string, object: Fields): PeerCost | undefined {
+  if (!isPeerCost(object) || object["error"] !== undefined) return undefined;
+  checkFields(what, object, {
+    texts: ["peer", "dtype", "preset", "adapter", "date"],
+    numbers: ["batch", "length", "ms", "tokensPerSecond", "size"],
+  });
+  return object as unknown as PeerCost;
+}
+
+const setting = ({ model = "t-psm", preset, batch, length, size }: PeerCost | CostLine): string =>
+  JSON.stringify([model, preset, batch, length, size]);
+
+/** Of one network, the lengths that a peer has too, and the longest. */
+function worthShowing(lines: readonly CostLine[], peers: ReadonlyMap<string, unknown>): readonly CostLine[] {
+  const longest = Math.max(...lines.map(({ length }) => length));
+  return lines.filter((line) => line.length === longest || peers.has(setting(line)));
+}
+
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+
+/** A row of ours beside one peer, or alone. */
+function row(line: CostLine, peer: PeerCost | undefined): readonly string[] {
+  const { preset, length, batch, msPerStep, tokensPerSecond, peakBytes } = line;
+  return [
+    networkName(line),
+    preset,
+    `${batch} × ${length}`,
+    milliseconds(msPerStep),
+    count(Math.round(tokensPerSecond)),
+    megabytes(peakBytes),
+    ...(peer === undefined ? [NONE, NONE, NONE, NONE, NONE] : [
+      `${peer.peer}, ${peer.dtype}`,
+      milliseconds(peer.ms),
+      ratio(msPerStep / peer.ms),
+      peer.peakBytes === null ? NONE : megabytes(peer.peakBytes),
+      peer.peakBytes === null ? NONE : ratio(peakBytes / peer.peakBytes),
+    ]),
+  ];
+}
+
+/** One table for every adapter of ours. */
+export function cost(folder: string): Made {
+  const found = linesOf(folder, peerCost);
+  const peers = grouped(latest(found, (line) => JSON.stringify([setting(line), line.peer, line.dtype])), setting);
+  const ours = latest(linesOf(folder, costLine), (line) => JSON.stringify([setting(line), line.adapter]));
+  const blocks = [...grouped(ours, ({ adapter }) => adapter)].map(([adapter, own]) => {
+    const networks = [
+      ...grouped(own, ({ model, preset, batch, size }) => JSON.stringify([model, preset, batch, size])),
+    ];
+    const shown = networks.flatMap(([, lines]) => worthShowing(lines, peers));
+    const rows = shown.flatMap((line) => {
+      const beside = peers.get(setting(line)) ?? [];
+      return beside.length === 0 ? [row(line, undefined)] : beside.map((peer) => row(line, peer));
+    });
+    const theirs = shown.flatMap((line) => peers.get(setting(line)) ?? []);
+    return [
+      `On ${adapter}${
+        theirs.length === 0 ? "" : `, peers on ${adapters(theirs)}`
+      }. A step is forward, backward and update ` +
+      "of one batch, on the host's clock, its median; ratio: ours over theirs.",
+      "",
+      markdown(
+        [
+          { name: "network" },
+          { name: "preset" },
+          ...["batch × tokens", "ms a step", "tokens/s", "peak MB"].map(number),
+          { name: "peer" },
+          ...["its ms", "ratio", "its peak MB", "ratio"].map(number),
+        ],
+        rows,
+      ),
+    ].join("\n");
+  });
+  const none = "Not measured yet: `dualscan bench collect RUNS --only costs --save FILE`, then `dualscan bench table`.";
+  return { text: blocks.length === 0 ? none : blocks.join("\n\n") };
+}
