@@ -38,7 +38,9 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
         };
         const source = `64u * (batch * sizes.matrix_${name} + min(${first} + tile / ${unroll}u, ` +
           `sizes.blocks_${name} - 1u) * sizes.tiles + k + tile % ${unroll}u) + quad % 64u`;
-        reads.push(`var ${register}: vec4<${unit.element}>; { let quad = ${quad}; let tile = quad / 64u; ${register} = ${array}[${source}]; }`);
+        reads.push(
+          `var ${register}: vec4<${unit.element}>; { let quad = ${quad}; let tile = quad / 64u; ${register} = ${array}[${source}]; }`,
+        );
         const at = `let to = tile * ${TILE}u + quad % 64u / 4u * ${STRIDE}u + quad % 4u * 4u;`;
         const stores = [0, 1, 2, 3].map((c) => `${to}[to + ${c}u] = ${register}[${c}];`);
         writes.push(guarded(`${at} ${stores.join(" ")}`));
