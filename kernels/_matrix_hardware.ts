@@ -104,30 +104,35 @@ function fragment(kind: "Left" | "Right", name: string, array: string, operand: 
 
 function productText(mode: MatrixMode, product: Product): string {
   const { into, rows, columns, inner, a, b } = product;
-  const parts = mode === "split" ? ["hi", "lo"] : ["hi"];
-  // Smallest first.
-  const pairs = mode === "split" ? [["lo", "hi"], ["hi", "lo"], ["hi", "hi"]] : [["hi", "hi"]];
   const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
-  const step = (k: string): string => {
-    const lines: string[] = [];
-    for (const part of parts) {
-      for (let i = 0; i < rows; i++) {
-        const at = `${left.start(i)} + ${k} * ${left.step}`;
-        lines.push(fragment("Left", `mu_a_${part}_${i}`, `${a.name}_${part}`, a, at));
-      }
-      for (let j = 0; j < columns; j++) {
-        const at = `${right.start(j)} + ${k} * ${right.step}`;
-        lines.push(fragment("Right", `mu_b_${part}_${j}`, `${b.name}_${part}`, b, at));
-      }
-    }
-    for (const [x, y] of pairs) {
-      lines.push(each(rows, columns, (i, j) => {
-        const sums = `${into}_${i}_${j}`;
-        return `${sums} = subgroupMatrixMultiplyAccumulate(mu_a_${x}_${i}, mu_b_${y}_${j}, ${sums});`;
-      }));
-    }
-    return `{\n${lines.join("\n")}\n}`;
-  };
+  const lefts = (part: string, k: string): string =>
+    Array.from({ length: rows }, (_, i) => {
+      const at = `${left.start(i)} + ${k} * ${left.step}`;
+      return fragment("Left", `mu_a_${part}_${i}`, `${a.name}_${part}`, a, at);
+    }).join("\n");
+  const rights = (part: string, k: string): string =>
+    Array.from({ length: columns }, (_, j) => {
+      const at = `${right.start(j)} + ${k} * ${right.step}`;
+      return fragment("Right", `mu_b_${part}_${j}`, `${b.name}_${part}`, b, at);
+    }).join("\n");
+  const sums = (x: string, y: string): string =>
+    each(rows, columns, (i, j) => {
+      const sum = `${into}_${i}_${j}`;
+      return `${sum} = subgroupMatrixMultiplyAccumulate(mu_a_${x}_${i}, mu_b_${y}_${j}, ${sum});`;
+    });
+  // Smallest first; and no fragment is loaded before the one whose registers it takes is done with.
+  const step = (k: string): string =>
+    mode === "split"
+      ? `{
+${rights("hi", k)}
+{ ${lefts("lo", k)}
+${sums("lo", "hi")} }
+${lefts("hi", k)}
+{ ${rights("lo", k)}
+${sums("hi", "lo")} }
+${sums("hi", "hi")}
+}`
+      : `{\n${lefts("hi", k)}\n${rights("hi", k)}\n${sums("hi", "hi")}\n}`;
   if (rows * columns * inner <= UNROLLED) return Array.from({ length: inner }, (_, k) => step(`${k}u`)).join("\n");
   return `for (var mu_k = 0u; mu_k < ${inner}u; mu_k++) ${step("mu_k")}`;
 }

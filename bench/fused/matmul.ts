@@ -149,12 +149,12 @@ const staged = stagedBlocks.map((options) => named(options, { staged: true }, ",
 
 const splitVariants: readonly Variant[] = [
   variant("default", { mode: "split" }),
-  ...blocks.map((options) => named(options, { mode: "split" })),
+  ...blocks.map((options) => named(options, { staged: false, mode: "split" })),
   // Two tiles of both halves at a time are more than workgroup memory holds.
   ...staged.filter(({ options }) => options.unroll === 1).map(({ name, options }) =>
     variant(name, { ...options, mode: "split" })
   ),
-  ...[128, 512, 1024, 2 ** 20].map((chunk) => variant(`chunk ${chunk}`, { mode: "split", chunk })),
+  ...[128, 256, 512, 2048, 2 ** 20].map((chunk) => variant(`chunk ${chunk}`, { mode: "split", chunk })),
   ...[1, 4, 16].map((swizzle) => variant(`swizzle ${swizzle}`, { mode: "split", swizzle })),
   ...[2, 4].map((parts) => variant(`${parts} parts`, { mode: "split", parts })),
   variant("B transposed", { mode: "split", transposeB: true }),
@@ -164,8 +164,8 @@ const splitVariants: readonly Variant[] = [
 const halfVariants: readonly Variant[] = [
   variant("default", { mode: "f16" }),
   variant("f32 result", { mode: "f16", wide: true }),
-  ...blocks.map((options) => named(options, { mode: "f16" })),
-  ...blocks.map((options) => named(options, { mode: "f16", direct: false }, ", packed")),
+  ...blocks.map((options) => named(options, { staged: false, mode: "f16" })),
+  ...blocks.map((options) => named(options, { staged: false, mode: "f16", direct: false }, ", packed")),
   ...staged.map(({ name, options }) => variant(name, { ...options, mode: "f16" })),
   ...[1, 4, 16].map((swizzle) => variant(`swizzle ${swizzle}`, { mode: "f16", swizzle })),
   ...[2, 4].map((parts) => variant(`${parts} parts`, { mode: "f16", parts })),
