@@ -99,12 +99,12 @@ async function opened(
 ): Promise<{ readonly session: TrainingSession; readonly gpu: Gpu | undefined }> {
   let gpu: Gpu | undefined;
   try {
-    const session = await sessionOf(setup, task, async (network, { seed, optimiser }) => {
+    const session = await sessionOf(setup, task, async (network, { seed, optimiser, products }) => {
       if (policy === "off") {
         throw new InputError(`Cannot train ${setup.model.name}: it needs a GPU, got --gpu off`);
       }
       gpu = await openDevice();
-      return openTraining(gpu, network, { seed, optimiser });
+      return openTraining(gpu, network, { seed, optimiser, ...(products && { mode: products }) });
     });
     return { session, gpu };
   } catch (error) {

@@ -10,7 +10,7 @@ import { CONTROL, modelNames } from "../tasks/train/networks.ts";
 import { defaultPresets, type Preset, presets } from "../tasks/train/presets.ts";
 import { totalSteps, type TrainingPlan } from "../tasks/train/plan.ts";
 import { type Schedule, scheduleKinds } from "../tasks/train/schedule.ts";
-import { type Setup, type TaskName, taskNames } from "../tasks/train/setup.ts";
+import { type ProductMode, productModes, type Setup, type TaskName, taskNames } from "../tasks/train/setup.ts";
 import { type TokeniserName, tokeniserNames } from "../tasks/tokenisers.ts";
 import { oneOf, parse, type Parsed, wholeNumber } from "./arguments.ts";
 
@@ -27,6 +27,8 @@ dualscan train --resume DIR
   --length N           train at this length alone, in place of the setting's
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
+  --products MODE      matrix products: f32; split (f32 as two halves) or f16 on matrix units, where there are any
+                       (default: f32 where small, else split on matrix units)
   --seed N             of parameters, data and dropout (default: 1)
   --evaluate LENGTHS   lengths of the test split to report on: 18,36 or 64…512
   --text PATH          text: a UTF-8 file or folder (default: the text that comes with the package)
@@ -103,6 +105,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     length: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
+    products: { type: "string" },
     seed: { type: "string" },
     evaluate: { type: "string" },
     text: { type: "string" },
@@ -205,7 +208,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       throw new InputError(`Cannot use --${option}: it belongs to the task ${owner}, got ${task}`);
     }
   }
-  const [model, layers, steps, batch, length, rate, schedule, seed, path, tokens, modulus] = [
+  const [model, layers, steps, batch, length, rate, schedule, products, seed, path, tokens, modulus] = [
     "model",
     "layers",
     "steps",
@@ -213,6 +216,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     "length",
     "rate",
     "schedule",
+    "products",
     "seed",
     "text",
     "tokens",
@@ -245,6 +249,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
         ...(schedule === undefined ? {} : { kind: oneOf<Schedule["kind"]>("--schedule", schedule, scheduleKinds) }),
       },
     },
+    ...(products === undefined ? {} : { products: oneOf<ProductMode>("--products", products, productModes) }),
     seed: seed === undefined ? 1 : wholeNumber("--seed", seed, 0, 2 ** 32 - 1),
     evaluate: evaluate ?? preset.evaluate,
   };

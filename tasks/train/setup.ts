@@ -17,6 +17,10 @@ import type { TrainingPlan } from "./plan.ts";
 export type TaskName = "s5" | "a5" | "z60" | "parity" | "modular" | "mqar" | "text";
 export const taskNames: readonly TaskName[] = ["s5", "a5", "z60", "parity", "modular", "mqar", "text"];
 
+/** Plain f32, f32 in two halves, halves: on matrix units the last is what others call tf32. */
+export type ProductMode = "f32" | "split" | "f16";
+export const productModes: readonly ProductMode[] = ["f32", "split", "f16"];
+
 /** A task and what it can be told. */
 export interface TaskSetup {
   readonly name: TaskName;
@@ -57,6 +61,8 @@ export interface Setup {
   readonly task: TaskSetup;
   readonly model: ModelSetup;
   readonly optimiser: OptimiserOptions;
+  /** How matrix products are computed (kernels/matmul.ts); default: as the device's own choice. */
+  readonly products?: ProductMode;
   readonly plan: TrainingPlan;
   readonly seed: number;
   /** Lengths of the test split that results are reported at. */
