@@ -1,0 +1,90 @@
+/** What the kernels of chunks side by side are compiled for, and the workgroup memory they take. */
+
+import type { MatrixUnit } from "../matrix_unit.ts";
+import type { DType } from "../tensor.ts";
+
+/** The part of a sequence's state that a workgroup carries from chunk to chunk. */
+export interface StateTiles {
+  /** Keys and columns of V, multiples of 16 that divide K and V. */
+  readonly keys: number;
+  readonly columns: number;
+  readonly threads: number;
+}
+
+/** The part of a chunk's outputs that a workgroup makes. */
+export interface OutputTiles {
+  /** Tokens, a multiple of 16 that divides the chunk. */
+  readonly rows: number;
+  /** Columns, a multiple of 16 that divides V. */
+  readonly columns: number;
+  readonly threads: number;
+}
+
+export interface ParallelConfig {
+  readonly kind: "none" | "scalar";
+  readonly form: "log" | "factor";
+  readonly per: "token" | "head";
+  readonly K: number;
+  readonly V: number;
+  /** Tokens of a chunk: 16, 32 or 64. */
+  readonly chunk: number;
+  readonly unit: MatrixUnit;
+  /** Elements of an operand between two rows. */
+  readonly pad: number;
+  /** Whether loops over an invocation's registers are written out. */
+  readonly unrolled: boolean;
+  /** Invocations of a subgroup that find a largest number together; 0: they meet in workgroup memory. */
+  readonly subgroup: number;
+  /** Of q, k, v and o. */
+  readonly dtype: DType;
+  readonly gateDtype: DType;
+  readonly initial: boolean;
+  readonly final: boolean;
+  readonly fault: "dropped-carry" | "swapped-operands" | undefined;
+  /** WGSL to append to a stored number. */
+  readonly factor: string;
+}
+
+/** Whether operands are halves, and so have to be scaled. */
+export function scaled({ unit }: Pick<ParallelConfig, "unit">): boolean {
+  return unit.mode !== "f32";
+}
+
+/** Numbers of one 16-byte load from a tensor. */
+export function lanesOf(dtype: DType): 4 | 8 {
+  return dtype === "f32" ? 4 : 8;
+}
+
+type Sized = Pick<ParallelConfig, "K" | "V" | "chunk" | "unit" | "pad">;
+
+/** Elements of operands and numbers of f32 sums. */
+export interface Arrays {
+  readonly operands: { readonly [name: string]: number };
+  readonly sums: number;
+}
+
+/** The workgroup arrays of the states' kernel: k and v of a chunk, and what they add to the state. */
+export function stateArrays({ chunk, pad }: Sized, { keys, columns }: StateTiles): Arrays {
+  return {
+    operands: { op_k: chunk * (keys + pad), op_v: chunk * (columns + pad) },
+    sums: keys * (columns + pad),
+  };
+}
+
+/** Those of the outputs' kernel: q, then scores; k, then the state, then v. */
+export function outputArrays({ K, chunk, pad }: Sized, { rows, columns }: OutputTiles): Arrays {
+  const wide = Math.max(columns, K);
+  return {
+    operands: {
+      op_a: rows * (Math.max(K, chunk) + pad),
+      op_b: Math.max(chunk * (wide + pad), K * (columns + pad)),
+    },
+    sums: rows * (Math.max(chunk, columns) + pad),
+  };
+}
+
+/** Bytes of workgroup memory, with those of gates and largest numbers. */
+export function arrayBytes({ unit, chunk }: Sized, { operands, sums }: Arrays): number {
+  const taken = Object.values(operands).reduce((bytes, count) => bytes + unit.bytes(count), 0);
+  return taken + 4 * sums + 4 * 5 * chunk + 128;
+}
