@@ -84,9 +84,7 @@ gpuTest("halves and split halves are within their bounds, also of adversarial in
   for (const mode of ["f16", "split"] as const) {
     for (const kind of ["long-memory", "adversarial"] as const) {
       const options = { design: "parallel", mode, hardware: false, chunk: 32 } as const;
-      for (const model of mode === "f16" ? [mamba2] : [retnet, mamba2]) {
-        await within(device, model, extent(70), kind, options);
-      }
+      await within(device, mamba2, extent(70), kind, options);
     }
   }
 });
@@ -121,6 +119,7 @@ gpuTest("tilings of other shapes, padded or not, are within the bound", async (d
   await within(device, retnet, few(16, 48), "random", {
     ...parallel,
     chunk: 16,
+    unrolled: true,
     columns: 16,
     stateColumns: 48,
     threads: 64,
@@ -203,7 +202,7 @@ test("the compiler accepts chunks side by side for matrix units", { skip: valida
       };
       const rows = mode === "f16" && K === 64 ? 64 : 32;
       const shaders = [
-        statesShader(config, { keys: 32, columns: 32, threads: 128 }),
+        statesShader(config, { keys: 32, columns: 32, threads: 128, ahead: 2 }),
         outputsShader(config, { rows, columns: mode === "split" && K === 128 ? 16 : 64, threads: 128 }),
       ];
       for (const { code, label } of shaders) {

@@ -162,6 +162,7 @@ const chunkTunings: readonly ChunkTuning[] = [
   { ...parallel, threads: 256 },
   { ...parallel, rows: 32 },
   { ...parallel, rows: 32, threads: 64 },
+  { ...parallel, stateAhead: 1 },
   { ...parallel, stateThreads: 64 },
   { ...parallel, stateColumns: 64 },
   { ...parallel, stateColumns: 64, stateThreads: 256 },

@@ -21,6 +21,8 @@ export interface ChunkTuning extends TileChoice {
   readonly stateKeys?: number;
   readonly stateColumns?: number;
   readonly stateThreads?: number;
+  /** Chunks that are loaded while one is multiplied: 1 or 2. */
+  readonly stateAhead?: number;
 }
 
 export interface ChunkForwardOptions extends ChunkTuning {

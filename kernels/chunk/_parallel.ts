@@ -99,7 +99,9 @@ function chooseParallel(gpu: Gpu, { K, V }: Extent, unit: MatrixUnit, options: C
       keys: check("stateKeys", options.stateKeys ?? divisor(K, 32), K),
       columns: check("stateColumns", options.stateColumns ?? divisor(V, 32), V),
       threads: checkThreads(gpu, "stateThreads", options.stateThreads ?? usual, unit, Math.max(unit.lanes, chunk)),
+      ahead: options.stateAhead ?? (unit.hardware ? 2 : 1),
     };
+    if (states.ahead !== 1 && states.ahead !== 2) refuse(`stateAhead must be 1 or 2, got ${states.ahead}`);
     const allColumns = options.columns === undefined ? [divisor(V, 64), divisor(V, 32), 16] : [options.columns];
     const allRows = options.rows === undefined ? [chunk, Math.max(16, chunk / 2)] : [options.rows];
     for (const columns of allColumns) {
@@ -186,7 +188,7 @@ export async function planParallel(
     return planOf({
       name: `chunk ${kind} forward, chunks side by side`,
       variant: `${unit.key}, chunk ${chunk}, pad ${pad}, states by ${states.keys} × ${states.columns}, ` +
-        `${states.threads} threads, outputs by ${outputs.rows} × ${outputs.columns}, ${outputs.threads} threads`,
+        `${states.threads} threads, ${states.ahead} ahead, outputs by ${outputs.rows} × ${outputs.columns}, ${outputs.threads} threads`,
       dispatches: [
         dispatch(first, buffers, B * H * parts),
         dispatch(second, buffers, B * H * chunks * (chunk / outputs.rows) * (V / outputs.columns)),

@@ -9,6 +9,8 @@ export interface StateTiles {
   readonly keys: number;
   readonly columns: number;
   readonly threads: number;
+  /** Chunks whose k and v are on their way while one is multiplied: 1 or 2. */
+  readonly ahead: number;
 }
 
 /** The part of a chunk's outputs that a workgroup makes. */
@@ -57,17 +59,22 @@ export function lanesOf(dtype: DType): 4 | 8 {
 
 type Sized = Pick<ParallelConfig, "K" | "V" | "chunk" | "unit" | "pad">;
 
-/** Elements of operands and numbers of f32 sums. */
+/** Elements of operands, numbers of f32 sums, and words of gates, decays and largest numbers. */
 export interface Arrays {
   readonly operands: { readonly [name: string]: number };
   readonly sums: number;
+  readonly words: number;
 }
+
+/** Vectors of four from one row of decays inside a block of 16 tokens to the next: one more, so that rows lie in other banks. */
+export const PAIR_QUADS = 5;
 
 /** The workgroup arrays of the states' kernel: k and v of a chunk, and what they add to the state. */
 export function stateArrays({ chunk, pad }: Sized, { keys, columns }: StateTiles): Arrays {
   return {
     operands: { op_k: chunk * (keys + pad), op_v: chunk * (columns + pad) },
     sums: keys * (columns + pad),
+    words: 3 * chunk + 16,
   };
 }
 
@@ -80,11 +87,11 @@ export function outputArrays({ K, chunk, pad }: Sized, { rows, columns }: Output
       op_b: Math.max(chunk * (wide + pad), K * (columns + pad)),
     },
     sums: rows * (Math.max(chunk, columns) + pad),
+    words: (4 * PAIR_QUADS + 3) * chunk + 16,
   };
 }
 
-/** Bytes of workgroup memory, with those of gates and largest numbers. */
-export function arrayBytes({ unit, chunk }: Sized, { operands, sums }: Arrays): number {
-  const taken = Object.values(operands).reduce((bytes, count) => bytes + unit.bytes(count), 0);
-  return taken + 4 * sums + 4 * 5 * chunk + 128;
+/** Bytes of workgroup memory. */
+export function arrayBytes({ unit }: Sized, { operands, sums, words }: Arrays): number {
+  return Object.values(operands).reduce((bytes, count) => bytes + unit.bytes(count), 4 * (sums + words));
 }

@@ -7,15 +7,21 @@
  * up in registers; scores as operands and v, added to that. So a workgroup takes little memory, and several hide each other's
  * loads and barriers. Tiles above the diagonal are neither multiplied nor put. Scales are those of _common.ts.
  *
- * With blocks of 16 tokens, w(s, t) is a direct product inside a block, and otherwise `tail[s]`, from s to its block's end,
- * times whole blocks between, times `prefix[t]`, from its block's first token on: never a quotient, never more roundings than
- * gates.
+ * With blocks of 16 tokens, w(s, t) is a direct product inside a block, and otherwise that from s to its block's end, times whole
+ * blocks between, times `prefix[t]`, from t's block's first token on: never a quotient, never more roundings than gates.
  */
 
 import { f32Profile } from "../profile.ts";
 import { assemble, type Shader } from "../wgsl.ts";
 import { exponents, repeat } from "./_common.ts";
-import { lanesOf, outputArrays, type OutputTiles, type ParallelConfig, scaled } from "./_parallel_config.ts";
+import {
+  lanesOf,
+  outputArrays,
+  type OutputTiles,
+  PAIR_QUADS,
+  type ParallelConfig,
+  scaled,
+} from "./_parallel_config.ts";
 import {
   type Block,
   fetchBlock,
@@ -52,23 +58,6 @@ function dealt({ unit }: ParallelConfig, { rows, columns, threads }: OutputTiles
   };
 }
 
-/** `fn pair_decay(s, t)`: w of four tokens from s on to t in the same block, 0 where s is later than t. */
-const within = /* wgsl */ `
-fn pair_decay(s: u32, t: u32) -> vec4f {
-  var w = 1.0;
-  for (var i = t; i > s + 3u; i--) { w *= gate[i]; }
-  var four = vec4f();
-  four.w = select(0.0, w, s + 3u <= t);
-  w *= select(1.0, gate[s + 3u], s + 3u <= t);
-  four.z = select(0.0, w, s + 2u <= t);
-  w *= select(1.0, gate[s + 2u], s + 2u <= t);
-  four.y = select(0.0, w, s + 1u <= t);
-  w *= select(1.0, gate[s + 1u], s + 1u <= t);
-  four.x = select(0.0, w, s <= t);
-  return four;
-}
-`;
-
 /** Products of whole blocks' decays: blocks `from …` of which `holds(b)`. */
 function blocksWhere(from: number, to: number, holds: (b: number) => string): string {
   return Array.from(
@@ -77,16 +66,28 @@ function blocksWhere(from: number, to: number, holds: (b: number) => string): st
   ).join("");
 }
 
-/** `prefix` and `tail` of every token. */
+/**
+ * `decay`, w(s, t) of s in the block of t, four to a vector, 0 where s is later; `prefix` of every token. The last row of a block
+ * has the products from s to its end.
+ */
 function tables({ kind, chunk }: ParallelConfig, threads: number): string {
   if (kind === "none") return "";
+  const four = (quad: number): string =>
+    `{ var row = vec4f();
+${
+      [3, 2, 1, 0].map((n) =>
+        `let here_${n} = ${4 * quad + n}u <= late;
+row[${n}] = select(0.0, w, here_${n});
+w *= select(1.0, gate[first_of + ${4 * quad + n}u], here_${n});`
+      ).join("\n")
+    }
+decay[t * ${PAIR_QUADS}u + ${quad}u] = row; }`;
   return `for (var t = lid; t < ${chunk}u; t += ${threads}u) {
-  var before = 1.0;
-  for (var i = t & ~15u; i <= t; i++) { before *= gate[i]; }
-  prefix[t] = before;
-  var after = 1.0;
-  for (var i = t | 15u; i > t; i--) { after *= gate[i]; }
-  tail[t] = after;
+let first_of = t & ~15u;
+let late = t & 15u;
+var w = 1.0;
+${[3, 2, 1, 0].map(four).join("\n")}
+prefix[t] = w;
 }`;
 }
 
@@ -98,12 +99,13 @@ export function outputsShader(config: ParallelConfig, tiles: OutputTiles): Shade
   const scalar = kind === "scalar";
   const lanes = lanesOf(dtype);
   const parts = chunk / rows;
+  // Later rows of the chunk are not seen by those of the workgroup.
+  const seen = parts === 1 ? {} : { where: `row < first_row + ${rows}u` };
   const q: Block = { name: "q", source: "in_q", dtype, rows, width: K, threads };
-  const k: Block = { ...q, name: "k", source: "in_k", rows: chunk };
-  const v: Block = { ...q, name: "v", source: "in_v", rows: chunk, width: columns };
+  const k: Block = { ...q, name: "k", source: "in_k", rows: chunk, ...seen };
+  const v: Block = { ...q, name: "v", source: "in_v", rows: chunk, width: columns, ...seen };
   const s: Block = { ...q, name: "s", source: "states", dtype: "f32", rows: K, width: columns };
   const token = (first: string): string => `((b * params.T + ${first} + row) * params.H + h)`;
-  const below = parts === 1 ? "" : ` && row < first_row + ${rows}u`;
   const blocks = chunk / 16;
   // From the chunk's start to token t, t counted from there.
   const fromStart = (t: string): string => `prefix[${t}]${blocksWhere(0, blocks - 1, (b) => `${b}u < (${t}) / 16u`)}`;
@@ -143,9 +145,7 @@ n++;
   const place = (stride: number, column: string): string => `4u * (t * ${stride / 4}u + ${column})`;
   const four = (at: string): string => `vec4f(${[0, 1, 2, 3].map((n) => `sums[${at} + ${n}u]`).join(", ")})`;
   const quads = chunk / 4;
-  const apart = `tail_of * (prefix[late]${
-    blocksWhere(1, blocks - 1, (b) => `early / 16u < ${b}u && ${b}u < late / 16u`)
-  })`;
+  const apart = `prefix[late]${blocksWhere(1, blocks - 1, (b) => `early / 16u < ${b}u && ${b}u < late / 16u`)}`;
   const putScores = repeat(
     config,
     "j",
@@ -160,8 +160,8 @@ if (${rows * quads % threads === 0 ? "" : `t < ${rows}u && `}early / 16u <= late
   var scores = ${four("at")}${half ? " * score_high * score_low" : ""};
   ${
         scalar
-          ? `if (early / 16u == late / 16u) { scores *= pair_decay(early, late); }
-  else { let tail_of = vec4f(tail[early], tail[early + 1u], tail[early + 2u], tail[early + 3u]); scores *= ${apart}; }`
+          ? `let together = early / 16u == late / 16u;
+  scores *= decay[select(early | 15u, late, together) * ${PAIR_QUADS}u + quad % 4u] * select(${apart}, 1.0, together);`
           : `scores = select(vec4f(), scores, vec4u(early) + vec4u(0u, 1u, 2u, 3u) <= vec4u(late));`
       }
   ${[0, 1, 2, 3].map((n) => unit.put("op_a", `at + ${n}u`, `scores[${n}]`)).join("\n  ")}
@@ -256,8 +256,7 @@ ${
       scalar
         ? `var<workgroup> gate: array<f32, ${chunk}>;
 var<workgroup> prefix: array<f32, ${chunk}>;
-var<workgroup> tail: array<f32, ${chunk}>;
-${within}`
+var<workgroup> decay: array<vec4f, ${PAIR_QUADS * chunk}>;`
         : ""
     }
 ${gateFunction(config)}
@@ -280,6 +279,12 @@ fn main(
   let pair = group / ${deal.blocks}u;
   let block = group % ${deal.blocks}u;
   if (first + first_row >= params.T) { return; }
+  ${
+      half
+        ? `if (lid < 3u) { atomicStore(&largest[lid], 0u); }
+  for (var t = lid; t < ${rows}u; t += ${threads}u) { atomicStore(&rows[t], 0u); }`
+        : ""
+    }
   ${registers(q)}
   ${registers(k)}
   ${registers(v)}
@@ -291,14 +296,15 @@ fn main(
         there: "first + first_row + row < params.T",
       })
     }
-  ${fetchBlock(config, k, { at: `${token("first")} * ${K / lanes}u`, there: `first + row < params.T${below}` })}
+  ${fetchBlock(config, k, { at: `${token("first")} * ${K / lanes}u`, there: `first + row < params.T` })}
   ${fetchBlock(config, s, { at: `(whole * ${K}u + row) * ${V / 4}u + first_column / 4u` })}
   ${
       fetchBlock(config, v, {
         at: `${token("first")} * ${V / lanes}u + first_column / ${lanes}u`,
-        there: `first + row < params.T${below}`,
+        there: `first + row < params.T`,
       })
     }
+  ${half ? "workgroupBarrier();" : ""}
   ${scalar ? `if (lid < ${chunk}u) { gate[lid] = ${multiplier(config, "g")}; }` : ""}
   ${noteRows(config, q)}
   ${noteLargest(config, k, "0u")}

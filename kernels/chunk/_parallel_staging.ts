@@ -19,6 +19,8 @@ export interface Block {
   /** Numbers of a row. */
   readonly width: number;
   readonly threads: number;
+  /** A condition on `row` that rows which are needed fulfil. */
+  readonly where?: string;
 }
 
 const vectorOf = (dtype: DType): string => dtype === "f32" ? "vec4f" : "vec4u";
@@ -55,9 +57,10 @@ export function fetchBlock(
   { at, there }: { readonly at: string; readonly there?: string },
 ): string {
   const { name, source, dtype } = block;
+  const condition = [there, block.where].filter((text) => text !== undefined).join(" && ");
   return eachVector(config, block, (j) => {
     const load = `${name}[${j}] = ${source}[${at} + part];`;
-    return there === undefined ? load : `${name}[${j}] = ${vectorOf(dtype)}();\nif (${there}) { ${load} }`;
+    return condition === "" ? load : `${name}[${j}] = ${vectorOf(dtype)}();\nif (${condition}) { ${load} }`;
   });
 }
 
@@ -113,7 +116,8 @@ export function putBlock(config: ParallelConfig, block: Block, operand: string, 
       lines.push(`let four_${f} = ${four}${factor === "" ? "" : " * factor"};`);
       for (let n = 0; n < 4; n++) lines.push(config.unit.put(operand, `place + ${4 * f + n}u`, `four_${f}[${n}]`));
     });
-    return lines.join("\n");
+    const text = lines.join("\n");
+    return block.where === undefined ? text : `if (${block.where}) {\n${text}\n}`;
   });
 }
 

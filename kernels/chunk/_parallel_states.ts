@@ -4,7 +4,7 @@
  *     S ← w(0, C) S + Kᵀ (w(s, C) V)
  *
  * Sums and scan in one kernel: apart, what chunks add would be written and read once more, a quarter of all bytes. While a chunk
- * is multiplied the next is on its way, its gates one chunk further ahead, so that two barriers a chunk are enough: operands
+ * is multiplied the next one or two are on their way, gates one further ahead, so that two barriers a chunk are enough: operands
  * are put between the second and the first, multiplied between the first and the second.
  */
 
@@ -26,15 +26,23 @@ import {
 import { parallelParameters, parallelPrelude } from "./_parallel_text.ts";
 
 /** Products of a chunk's decays, from its gates: w(s, C) of every token, and of the whole chunk. */
-function tables({ kind, chunk }: ParallelConfig, parity: string): string {
+function tables(config: ParallelConfig, parity: string): string {
+  const { kind, chunk } = config;
   if (kind === "none") return "";
+  const later = repeat(
+    config,
+    "i",
+    chunk / 4,
+    (i) =>
+      `let four = vec4f(gate[4u * ${i}], gate[4u * ${i} + 1u], gate[4u * ${i} + 2u], gate[4u * ${i} + 3u]);
+later *= select(vec4f(1.0), four, ${i} > lid / 4u);`,
+  );
   return `if (lid < ${chunk}u) {
   var later = vec4f(1.0);
-  for (var i = lid / 4u + 1u; i < ${chunk / 4}u; i++) {
-    later *= vec4f(gate[4u * i], gate[4u * i + 1u], gate[4u * i + 2u], gate[4u * i + 3u]);
-  }
+${later}
+  let own = lid & ~3u;
   var w = (later.x * later.y) * (later.z * later.w);
-  for (var i = lid | 3u; i > lid; i--) { w *= gate[i]; }
+${[3, 2, 1].map((n) => `w *= select(1.0, gate[own + ${n}u], (lid & 3u) < ${n}u);`).join("\n")}
   until_end[${parity} * ${chunk}u + lid] = w;
   if (lid == 0u) { whole[${parity}] = w * gate[0]; }
 }`;
@@ -42,15 +50,19 @@ function tables({ kind, chunk }: ParallelConfig, parity: string): string {
 
 export function statesShader(config: ParallelConfig, tiles: StateTiles): Shader {
   const { kind, K, V, chunk, pad, unit, dtype, fault } = config;
-  const { keys, columns, threads } = tiles;
+  const { keys, columns, threads, ahead } = tiles;
   const { operands, sums } = stateArrays(config, tiles);
   const half = scaled(config);
   const scalar = kind === "scalar";
-  const k: Block = { name: "k", source: "in_k", dtype, rows: chunk, width: keys, threads };
-  const v: Block = { ...k, name: "v", source: "in_v", width: columns };
+  // Registers of chunks 0, 2, … and of 1, 3, …; or the same for all.
+  const sets = Array.from({ length: ahead }, (_, n): { readonly k: Block; readonly v: Block } => {
+    const k: Block = { name: `k${n}`, source: "in_k", dtype, rows: chunk, width: keys, threads };
+    return { k, v: { ...k, name: `v${n}`, source: "in_v", width: columns } };
+  });
+  type Set = (typeof sets)[number];
   const lanes = dtype === "f32" ? 4 : 8;
   const row = "((b * params.T + head + row) * params.H + h)";
-  const fetch = (from: string): string =>
+  const fetch = ({ k, v }: Set, from: string): string =>
     `{ let head = ${from};
 ${fetchBlock(config, k, { at: `${row} * ${K / lanes}u + first_key / ${lanes}u`, there: "head + row < params.T" })}
 ${fetchBlock(config, v, { at: `${row} * ${V / lanes}u + first_column / ${lanes}u`, there: "head + row < params.T" })}
@@ -58,7 +70,7 @@ ${fetchBlock(config, v, { at: `${row} * ${V / lanes}u + first_column / ${lanes}u
   const fetchGate = (from: string): string =>
     scalar ? `if (lid < ${chunk}u) { g = raw_gate(b, ${from} + lid, h); }` : "";
   const putGate = scalar ? `if (lid < ${chunk}u) { gate[lid] = ${multiplier(config, "g")}; }` : "";
-  const maxima = (parity: string): string =>
+  const maxima = ({ k, v }: Set, parity: string): string =>
     noteLargest(config, k, `2u * (${parity})`) + noteLargest(config, v, `2u * (${parity}) + 1u`);
   const quads = columns / 4;
   const cells = Math.ceil(keys * quads / threads);
@@ -103,6 +115,47 @@ ${
   }
 ${unit.store("added", 1, 1, { array: "sums", at: `i * ${16 * stride}u + 16u * j`, stride })}
 }`;
+  const step = (own: Set, next: Set): string =>
+    `let start = chunk * ${chunk}u;
+    let parity = chunk & 1u;
+    ${
+      fault === "dropped-carry"
+        ? `if (chunk > 0u) {\n${repeat(config, "j", cells, (j) => `s[${j}] = vec4f();`)}\n}`
+        : ""
+    }
+    ${
+      half
+        ? `let ek = exponent_of(atomicLoad(&largest[2u * parity]));
+    let ev = exponent_of(atomicLoad(&largest[2u * parity + 1u]));
+    if (lid < 2u) { atomicStore(&largest[2u * (1u - parity) + lid], 0u); }
+    let down = (ek + ev - 28) >> 1u;
+    let low_factor = power_of_two(down);
+    let high_factor = power_of_two(ek + ev - 28 - down);`
+        : ""
+    }
+    ${putBlock(config, own.k, "op_k", half ? "power_of_two(14 - ek)" : "")}
+    ${
+      putBlock(
+        config,
+        own.v,
+        "op_v",
+        [
+          ...(half ? ["power_of_two(14 - ev)"] : []),
+          ...(scalar ? [`until_end[parity * ${chunk}u + row]`] : []),
+        ].join(" * "),
+      )
+    }
+    ${fetch(own, `start + ${ahead * chunk}u`)}
+    ${putGate}
+    ${fetchGate(`start + ${2 * chunk}u`)}
+    ${eachCell((s) => `states[${entry("sequence * params.chunks + chunk")}] = ${s};`)}
+    workgroupBarrier();
+    ${products}
+    ${tables(config, "(1u - parity)")}
+    ${maxima(next, "1u - parity")}
+    ${scalar ? "let decayed = whole[parity];" : ""}
+    workgroupBarrier();
+    ${update}`;
   return assemble(`chunk ${kind} states`, {
     bindings: [
       { name: "params", access: "uniform", type: "Parameters" },
@@ -143,60 +196,22 @@ fn main(
   let b = sequence / params.H;
   let h = sequence % params.H;
   let group = lid / ${unit.lanes}u;
-  ${registers(k)}
-  ${registers(v)}
+  ${sets.map(({ k, v }) => `${registers(k)}\n${registers(v)}`).join("\n")}
   ${scalar ? "var g = 0.0;" : ""}
   var s: array<vec4f, ${cells}>;
   ${config.initial ? eachCell((s) => `${s} = state_in[${entry("sequence")}];`) : ""}
   ${fetchGate("0u")}
-  ${fetch("0u")}
+  ${sets.map((set, n) => fetch(set, `${n * chunk}u`)).join("\n")}
+  ${half ? "if (lid < 4u) { atomicStore(&largest[lid], 0u); }" : ""}
   ${putGate}
   ${fetchGate(`${chunk}u`)}
   workgroupBarrier();
   ${tables(config, "0u")}
-  ${maxima("0u")}
+  ${maxima(sets[0]!, "0u")}
   workgroupBarrier();
   for (var chunk = 0u; chunk < params.chunks; chunk++) {
-    let start = chunk * ${chunk}u;
-    let parity = chunk & 1u;
-    ${
-      fault === "dropped-carry"
-        ? `if (chunk > 0u) {\n${repeat(config, "j", cells, (j) => `s[${j}] = vec4f();`)}\n}`
-        : ""
-    }
-    ${
-      half
-        ? `let ek = exponent_of(atomicLoad(&largest[2u * parity]));
-    let ev = exponent_of(atomicLoad(&largest[2u * parity + 1u]));
-    if (lid < 2u) { atomicStore(&largest[2u * (1u - parity) + lid], 0u); }
-    let down = (ek + ev - 28) >> 1u;
-    let low_factor = power_of_two(down);
-    let high_factor = power_of_two(ek + ev - 28 - down);`
-        : ""
-    }
-    ${putBlock(config, k, "op_k", half ? "power_of_two(14 - ek)" : "")}
-    ${
-      putBlock(
-        config,
-        v,
-        "op_v",
-        [
-          ...(half ? ["power_of_two(14 - ev)"] : []),
-          ...(scalar ? [`until_end[parity * ${chunk}u + row]`] : []),
-        ].join(" * "),
-      )
-    }
-    ${fetch(`start + ${chunk}u`)}
-    ${putGate}
-    ${fetchGate(`start + ${2 * chunk}u`)}
-    ${eachCell((s) => `states[${entry("sequence * params.chunks + chunk")}] = ${s};`)}
-    workgroupBarrier();
-    ${products}
-    ${tables(config, "(1u - parity)")}
-    ${maxima("1u - parity")}
-    ${scalar ? "let decayed = whole[parity];" : ""}
-    workgroupBarrier();
-    ${update}
+    ${step(sets[0]!, sets[ahead - 1]!)}
+    ${ahead > 1 ? `chunk++;\nif (chunk < params.chunks) {\n${step(sets[1]!, sets[0]!)}\n}` : ""}
   }
   ${config.final ? eachCell((s) => `state_out[${entry("sequence")}] = ${s}${config.factor};`) : ""}
 }
