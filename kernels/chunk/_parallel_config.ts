@@ -52,6 +52,11 @@ export function scaled({ unit }: Pick<ParallelConfig, "unit">): boolean {
   return unit.mode !== "f32";
 }
 
+/** Whether inputs are the very halves that products are of: they need no scale unless a decay is to be rounded into them. */
+export function halvesAsTheyAre({ unit, dtype }: Pick<ParallelConfig, "unit" | "dtype">): boolean {
+  return unit.mode === "f16" && dtype === "f16";
+}
+
 /** Numbers of one 16-byte load from a tensor. */
 export function lanesOf(dtype: DType): 4 | 8 {
   return dtype === "f32" ? 4 : 8;

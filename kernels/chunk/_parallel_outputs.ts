@@ -15,6 +15,7 @@ import { f32Profile } from "../profile.ts";
 import { assemble, type Shader } from "../wgsl.ts";
 import { exponents, repeat } from "./_common.ts";
 import {
+  halvesAsTheyAre,
   lanesOf,
   outputArrays,
   type OutputTiles,
@@ -24,6 +25,7 @@ import {
 } from "./_parallel_config.ts";
 import {
   type Block,
+  copyBlock,
   fetchBlock,
   gateBinding,
   gateFunction,
@@ -98,6 +100,8 @@ export function outputsShader(config: ParallelConfig, tiles: OutputTiles): Shade
   const half = scaled(config);
   const scalar = kind === "scalar";
   const lanes = lanesOf(dtype);
+  // Halves of k are multiplied as they are, as if their largest were in [2^14, 2^15).
+  const rawKeys = halvesAsTheyAre(config);
   const parts = chunk / rows;
   // Later rows of the chunk are not seen by those of the workgroup.
   const seen = parts === 1 ? {} : { where: `row < first_row + ${rows}u` };
@@ -311,7 +315,7 @@ fn main(
   workgroupBarrier();
   ${half ? "let ek = exponent_of(atomicLoad(&largest[0]));" : ""}
   ${putBlock(config, q, "op_a", half ? "params.scale * row_scale(row)" : "params.scale")}
-  ${putBlock(config, k, "op_b", half ? "power_of_two(14 - ek)" : "")}
+  ${rawKeys ? copyBlock(config, k, "op_b") : putBlock(config, k, "op_b", half ? "power_of_two(14 - ek)" : "")}
   ${tables(config, threads)}
   ${noteLargest(config, v, "1u")}
   ${noteLargest(config, s, "2u")}
@@ -322,7 +326,7 @@ fn main(
       half
         ? `let ev = exponent_of(atomicLoad(&largest[1]));
   let es = clamp(max(exponent_of(atomicLoad(&largest[2])) + 1, ek + ev + ${2 + Math.ceil(Math.log2(K))}), -100, 140);
-  let score_shift = max(ek + ev - es - 13, -250);
+  let score_shift = max(${rawKeys ? "14" : "ek"} + ev - es - 13, -250);
   let score_high = power_of_two(score_shift >> 1u);
   let score_low = power_of_two(score_shift - (score_shift >> 1u));`
         : ""

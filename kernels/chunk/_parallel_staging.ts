@@ -105,6 +105,25 @@ export function noteRows(config: ParallelConfig, block: Block): string {
   });
 }
 
+/** Puts halves into an operand of halves, bit by bit. */
+export function copyBlock(config: ParallelConfig, block: Block, operand: string): string {
+  const { unit, pad } = config;
+  if (!unit.hardware) return putBlock(config, block, operand, "");
+  const array = unit.arrays(operand)[0]!;
+  const lanes = lanesOf(block.dtype);
+  return eachVector(config, block, (j) => {
+    const raw = `${block.name}[${j}]`;
+    const lines = [
+      `let place = ${lanes}u * (row * ${(block.width + pad) / lanes}u + part);`,
+      `let low = bitcast<vec4<f16>>(${raw}.xy);`,
+      `let high = bitcast<vec4<f16>>(${raw}.zw);`,
+    ];
+    for (let n = 0; n < 8; n++) lines.push(`${array}[place + ${n}u] = ${n < 4 ? "low" : "high"}[${n % 4}];`);
+    const text = lines.join("\n");
+    return block.where === undefined ? text : `if (${block.where}) {\n${text}\n}`;
+  });
+}
+
 /** Puts the block into an operand; `factor` may depend on `row`, and is taken once for a vector. */
 export function putBlock(config: ParallelConfig, block: Block, operand: string, factor: string): string {
   const lanes = lanesOf(block.dtype);

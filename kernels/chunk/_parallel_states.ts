@@ -11,9 +11,10 @@
 import { f32Profile } from "../profile.ts";
 import { assemble, type Shader } from "../wgsl.ts";
 import { exponents, repeat } from "./_common.ts";
-import { type ParallelConfig, scaled, stateArrays, type StateTiles } from "./_parallel_config.ts";
+import { halvesAsTheyAre, type ParallelConfig, scaled, stateArrays, type StateTiles } from "./_parallel_config.ts";
 import {
   type Block,
+  copyBlock,
   fetchBlock,
   gateBinding,
   gateFunction,
@@ -54,6 +55,9 @@ export function statesShader(config: ParallelConfig, tiles: StateTiles): Shader 
   const { operands, sums } = stateArrays(config, tiles);
   const half = scaled(config);
   const scalar = kind === "scalar";
+  // Halves are multiplied as they are, as if their largest were in [2^14, 2^15), where no decay is to be rounded into them.
+  const rawKeys = halvesAsTheyAre(config);
+  const rawValues = rawKeys && !scalar;
   // Registers of chunks 0, 2, … and of 1, 3, …; or the same for all.
   const sets = Array.from({ length: ahead }, (_, n): { readonly k: Block; readonly v: Block } => {
     const k: Block = { name: `k${n}`, source: "in_k", dtype, rows: chunk, width: keys, threads };
@@ -71,7 +75,8 @@ ${fetchBlock(config, v, { at: `${row} * ${V / lanes}u + first_column / ${lanes}u
     scalar ? `if (lid < ${chunk}u) { g = raw_gate(b, ${from} + lid, h); }` : "";
   const putGate = scalar ? `if (lid < ${chunk}u) { gate[lid] = ${multiplier(config, "g")}; }` : "";
   const maxima = ({ k, v }: Set, parity: string): string =>
-    noteLargest(config, k, `2u * (${parity})`) + noteLargest(config, v, `2u * (${parity}) + 1u`);
+    (rawKeys ? "" : noteLargest(config, k, `2u * (${parity})`)) +
+    (rawValues ? "" : noteLargest(config, v, `2u * (${parity}) + 1u`));
   const quads = columns / 4;
   const cells = Math.ceil(keys * quads / threads);
   const even = keys * quads % threads === 0;
@@ -125,17 +130,17 @@ ${unit.store("added", 1, 1, { array: "sums", at: `i * ${16 * stride}u + 16u * j`
     }
     ${
       half
-        ? `let ek = exponent_of(atomicLoad(&largest[2u * parity]));
-    let ev = exponent_of(atomicLoad(&largest[2u * parity + 1u]));
+        ? `let ek = ${rawKeys ? "14" : "exponent_of(atomicLoad(&largest[2u * parity]))"};
+    let ev = ${rawValues ? "14" : "exponent_of(atomicLoad(&largest[2u * parity + 1u]))"};
     if (lid < 2u) { atomicStore(&largest[2u * (1u - parity) + lid], 0u); }
     let down = (ek + ev - 28) >> 1u;
     let low_factor = power_of_two(down);
     let high_factor = power_of_two(ek + ev - 28 - down);`
         : ""
     }
-    ${putBlock(config, own.k, "op_k", half ? "power_of_two(14 - ek)" : "")}
+    ${rawKeys ? copyBlock(config, own.k, "op_k") : putBlock(config, own.k, "op_k", half ? "power_of_two(14 - ek)" : "")}
     ${
-      putBlock(
+      rawValues ? copyBlock(config, own.v, "op_v") : putBlock(
         config,
         own.v,
         "op_v",
