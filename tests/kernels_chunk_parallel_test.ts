@@ -83,7 +83,7 @@ async function within(
 gpuTest("halves and split halves are within their bounds, also of adversarial inputs", async (device) => {
   for (const mode of ["f16", "split"] as const) {
     for (const kind of ["long-memory", "adversarial"] as const) {
-      const options = { design: "parallel", mode, hardware: false, chunk: 32 } as const;
+      const options = { design: "parallel", mode, hardware: false, chunk: 32, stateHalves: mode === "f16" } as const;
       await within(device, mamba2, extent(70), kind, options);
     }
   }
@@ -137,6 +137,9 @@ gpuTest("halves in memory are read and written as such", async (device) => {
       mode,
       hardware: false,
       chunk: 32,
+      stateHalves: kind === "none",
+      stateKeys: 16,
+      stateColumns: 16,
     }, { halves: true });
     // As of the tiles: roundings of a term, two more for each gate that it passes, and o's own.
     const roundings = chunkRoundings({ K: 16, chunk: 32, mode, hardware: false }) + 2 * 37 + 3 * 37;
@@ -169,6 +172,7 @@ gpuTest("what chunks side by side do not have is refused before any work", async
   const narrow = empty(B, T, H, 8);
   await refused({ q: narrow, k: narrow }, {}, "K must be a multiple of 16 up to 128, got 8");
   await refused({}, { chunk: 48 }, "chunk must be 16, 32 or 64, got 48");
+  await refused({}, { chunk: 32, stateHalves: true }, "stateHalves must be false in other modes than f16, got f32");
   await refused({}, { segments: 2 }, "segments must be 1, got 2");
   await refused({}, { stateKeys: 32 }, "stateKeys must be a multiple of 16 that divides 16, got 32");
   await refused({}, { chunk: 32, threads: 40 }, "threads must be a multiple of 32 from 32");
@@ -195,15 +199,17 @@ test("the compiler accepts chunks side by side for matrix units", { skip: valida
         subgroup: 32,
         dtype: mode === "f16" ? "f16" : "f32",
         gateDtype: "f32",
+        stateDtype: mode === "f16" && kind === "scalar" ? "f16" : "f32",
         initial: true,
         final: true,
         fault: undefined,
         factor: "",
       };
       const rows = mode === "f16" && K === 64 ? 64 : 32;
+      const states = { keys: 32, columns: 32, threads: 128, ahead: 2 };
       const shaders = [
-        statesShader(config, { keys: 32, columns: 32, threads: 128, ahead: 2 }),
-        outputsShader(config, { rows, columns: mode === "split" && K === 128 ? 16 : 64, threads: 128 }),
+        statesShader(config, states),
+        outputsShader(config, { rows, columns: mode === "split" && K === 128 ? 16 : 64, threads: 128 }, states),
       ];
       for (const { code, label } of shaders) {
         assertEquals(await validator!.error(code), undefined, `${mode} ${kind} ${per} ${label}`);

@@ -176,6 +176,13 @@ const variantOf = (options: WalkOptions | ChunkTuning): Variant => ({
   options: options as Variant["options"],
 });
 
+/** For halves alone. */
+const halfTunings: readonly ChunkTuning[] = [
+  { ...parallel, stateHalves: true },
+  { ...parallel, stateHalves: true, threads: 256 },
+  { ...parallel, stateHalves: true, stateColumns: 64, stateThreads: 256 },
+];
+
 /** The other tunings' products: of halves where numbers are f32, of split halves where they are halves. */
 const otherMode = (dtype: DType): ChunkTuning => ({ ...parallel, mode: dtype === "f16" ? "split" : "f16" });
 
@@ -192,7 +199,10 @@ function line(name: string, decay: WalkDecay, dtype: DType): FusedLine {
     dtype,
     shapes: [{ B: 8, T: 4096, H: 16, K: 64, V: 64 }],
     small: { B: 1, T: 70, H: 2, K: 16, V: 32 },
-    variants: [...tilings, ...(chunked === undefined ? [] : [...chunkTunings, otherMode(dtype)])].map(variantOf),
+    variants: [
+      ...tilings,
+      ...(chunked === undefined ? [] : [...chunkTunings, otherMode(dtype), ...(dtype === "f16" ? halfTunings : [])]),
+    ].map(variantOf),
     prepare: (gpu, shape, { options }) =>
       chunked !== undefined && options.design === "parallel"
         ? prepareChunks(gpu, chunked, dtype, shape, options as ChunkTuning)

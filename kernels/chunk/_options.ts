@@ -23,6 +23,8 @@ export interface ChunkTuning extends TileChoice {
   readonly stateThreads?: number;
   /** Chunks that are loaded while one is multiplied: 1 or 2. */
   readonly stateAhead?: number;
+  /** Whether states lie in memory as halves between its kernels, in the mode `f16`; default no. */
+  readonly stateHalves?: boolean;
 }
 
 export interface ChunkForwardOptions extends ChunkTuning {

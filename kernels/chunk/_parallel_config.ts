@@ -40,6 +40,11 @@ export interface ParallelConfig {
   /** Of q, k, v and o. */
   readonly dtype: DType;
   readonly gateDtype: DType;
+  /**
+   * Of states between the kernels. `f16`: of one scale a tile and chunk, 2^(15 − e) with e the exponent above the tile's
+   * largest, which lies beside them; only where operands are halves anyway.
+   */
+  readonly stateDtype: DType;
   readonly initial: boolean;
   readonly final: boolean;
   readonly fault: "dropped-carry" | "swapped-operands" | undefined;

@@ -22,6 +22,7 @@ import {
   PAIR_QUADS,
   type ParallelConfig,
   scaled,
+  type StateTiles,
 } from "./_parallel_config.ts";
 import {
   type Block,
@@ -93,7 +94,11 @@ prefix[t] = w;
 }`;
 }
 
-export function outputsShader(config: ParallelConfig, tiles: OutputTiles): Shader {
+export function outputsShader(
+  config: ParallelConfig,
+  tiles: OutputTiles,
+  { keys, columns: stateColumns }: Pick<StateTiles, "keys" | "columns">,
+): Shader {
   const { kind, K, V, chunk, pad, unit, dtype, factor } = config;
   const { rows, columns, threads } = tiles;
   const { operands, sums } = outputArrays(config, tiles);
@@ -108,7 +113,11 @@ export function outputsShader(config: ParallelConfig, tiles: OutputTiles): Shade
   const q: Block = { name: "q", source: "in_q", dtype, rows, width: K, threads };
   const k: Block = { ...q, name: "k", source: "in_k", rows: chunk, ...seen };
   const v: Block = { ...q, name: "v", source: "in_v", rows: chunk, width: columns, ...seen };
-  const s: Block = { ...q, name: "s", source: "states", dtype: "f32", rows: K, width: columns };
+  const s: Block = { ...q, name: "s", source: "states", dtype: config.stateDtype, rows: K, width: columns };
+  const kept = config.stateDtype === "f16";
+  const stateLanes = lanesOf(config.stateDtype);
+  const stateTiles = K / keys * V / stateColumns;
+  const tileOfState = `row / ${keys}u * ${V / stateColumns}u + (first_column + 8u * part) / ${stateColumns}u`;
   const token = (first: string): string => `((b * params.T + ${first} + row) * params.H + h)`;
   const blocks = chunk / 16;
   // From the chunk's start to token t, t counted from there.
@@ -238,7 +247,8 @@ if (${rows * perRow % threads === 0 ? "" : `t < ${rows}u && `}first + first_row 
       vectorBinding("in_k", dtype),
       vectorBinding("in_v", dtype),
       ...gateBinding(config),
-      vectorBinding("states", "f32"),
+      vectorBinding("states", config.stateDtype),
+      { name: "state_exponents", access: "read", type: "array<i32>" },
       vectorBinding("out_o", dtype, "read_write"),
     ],
     enable: parallelPrelude(config),
@@ -301,7 +311,7 @@ fn main(
       })
     }
   ${fetchBlock(config, k, { at: `${token("first")} * ${K / lanes}u`, there: `first + row < params.T` })}
-  ${fetchBlock(config, s, { at: `(whole * ${K}u + row) * ${V / 4}u + first_column / 4u` })}
+  ${fetchBlock(config, s, { at: `(whole * ${K}u + row) * ${V / stateLanes}u + first_column / ${stateLanes}u` })}
   ${
       fetchBlock(config, v, {
         at: `${token("first")} * ${V / lanes}u + first_column / ${lanes}u`,
@@ -318,21 +328,39 @@ fn main(
   ${rawKeys ? copyBlock(config, k, "op_b") : putBlock(config, k, "op_b", half ? "power_of_two(14 - ek)" : "")}
   ${tables(config, threads)}
   ${noteLargest(config, v, "1u")}
-  ${noteLargest(config, s, "2u")}
+  ${
+      kept
+        ? `var above_state = -100;
+  for (var n = 0u; n < ${stateTiles}u; n++) { above_state = max(above_state, state_exponents[whole * ${stateTiles}u + n]); }`
+        : noteLargest(config, s, "2u")
+    }
   workgroupBarrier();
   ${scores}
   workgroupBarrier();
   ${
       half
         ? `let ev = exponent_of(atomicLoad(&largest[1]));
-  let es = clamp(max(exponent_of(atomicLoad(&largest[2])) + 1, ek + ev + ${2 + Math.ceil(Math.log2(K))}), -100, 140);
+  let es = clamp(max(${kept ? "above_state" : "exponent_of(atomicLoad(&largest[2])) + 1"}, ek + ev + ${
+          2 + Math.ceil(Math.log2(K))
+        }), -100, 140);
   let score_shift = max(${rawKeys ? "14" : "ek"} + ev - es - 13, -250);
   let score_high = power_of_two(score_shift >> 1u);
   let score_low = power_of_two(score_shift - (score_shift >> 1u));`
         : ""
     }
   ${scalar ? decayedQ : ""}
-  ${putBlock(config, s, "op_b", half ? "power_of_two(15 - es)" : "")}
+  ${
+      putBlock(
+        config,
+        s,
+        "op_b",
+        kept
+          ? `power_of_two(state_exponents[whole * ${stateTiles}u + ${tileOfState}] - es)`
+          : half
+          ? "power_of_two(15 - es)"
+          : "",
+      )
+    }
   workgroupBarrier();
   ${eachRow((n) => unit.accumulators(`o${n}`, 1, deal.across))}
   if (${deal.active}) {

@@ -76,17 +76,19 @@ function largest(block: Block, j: string): string {
   return fours(block, j).map((four) => `largest_of(${four})`).reduce((a, b) => `max(${a}, ${b})`);
 }
 
+/** Notes the invocation's `most`, if it is the workgroup's largest number. */
+export function noteMost({ subgroup }: ParallelConfig, to: string): string {
+  return subgroup > 0
+    ? `let all = subgroupMax(most); if (lid % ${subgroup}u == 0u) { atomicMax(&${to}, bitcast<u32>(all)); }`
+    : `atomicMax(&${to}, bitcast<u32>(most));`;
+}
+
 /** Notes the block's largest magnitude in `largest[slot]`. */
 export function noteLargest(config: ParallelConfig, block: Block, slot: string): string {
   if (!scaled(config)) return "";
-  const at = `&largest[${slot}]`;
   return `{ var most = 0.0;
 ${eachVector(config, block, (j) => `most = max(most, ${largest(block, j)});`)}
-${
-    config.subgroup > 0
-      ? `let all = subgroupMax(most); if (lid % ${config.subgroup}u == 0u) { atomicMax(${at}, bitcast<u32>(all)); }`
-      : `atomicMax(${at}, bitcast<u32>(most));`
-  } }`;
+${noteMost(config, `largest[${slot}]`)} }`;
 }
 
 /** Notes the largest magnitude of every row, times the scale, in `rows`. */

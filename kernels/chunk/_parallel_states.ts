@@ -20,6 +20,7 @@ import {
   gateFunction,
   multiplier,
   noteLargest,
+  noteMost,
   putBlock,
   registers,
   vectorBinding,
@@ -120,6 +121,26 @@ ${
   }
 ${unit.store("added", 1, 1, { array: "sums", at: `i * ${16 * stride}u + 16u * j`, stride })}
 }`;
+  const kept = config.stateDtype === "f16";
+  const noteState = (parity: string): string =>
+    kept
+      ? `{ var most = 0.0;
+${eachCell((s) => `most = max(most, largest_of(${s}));`)}
+${noteMost(config, `largest_of_state[${parity}]`)} }`
+      : "";
+  const at = entry("sequence * params.chunks + chunk");
+  const storeHalves = kept
+    ? `let es = exponent_of(atomicLoad(&largest_of_state[parity])) + 1;
+if (lid == 0u) { state_exponents[(sequence * params.chunks + chunk) * ${
+      K / keys * V / columns
+    }u + tile_of_state] = es; }
+${
+      eachCell((s) =>
+        `let four = ${s} * power_of_two(15 - es);
+states[${at}] = vec2u(pack2x16float(four.xy), pack2x16float(four.zw));`
+      )
+    }`
+    : "";
   const step = (own: Set, next: Set): string =>
     `let start = chunk * ${chunk}u;
     let parity = chunk & 1u;
@@ -153,14 +174,20 @@ ${unit.store("added", 1, 1, { array: "sums", at: `i * ${16 * stride}u + 16u * j`
     ${fetch(own, `start + ${ahead * chunk}u`)}
     ${putGate}
     ${fetchGate(`start + ${2 * chunk}u`)}
-    ${eachCell((s) => `states[${entry("sequence * params.chunks + chunk")}] = ${s};`)}
+    ${
+      kept
+        ? "if (lid == 0u) { atomicStore(&largest_of_state[1u - parity], 0u); }"
+        : eachCell((s) => `states[${at}] = ${s};`)
+    }
     workgroupBarrier();
+    ${storeHalves}
     ${products}
     ${tables(config, "(1u - parity)")}
     ${maxima(next, "1u - parity")}
     ${scalar ? "let decayed = whole[parity];" : ""}
     workgroupBarrier();
-    ${update}`;
+    ${update}
+    ${noteState("1u - parity")}`;
   return assemble(`chunk ${kind} states`, {
     bindings: [
       { name: "params", access: "uniform", type: "Parameters" },
@@ -168,7 +195,10 @@ ${unit.store("added", 1, 1, { array: "sums", at: `i * ${16 * stride}u + 16u * j`
       vectorBinding("in_v", dtype),
       ...gateBinding(config),
       vectorBinding("state_in", "f32"),
-      vectorBinding("states", "f32", "read_write"),
+      kept
+        ? { name: "states", access: "read_write", type: "array<vec2u>" }
+        : vectorBinding("states", "f32", "read_write"),
+      { name: "state_exponents", access: "read_write", type: "array<i32>" },
       vectorBinding("state_out", "f32", "read_write"),
     ],
     enable: parallelPrelude(config),
@@ -179,6 +209,7 @@ ${unit.functions}
 ${Object.entries(operands).map(([name, count]) => unit.declare(name, count)).join("\n")}
 var<workgroup> sums: array<f32, ${sums}>;
 ${half ? "var<workgroup> largest: array<atomic<u32>, 4>;" : ""}
+${kept ? "var<workgroup> largest_of_state: array<atomic<u32>, 2>;" : ""}
 ${
       scalar
         ? `var<workgroup> gate: array<f32, ${chunk}>;
@@ -196,7 +227,8 @@ fn main(
   let flat = flat_workgroup(workgroup, grid);
   let sequence = flat / ${K / keys * V / columns}u;
   if (sequence >= params.B * params.H) { return; }
-  let first_key = flat % ${K / keys * V / columns}u / ${V / columns}u * ${keys}u;
+  let tile_of_state = flat % ${K / keys * V / columns}u;
+  let first_key = tile_of_state / ${V / columns}u * ${keys}u;
   let first_column = flat % ${V / columns}u * ${columns}u;
   let b = sequence / params.H;
   let h = sequence % params.H;
@@ -208,11 +240,13 @@ fn main(
   ${fetchGate("0u")}
   ${sets.map((set, n) => fetch(set, `${n * chunk}u`)).join("\n")}
   ${half ? "if (lid < 4u) { atomicStore(&largest[lid], 0u); }" : ""}
+  ${kept ? "if (lid < 2u) { atomicStore(&largest_of_state[lid], 0u); }" : ""}
   ${putGate}
   ${fetchGate(`${chunk}u`)}
   workgroupBarrier();
   ${tables(config, "0u")}
   ${maxima(sets[0]!, "0u")}
+  ${noteState("0u")}
   workgroupBarrier();
   for (var chunk = 0u; chunk < params.chunks; chunk++) {
     ${step(sets[0]!, sets[ahead - 1]!)}
