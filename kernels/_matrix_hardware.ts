@@ -103,7 +103,7 @@ function fragment(kind: "Left" | "Right", name: string, array: string, operand: 
 }
 
 function productText(mode: MatrixMode, product: Product): string {
-  const { into, rows, columns, inner, a, b } = product;
+  const { into, first = 0, rows, columns, inner, a, b } = product;
   const parts = mode === "split" ? ["hi", "lo"] : ["hi"];
   // Smallest first.
   const pairs = mode === "split" ? [["lo", "hi"], ["hi", "lo"], ["hi", "hi"]] : [["hi", "hi"]];
@@ -122,7 +122,7 @@ function productText(mode: MatrixMode, product: Product): string {
     }
     for (const [x, y] of pairs) {
       lines.push(each(rows, columns, (i, j) => {
-        const sums = `${into}_${i}_${j}`;
+        const sums = `${into}_${first + i}_${j}`;
         return `${sums} = subgroupMatrixMultiplyAccumulate(mu_a_${x}_${i}, mu_b_${y}_${j}, ${sums});`;
       }));
     }

@@ -39,7 +39,7 @@ import {
 } from "./_parallel_staging.ts";
 import { parallelParameters, parallelPrelude } from "./_parallel_text.ts";
 
-/** Row tiles of a group and what it owns of a row: rows from both ends, so that groups have equally much below the diagonal. */
+/** Row tiles of a group, the earlier first, and what it owns of them: rows from both ends, so that groups have equally much below the diagonal. */
 function dealt({ unit }: ParallelConfig, { rows, columns, threads }: OutputTiles): {
   readonly rowTiles: readonly string[];
   readonly across: number;
@@ -181,39 +181,40 @@ if (${rows * quads % threads === 0 ? "" : `t < ${rows}u && `}early / 16u <= late
 }`,
   );
   const own = (n: number): string => deal.rowTiles[n]!;
-  const eachRow = (text: (n: number) => string): string => deal.rowTiles.map((_, n) => text(n)).join("\n");
   const columnAt = `block * ${16 * deal.across}u`;
-  const withState = eachRow((n) =>
-    unit.product({
-      into: `o${n}`,
-      rows: 1,
-      columns: deal.across,
-      inner: K / 16,
-      a: { name: "op_a", at: `${own(n)} * ${16 * strideA(K)}u`, stride: strideA(K) },
-      b: { name: "op_b", at: columnAt, stride: outStride },
-    })
-  );
-  const withValues = eachRow((n) =>
-    `for (var n = 0u; n <= first_row / 16u + ${own(n)}; n++) {
+  const count = deal.rowTiles.length;
+  const starts = (stride: number): string[] => deal.rowTiles.map((tile) => `${tile} * ${16 * stride}u`);
+  const withState = unit.product({
+    into: "o",
+    rows: count,
+    columns: deal.across,
+    inner: K / 16,
+    a: { name: "op_a", at: "0u", stride: strideA(K), starts: starts(strideA(K)) },
+    b: { name: "op_b", at: columnAt, stride: outStride },
+  });
+  // What both rows see, then what only the later one does.
+  const withValues = deal.rowTiles.map((tile, n) =>
+    `for (var n = ${n === 0 ? "0u" : `first_row / 16u + ${own(0)} + 1u`}; n <= first_row / 16u + ${tile}; n++) {
 ${
       unit.product({
-        into: `o${n}`,
-        rows: 1,
+        into: "o",
+        first: n,
+        rows: count - n,
         columns: deal.across,
         inner: 1,
-        a: { name: "op_a", at: `${own(n)} * ${16 * scoreStride}u + 16u * n`, stride: scoreStride },
+        a: { name: "op_a", at: "16u * n", stride: scoreStride, starts: starts(scoreStride).slice(n) },
         b: { name: "op_b", at: `n * ${16 * outStride}u + ${columnAt}`, stride: outStride },
       })
     }
-}
-${
-      unit.store(`o${n}`, 1, deal.across, {
-        array: "sums",
-        at: `${own(n)} * ${16 * outStride}u + ${columnAt}`,
-        stride: outStride,
-      })
-    }`
-  );
+}`
+  ).join("\n");
+  const storeSums = deal.rowTiles.map((tile, row) =>
+    unit.store("o", 1, deal.across, {
+      array: "sums",
+      at: `${tile} * ${16 * outStride}u + ${columnAt}`,
+      stride: outStride,
+    }, { row, column: 0 })
+  ).join("\n");
   const perRow = columns / lanes;
   const number = (n: number): string => `(${half ? `sums[at + ${n}u] * low * high` : `sums[at + ${n}u]`})${factor}`;
   const stored = lanes === 4
@@ -362,7 +363,7 @@ fn main(
       )
     }
   workgroupBarrier();
-  ${eachRow((n) => unit.accumulators(`o${n}`, 1, deal.across))}
+  ${unit.accumulators("o", count, deal.across)}
   if (${deal.active}) {
   ${withState}
   }
@@ -372,6 +373,7 @@ fn main(
   workgroupBarrier();
   if (${deal.active}) {
   ${withValues}
+  ${storeSums}
   }
   workgroupBarrier();
   ${storeOutputs}
