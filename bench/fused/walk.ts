@@ -183,8 +183,11 @@ const halfTunings: readonly ChunkTuning[] = [
   { ...parallel, stateHalves: true, stateColumns: 64, stateThreads: 256 },
 ];
 
-/** The other tunings' products: of halves where numbers are f32, of split halves where they are halves. */
-const otherMode = (dtype: DType): ChunkTuning => ({ ...parallel, mode: dtype === "f16" ? "split" : "f16" });
+/** Products of halves where numbers are f32, near the peers' tf32; split halves where they are halves. */
+const others: { readonly [dtype in DType]: readonly ChunkTuning[] } = {
+  f32: [{ ...parallel, mode: "f16" }, { ...parallel, mode: "f16", stateHalves: true }],
+  f16: [{ ...parallel, mode: "split" }, ...halfTunings],
+};
 
 const decays: { readonly [decay in WalkDecay]?: Decay } = {
   none: { kind: "none" },
@@ -201,7 +204,7 @@ function line(name: string, decay: WalkDecay, dtype: DType): FusedLine {
     small: { B: 1, T: 70, H: 2, K: 16, V: 32 },
     variants: [
       ...tilings,
-      ...(chunked === undefined ? [] : [...chunkTunings, otherMode(dtype), ...(dtype === "f16" ? halfTunings : [])]),
+      ...(chunked === undefined ? [] : [...chunkTunings, ...others[dtype]]),
     ].map(variantOf),
     prepare: (gpu, shape, { options }) =>
       chunked !== undefined && options.design === "parallel"
