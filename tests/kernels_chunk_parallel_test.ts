@@ -129,6 +129,13 @@ gpuTest("tilings of other shapes, padded or not, are within the bound", async (d
   await within(device, mamba2, few(16, 16, 150), "long-memory", { ...split, chunk: 64, rows: 32 });
 });
 
+gpuTest("largest numbers found in subgroups give what workgroup memory gives", async (device) => {
+  const { min, max } = device.subgroups ?? { min: 0, max: 0 };
+  if (min === 0 || min !== max || min < 4 || min > 32) return;
+  const options = { design: "parallel", mode: "split", hardware: false, subgroups: true, chunk: 32 } as const;
+  await within(device, mamba2, extent(70), "adversarial", options);
+});
+
 gpuTest("halves in memory are read and written as such", async (device) => {
   for (const [mode, kind] of [["f16", "scalar"], ["f16", "none"]] as const) {
     const dims = { B: 1, T: 37, H: 2, K: 16, V: 32 };

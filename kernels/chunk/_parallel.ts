@@ -30,6 +30,7 @@ import {
 import { outputsShader } from "./_parallel_outputs.ts";
 import { statesShader } from "./_parallel_states.ts";
 import { parallelWords } from "./_parallel_text.ts";
+import { subgroupOf } from "./_tiles.ts";
 import type { Decay } from "./family.ts";
 
 interface Extent {
@@ -159,7 +160,7 @@ export async function planParallel(
     unit,
     pad,
     unrolled: options.unrolled ?? unit.hardware,
-    subgroup: unit.hardware && options.subgroups !== false ? unit.lanes : 0,
+    subgroup: subgroupOf(gpu, unit, options.subgroups),
     dtype: q.dtype,
     gateDtype: g?.dtype ?? "f32",
     stateDtype: options.stateHalves === true ? "f16" : "f32",
