@@ -103,7 +103,7 @@ function fragment(kind: "Left" | "Right", name: string, array: string, operand: 
 }
 
 function productText(mode: MatrixMode, product: Product): string {
-  const { into, rows, columns, inner, a, b } = product;
+  const { into, first = 0, rows, columns, inner, a, b } = product;
   const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
   const lefts = (part: string, k: string): string =>
     Array.from({ length: rows }, (_, i) => {
@@ -117,7 +117,7 @@ function productText(mode: MatrixMode, product: Product): string {
     }).join("\n");
   const sums = (x: string, y: string): string =>
     each(rows, columns, (i, j) => {
-      const sum = `${into}_${i}_${j}`;
+      const sum = `${into}_${first + i}_${j}`;
       return `${sum} = subgroupMatrixMultiplyAccumulate(mu_a_${x}_${i}, mu_b_${y}_${j}, ${sum});`;
     });
   // Smallest first; and no fragment is loaded before the one whose registers it takes is done with.

@@ -92,7 +92,7 @@ function element({ at, stride, transposed }: Pick<Sums, "at" | "stride" | "trans
   return transposed === true ? `(${at}) + (${j}) * ${stride} + ${i}` : `(${at}) + (${i}) * ${stride} + ${j}`;
 }
 
-function productText(mode: MatrixMode, { into, rows, columns, inner, a, b }: Product): string {
+function productText(mode: MatrixMode, { into, first = 0, rows, columns, inner, a, b }: Product): string {
   const split = mode === "split";
   const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
   const read = (operand: Operand, layout: OperandLayout, tile: number, within: string): string => {
@@ -114,6 +114,6 @@ function productText(mode: MatrixMode, { into, rows, columns, inner, a, b }: Pro
     // Smallest first.
     const terms = split ? [[`${x}.y`, `${y}[0]`], [`${x}.x`, `${y}[1]`], [`${x}.x`, `${y}[0]`]] : [[x, y]];
     return terms.map(([x, y]) => `${sums} = fma(vec4f(${x}), ${y}, ${sums});`);
-  }));
+  }, { row: first, column: 0 }));
   return block(`for (var mu_k = 0u; mu_k < ${16 * inner}u + (lid >> 31u); mu_k++) {\n${lines.join("\n")}\n}`);
 }

@@ -32,8 +32,9 @@ export interface Tile {
 
 /** `accumulators += A·B`: A is `[16·rows, 16·inner]`, B `[16·inner, 16·columns]`. */
 export interface Product {
-  /** The accumulators' name. */
+  /** The accumulators' name, and the first of their rows of tiles that is meant; default 0. */
   readonly into: string;
+  readonly first?: number;
   readonly rows: number;
   readonly columns: number;
   readonly inner: number;

@@ -1,5 +1,6 @@
 /**
- * The chunked linear attention family's forward kernel, on tiles: linear attention with each kind of decay.
+ * The chunked linear attention family's forward kernel, on tiles or in its parallel form: linear attention with each kind
+ * of decay.
  *
  * @module
  */
@@ -35,7 +36,8 @@ function retention(H: number): Float32Array {
   return Float32Array.from({ length: H }, (_, h) => 1 - 2 ** (-5 - h));
 }
 
-async function prepare(
+/** Tensors and plan of one tuning, on tiles unless its design says otherwise. */
+export async function prepareChunks(
   gpu: Gpu,
   decay: Decay,
   dtype: DType,
@@ -63,8 +65,8 @@ async function prepare(
     const o = keep(Tensor.empty(gpu, [B, T, H, V], { dtype }));
     const scale = queryScale(K);
     const plan = await planChunkForward(gpu, { q, k, v, o, ...(g === undefined ? {} : { g }) }, {
-      ...tuning,
       design: "tiles",
+      ...tuning,
       decay,
       scale,
     });
@@ -170,7 +172,7 @@ function line(model: string, decay: Decay, dtype: DType): FusedLine {
       name: named(tuning),
       options: { ...tuning } as Variant["options"],
     })),
-    prepare: (gpu, shape, { options }) => prepare(gpu, decay, dtype, shape, options as ChunkTuning),
+    prepare: (gpu, shape, { options }) => prepareChunks(gpu, decay, dtype, shape, options as ChunkTuning),
   };
 }
 

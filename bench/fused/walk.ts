@@ -1,13 +1,17 @@
 /**
- * The chunked family's work done by walks: linear attention with each kind of decay, token by token in registers.
+ * The chunked family's work done by walks: linear attention with each kind of decay, token by token in registers. Beside
+ * them, as tunings of the same lines, its chunkwise parallel form.
  *
  * @module
  */
+import type { Decay } from "../../kernels/chunk/family.ts";
+import type { ChunkTuning } from "../../kernels/chunk/forward.ts";
 import type { Gpu } from "../../kernels/device.ts";
 import { unpackHalves } from "../../kernels/half.ts";
 import { type DType, Tensor } from "../../kernels/tensor.ts";
 import { planWalk, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
 import { queryScale } from "../../models/affine.ts";
+import { prepareChunks } from "./chunk_forward.ts";
 import { lineError, worstError } from "./errors.ts";
 import type { FusedLine, LineError, LineShape, Prepared, Variant } from "./line.ts";
 import { randomTensor } from "./random.ts";
@@ -160,19 +164,60 @@ const tilings: readonly WalkOptions[] = [
   { segments: 8, rows: 32, columns: 4 },
 ];
 
-const variants: readonly Variant[] = tilings.map((options) => ({
+const parallel = { design: "parallel" } as const;
+const chunkTunings: readonly ChunkTuning[] = [
+  parallel,
+  { ...parallel, threads: 256 },
+  { ...parallel, rows: 32 },
+  { ...parallel, rows: 32, threads: 64 },
+  { ...parallel, stateAhead: 1 },
+  { ...parallel, stateThreads: 64 },
+  { ...parallel, stateColumns: 64 },
+  { ...parallel, stateColumns: 64, stateThreads: 256 },
+  { ...parallel, stateColumns: 16 },
+  { ...parallel, stateColumns: 16, stateThreads: 64 },
+  { ...parallel, chunk: 32 },
+];
+
+const variantOf = (options: WalkOptions | ChunkTuning): Variant => ({
   name: Object.entries(options).map(([name, value]) => `${name} ${value}`).join(", ") || "default",
   options: options as Variant["options"],
-}));
+});
+
+/** For halves alone. */
+const halfTunings: readonly ChunkTuning[] = [
+  { ...parallel, stateHalves: true },
+  { ...parallel, stateHalves: true, threads: 256 },
+  { ...parallel, stateHalves: true, stateColumns: 64, stateThreads: 256 },
+];
+
+/** Products of halves where numbers are f32, near the peers' tf32; split halves where they are halves. */
+const others: { readonly [dtype in DType]: readonly ChunkTuning[] } = {
+  f32: [{ ...parallel, mode: "f16" }, { ...parallel, mode: "f16", stateHalves: true }],
+  f16: [{ ...parallel, mode: "split" }, ...halfTunings],
+};
+
+const decays: { readonly [decay in WalkDecay]?: Decay } = {
+  none: { kind: "none" },
+  head: { kind: "scalar", form: "factor", per: "head" },
+  scalar: { kind: "scalar" },
+};
 
 function line(name: string, decay: WalkDecay, dtype: DType): FusedLine {
+  const chunked = decays[decay];
   return {
     name: `${name} chunk forward`,
     dtype,
     shapes: [{ B: 8, T: 4096, H: 16, K: 64, V: 64 }],
-    small: { B: 1, T: 70, H: 2, K: 16, V: 24 },
-    variants,
-    prepare: (gpu, shape, { options }) => prepare(gpu, decay, dtype, shape, options as WalkOptions),
+    small: { B: 1, T: 70, H: 2, K: 16, V: 32 },
+    variants: [
+      ...tilings,
+      ...(chunked === undefined ? [] : [...chunkTunings, ...others[dtype]]),
+    ].map(variantOf),
+    prepare: (gpu, shape, { options }) =>
+      chunked !== undefined && options.design === "parallel"
+        ? prepareChunks(gpu, chunked, dtype, shape, options as ChunkTuning)
+        : prepare(gpu, decay, dtype, shape, options as WalkOptions),
   };
 }
 

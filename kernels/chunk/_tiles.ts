@@ -20,7 +20,7 @@ function check(what: string, value: number, constraint: string, holds: boolean):
 }
 
 /** The size of subgroups, 0 for none. Throws where they are asked for and have no one size. */
-function subgroupOf(gpu: Gpu, unit: MatrixUnit, asked: boolean | undefined): number {
+export function subgroupOf(gpu: Gpu, unit: MatrixUnit, asked: boolean | undefined): number {
   if (!(asked ?? unit.hardware)) return 0;
   if (unit.hardware) return unit.lanes;
   const { min, max } = gpu.subgroups ?? { min: 0, max: 0 };

@@ -38,7 +38,7 @@ export function walks(gpu: Gpu, tensors: ChunkTensors, options: ChunkForwardOpti
   const [B = 0, T = 0, H = 0] = tensors.q.shape;
   const against = obstacle(tensors, decay);
   if (design === "walk" && against !== undefined) throw new InputError(`Cannot walk through chunks: ${against}`);
-  if (T === 0 || design === "tiles") return false;
+  if (T === 0 || design === "tiles" || design === "parallel") return false;
   if (design === "walk") return true;
   // One segment is asked for where a row's bits must not depend on how many others there are: nor must this choice.
   const fast = segments === 1 || (segments === undefined && B * H >= MANY);

@@ -70,10 +70,11 @@ export function chunkExecution(gpu: Gpu, options: ChunkRunOptions = {}): Executi
     ...(options.hardware === undefined ? {} : { hardware: options.hardware }),
   };
   const { mode, hardware } = matrixUnit(gpu, asked);
+  const chunk = options.chunk ?? (options.design === "parallel" ? 64 : undefined);
   const backward = { ...asked, ...(options.fault === undefined ? {} : { fault: options.fault }) };
   return {
     name: `fused chunks (${gpu.adapter.provider}, ${mode})`,
-    rounding: chunkRounding({ ...(options.chunk === undefined ? {} : { chunk: options.chunk }), mode, hardware }),
+    rounding: chunkRounding({ ...(chunk === undefined ? {} : { chunk }), mode, hardware }),
     accelerated: true,
     supports,
     run: (model, dims, inputs, run) => runChunk(gpu, model, dims, inputs, run, options),

@@ -8,7 +8,8 @@
  * Where sequences are few and long, time is split into segments: one pass gives what each adds to the state, one the
  * states they start from, and the last the outputs.
  *
- * Where there are many sequences a device is faster by a walk through the tokens: `design`.
+ * Where there are many sequences a device is faster by a walk through the tokens: `design`. A third design has all chunks of
+ * all sequences at work at once (_parallel.ts).
  *
  * Numerics: decays are products of a = e^g, never differences of summed logarithms, and never above 1. See rounding.ts.
  *
@@ -26,6 +27,7 @@ import { combineShader, emptyShader } from "./_combine.ts";
 import { derive, type ForwardConfig } from "./_config.ts";
 import { forwardShader, parameterWords } from "./_forward_shader.ts";
 import type { ChunkForwardOptions } from "./_options.ts";
+import { planParallel } from "./_parallel.ts";
 import { chooseTiles } from "./_tiles.ts";
 import { planWalked, walks } from "./_walked.ts";
 import type { Decay } from "./family.ts";
@@ -70,6 +72,9 @@ export async function planChunkForward(
   const unit = half && options.mode === undefined && usual.hardware
     ? matrixUnit(gpu, { ...asked, mode: "f16" })
     : usual;
+  if (options.design === "parallel" && T > 0) {
+    return await planParallel(gpu, tensors, options, decay, { B, T, H, K, V }, unit);
+  }
   const tiles = chooseTiles(gpu, { K, V, decay, pre: u !== undefined, unit }, options);
   const { chunk, columns } = tiles;
   const every = options.chunk ?? chunk;

@@ -1,0 +1,226 @@
+/** The chunkwise parallel form of the family: the same bounds in every mode, faults seen, and what it does not have refused. */
+import { after, test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { hardwareUnit } from "../kernels/_matrix_hardware.ts";
+import type { ParallelConfig } from "../kernels/chunk/_parallel_config.ts";
+import { outputsShader } from "../kernels/chunk/_parallel_outputs.ts";
+import { statesShader } from "../kernels/chunk/_parallel_states.ts";
+import { chunkExecution, type ChunkRunOptions, runChunk } from "../kernels/chunk/execution.ts";
+import { planChunkForward } from "../kernels/chunk/forward.ts";
+import { chunkRoundings } from "../kernels/chunk/rounding.ts";
+import { Tensor } from "../kernels/tensor.ts";
+import type { AnyAffineModel } from "../models/affine.ts";
+import { InputError } from "../models/error.ts";
+import { type Dims, sampleInputs, sliceInputs, stateLength } from "../models/inputs.ts";
+import { linearAttention } from "../models/linear_attention.ts";
+import { mamba2 } from "../models/mamba2.ts";
+import { retnet } from "../models/retnet.ts";
+import { judgeOf } from "../oracle/allowance.ts";
+import { reference } from "../oracle/reference.ts";
+import { canonical, numbers } from "./chunk_canonical.ts";
+import { gpuForTests } from "./gpu.ts";
+import { wgslValidator } from "./wgsl_validator.ts";
+
+const gpu = await gpuForTests("chunks side by side");
+const validator = await wgslValidator("the compiler on chunks side by side for matrix units");
+after(() => {
+  validator?.close();
+  return gpu?.close();
+});
+
+function gpuTest(name: string, body: (device: NonNullable<typeof gpu>) => Promise<void>): void {
+  test(name, { skip: gpu === null }, () => body(gpu!));
+}
+
+const parallel: ChunkRunOptions = { design: "parallel", mode: "f32" };
+const extent = (T: number, K = 16, V = 16): Dims => ({ B: 2, T, H: 2, sizes: { K, V } });
+const all = [linearAttention, retnet, mamba2];
+
+for (const model of all) {
+  gpuTest(
+    `${model.name} in chunks side by side is within its bound at every length, and faults are not`,
+    async (device) => {
+      const dims = extent(77);
+      const inputs = sampleInputs(model, dims, "long-memory", 7);
+      const initialState = numbers(stateLength(model, dims), model.name);
+      const options = { ...parallel, chunk: 32 };
+      const execution = chunkExecution(device, options);
+      const judge = judgeOf(reference(model, dims, inputs, initialState), execution.rounding);
+      for (const T of [0, 1, 15, 16, 31, 32, 33, 64, 77]) {
+        const part = sliceInputs(model, dims, inputs, 0, T);
+        const result = await runChunk(device, model, { ...dims, T }, part, { initialState }, options);
+        const verdict = judge.judge(result, T);
+        assert(verdict.ok, `T = ${T}: ${JSON.stringify(verdict.first)}`);
+        if (T === 77) assertEquals(verdict.planted, "seen");
+      }
+      for (const fault of execution.faults!) {
+        if (model === linearAttention && fault === "swapped-operands") continue;
+        const wrong = await execution.planted!(fault).run(model, dims, inputs, { initialState });
+        assert(!judge.judge(wrong, dims.T).ok, JSON.stringify(fault));
+      }
+    },
+  );
+}
+
+/** What `model` gives within its bound. */
+async function within(
+  device: NonNullable<typeof gpu>,
+  model: AnyAffineModel,
+  dims: Dims,
+  kind: "random" | "long-memory" | "adversarial",
+  options: ChunkRunOptions,
+): Promise<void> {
+  const inputs = sampleInputs(model, dims, kind, 5);
+  const initialState = numbers(stateLength(model, dims), model.name);
+  const judge = judgeOf(reference(model, dims, inputs, initialState), chunkExecution(device, options).rounding);
+  const verdict = judge.judge(await runChunk(device, model, dims, inputs, { initialState }, options), dims.T);
+  assert(
+    verdict.ok,
+    `${model.name} ${JSON.stringify({ ...dims, kind, ...options })}: ${JSON.stringify(verdict.first)}`,
+  );
+}
+
+gpuTest("halves and split halves are within their bounds, also of adversarial inputs", async (device) => {
+  for (const mode of ["f16", "split"] as const) {
+    for (const kind of ["long-memory", "adversarial"] as const) {
+      const options = { design: "parallel", mode, hardware: false, chunk: 32, stateHalves: mode === "f16" } as const;
+      await within(device, mamba2, extent(70), kind, options);
+    }
+  }
+});
+
+gpuTest("gates that are all shut, open or mixed are within the bound", async (device) => {
+  const dims = extent(40);
+  const base = sampleInputs(mamba2, dims, "random", 1);
+  const patterns: ((i: number) => number)[] = [
+    () => 2 ** -20,
+    () => 104,
+    (i) => i % 3 === 0 ? 104 : 2 ** -20,
+    (i) => 2 ** -20 + i % 90,
+  ];
+  for (const pattern of patterns) {
+    const inputs = { ...base, A: base.A!.map(() => -1), delta: base.delta!.map((_, i) => pattern(i)) };
+    const judge = judgeOf(reference(mamba2, dims, inputs), chunkExecution(device, parallel).rounding);
+    const verdict = judge.judge(await runChunk(device, mamba2, dims, inputs, {}, { ...parallel, chunk: 32 }), dims.T);
+    assert(verdict.ok, JSON.stringify(verdict.first));
+  }
+});
+
+gpuTest("tilings of other shapes, padded or not, are within the bound", async (device) => {
+  const few = (K: number, V: number, T = 70): Dims => ({ B: 1, T, H: 2, sizes: { K, V } });
+  const fits = device.limits.maxComputeWorkgroupStorageSize >= 32768;
+  await within(device, mamba2, few(32, 16), "long-memory", {
+    ...parallel,
+    chunk: 32,
+    rows: 16,
+    pad: 8,
+    unrolled: true,
+  });
+  await within(device, retnet, few(16, 48), "random", {
+    ...parallel,
+    chunk: 16,
+    unrolled: true,
+    columns: 16,
+    stateColumns: 48,
+    threads: 64,
+  });
+  if (!fits) return;
+  const split = { design: "parallel", mode: "split", hardware: false } as const;
+  await within(device, mamba2, few(16, 16, 150), "long-memory", { ...split, chunk: 64, rows: 32 });
+});
+
+gpuTest("largest numbers found in subgroups give what workgroup memory gives", async (device) => {
+  const { min, max } = device.subgroups ?? { min: 0, max: 0 };
+  if (min === 0 || min !== max || min < 4 || min > 32) return;
+  const options = { design: "parallel", mode: "split", hardware: false, subgroups: true, chunk: 32 } as const;
+  await within(device, mamba2, extent(70), "adversarial", options);
+});
+
+gpuTest("halves in memory are read and written as such", async (device) => {
+  for (const [mode, kind] of [["f16", "scalar"], ["f16", "none"]] as const) {
+    const dims = { B: 1, T: 37, H: 2, K: 16, V: 32 };
+    const { o, truth, magnitude } = await canonical(device, { kind }, dims, {
+      design: "parallel",
+      mode,
+      hardware: false,
+      chunk: 32,
+      stateHalves: kind === "none",
+      stateKeys: 16,
+      stateColumns: 16,
+    }, { halves: true });
+    // As of the tiles: roundings of a term, two more for each gate that it passes, and o's own.
+    const roundings = chunkRoundings({ K: 16, chunk: 32, mode, hardware: false }) + 2 * 37 + 3 * 37;
+    const allowed = (roundings * 2 ** -24 + 2 ** -11) * 1.01 * magnitude;
+    const error = Array.from(truth).reduce((most, x, i) => Math.max(most, Math.abs(o[i]! - x)), 0);
+    assert(error <= allowed, `${mode} ${kind}: ${error} > ${allowed}`);
+    assert(magnitude * 2 ** -4 > allowed, "a dropped carry would show");
+  }
+});
+
+gpuTest("what chunks side by side do not have is refused before any work", async (device) => {
+  const [B, T, H, K, V] = [1, 3, 1, 16, 16];
+  const empty = (...shape: number[]): Tensor => Tensor.empty(device, shape);
+  const good = { q: empty(B, T, H, K), k: empty(B, T, H, K), v: empty(B, T, H, V), o: empty(B, T, H, V) };
+  const before = device.bytes.live;
+  const refused = (given: object, options: object, words: string): Promise<unknown> =>
+    assertRejects(
+      () =>
+        planChunkForward(device, { ...good, ...given }, {
+          decay: { kind: "none" },
+          design: "parallel",
+          mode: "f32",
+          ...options,
+        }),
+      InputError,
+      `Cannot run chunks side by side: ${words}`,
+    );
+  const gates = empty(B, T, H, K);
+  await refused({ g: gates }, { decay: { kind: "diagonal" } }, "its decay must be none or scalar, got diagonal");
+  const narrow = empty(B, T, H, 8);
+  await refused({ q: narrow, k: narrow }, {}, "K must be a multiple of 16 up to 128, got 8");
+  await refused({}, { chunk: 48 }, "chunk must be 16, 32 or 64, got 48");
+  await refused({}, { chunk: 32, stateHalves: true }, "stateHalves must be false in other modes than f16, got f32");
+  await refused({}, { segments: 2 }, "segments must be 1, got 2");
+  await refused({}, { stateKeys: 32 }, "stateKeys must be a multiple of 16 that divides 16, got 32");
+  await refused({}, { chunk: 32, threads: 40 }, "threads must be a multiple of 32 from 32");
+  await refused({ g: empty(B, T, H) }, { decay: { kind: "scalar", form: "factor" } }, "factors by token");
+  gates.destroy();
+  narrow.destroy();
+  assert(device.bytes.live >= before);
+});
+
+test("the compiler accepts chunks side by side for matrix units", { skip: validator === null }, async () => {
+  const lanes = { subgroups: { min: 32, max: 32 } } as unknown as Parameters<typeof hardwareUnit>[0];
+  for (const mode of ["f16", "split"] as const) {
+    for (const [kind, per, K] of [["none", "token", 128], ["scalar", "token", 64], ["scalar", "head", 64]] as const) {
+      const config: ParallelConfig = {
+        kind,
+        form: per === "head" ? "factor" : "log",
+        per,
+        K,
+        V: K,
+        chunk: 64,
+        unit: hardwareUnit(lanes, mode),
+        pad: 8,
+        unrolled: true,
+        subgroup: 32,
+        dtype: mode === "f16" ? "f16" : "f32",
+        gateDtype: "f32",
+        stateDtype: mode === "f16" && kind === "scalar" ? "f16" : "f32",
+        initial: true,
+        final: true,
+        fault: undefined,
+        factor: "",
+      };
+      const rows = mode === "f16" && K === 64 ? 64 : 32;
+      const states = { keys: 32, columns: 32, threads: 128, ahead: 2 };
+      const shaders = [
+        statesShader(config, states),
+        outputsShader(config, { rows, columns: mode === "split" && K === 128 ? 16 : 64, threads: 128 }, states),
+      ];
+      for (const { code, label } of shaders) {
+        assertEquals(await validator!.error(code), undefined, `${mode} ${kind} ${per} ${label}`);
+      }
+    }
+  }
+});
