@@ -22,12 +22,17 @@ export interface Packed {
   readonly tiles: number;
   /** Tiles of a chunk, over which a row has one scale. */
   readonly chunkTiles: number;
+  /** Blocks whose tiles lie together, those of a workgroup: for each of the sum's tiles, that of every block. */
+  readonly panel: number;
 }
 
 export const chunksOf = ({ tiles, chunkTiles }: Packed): number => Math.ceil(tiles / chunkTiles);
 
+/** Tiles of one packed matrix, whole panels: what lies in the last one beyond the blocks is never looked at. */
+export const packedTiles = ({ blocks, tiles, panel }: Packed): number => Math.ceil(blocks / panel) * panel * tiles;
+
 /** Elements of the packed operand. */
-export const packedLength = ({ batches, blocks, tiles }: Packed): number => 256 * batches * blocks * tiles;
+export const packedLength = (packed: Packed): number => 256 * packed.batches * packedTiles(packed);
 
 /** Numbers of the reciprocal scales, `[batches, chunks, 16·blocks]`. */
 export const scalesLength = (packed: Packed): number => packed.batches * chunksOf(packed) * 16 * packed.blocks;
@@ -43,11 +48,21 @@ export function packWorkgroups(packed: Packed): number {
 export function packSizes({ outer, inner }: Side, packed: Packed): Sizes {
   const { blocks, tiles, chunkTiles } = packed;
   const [chunks, workgroups] = [chunksOf(packed), packWorkgroups(packed)];
-  return { outer, inner, blocks, terms: 16 * tiles, chunk: 16 * chunkTiles, chunks, workgroups };
+  return {
+    outer,
+    inner,
+    blocks,
+    matrix: packedTiles(packed),
+    terms: 16 * tiles,
+    chunk: 16 * chunkTiles,
+    chunks,
+    workgroups,
+  };
 }
 
 /** Bindings: the operand, its reciprocal scales, the packed arrays, and {@linkcode packSizes}. */
 export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string {
+  const { panel } = packed;
   // Along the sum, 16 threads read a row; across it, 4 threads read 16 rows at 64 terms.
   const place = side.along
     ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad: "x_quad(batch, 16u * block + row, k)" }
@@ -115,7 +130,8 @@ fn main(
   }
   for (var k = first + ${place.k}; k < end; k += 64u) {
     let quad = ${place.quad};
-    let to = (batch * sizes.blocks + block) * sizes.terms * 16u + k / 16u * 256u + row * 16u + k % 16u;
+    let tile = batch * sizes.matrix + (block / ${panel}u * (sizes.terms / 16u) + k / 16u) * ${panel}u + block % ${panel}u;
+    let to = tile * 256u + row * 16u + k % 16u;
     ${put.join("\n    ")}
   }
 }

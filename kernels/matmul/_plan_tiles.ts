@@ -10,7 +10,7 @@ import type { Problem, Side } from "./_problem.ts";
 import { type Spread } from "./_spread.ts";
 import { productBytes, productShader, productSizes, productWorkgroups, threadsOf } from "./_product.ts";
 import { sizesWords } from "./_sizes.ts";
-import { type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
+import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {
   /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 1024, f16 all. */
@@ -117,11 +117,13 @@ function spreadOf(problem: Problem, c: Tensor, unit: MatrixUnit, tiling: Tiling,
     a.tensor.dtype === "f16" && b.tensor.dtype === "f16" && M % 16 === 0 && N % 16 === 0 && K % (16 * unroll) === 0;
   const tiles = Math.ceil(K / (16 * unroll)) * unroll;
   const whole = (terms: number): number => Math.min(tiles, Math.ceil(terms / (16 * unroll)) * unroll);
-  const packed = (side: Side, rows: number, chunkTiles: number): Packed => ({
+  const block = blockOf(tiling);
+  const packed = (side: Side, rows: number, chunkTiles: number, panel: number): Packed => ({
     batches: side.batched ? batches : 1,
     blocks: Math.ceil(rows / 16),
     tiles,
     chunkTiles,
+    panel: tiling.staged ? panel : 1,
   });
   const spread = (wanted: number): Spread => {
     const chunkTiles = whole(options.chunk ?? (unit.mode === "f16" ? Math.ceil(K / wanted) : CHUNK));
@@ -130,8 +132,8 @@ function spreadOf(problem: Problem, c: Tensor, unit: MatrixUnit, tiling: Tiling,
     return {
       problem,
       tiling,
-      a: packed(a, M, chunkTiles),
-      b: packed(b, N, chunkTiles),
+      a: packed(a, M, chunkTiles, block.down),
+      b: packed(b, N, chunkTiles, block.across),
       direct,
       parts,
       type: partial ? "f32" : c.dtype,

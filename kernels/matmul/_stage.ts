@@ -4,25 +4,29 @@
  */
 
 import type { MatrixUnit } from "../matrix_unit.ts";
+import type { Packed } from "./_pack.ts";
 import type { Spread } from "./_spread.ts";
 import type { OperandText } from "./_stored.ts";
-import { blockOf } from "./_tiling.ts";
+import type { Tiling } from "./_tiling.ts";
 
-/** Elements from one row of a tile to the next: rows 48 bytes apart meet no bank twice. */
-const STRIDE = 24;
-const TILE = 16 * STRIDE;
+/** Elements from one row to the next: so many more than a row has that rows of a tile meet no bank twice. */
+const strideOf = ({ unroll }: Tiling): number => 16 * unroll + 8;
 
-export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & { readonly bytes: number } {
-  const { tiling } = spread;
+export function stagedOperands(unit: MatrixUnit, { tiling, a, b }: Spread): OperandText & { readonly bytes: number } {
   const { rows, columns, down, across, unroll } = tiling;
-  const block = blockOf(tiling);
+  const stride = strideOf(tiling);
   const threads = unit.lanes * down * across;
   const declarations: string[] = [];
+  const prepare: string[] = [];
   const reads: string[] = [];
   const writes: string[] = [];
   let binding = 1;
-  const side = (name: "a" | "b", tiles: number, first: string): void => {
-    const quads = tiles * unroll * 64;
+  const side = (name: "a" | "b", { panel }: Packed, place: string): void => {
+    // Of a panel's tiles, which lie one after the other.
+    const quads = panel * unroll * 64;
+    prepare.push(
+      `let panel_${name} = 64u * (batch * sizes.matrix_${name} + ${place} * ${panel}u * sizes.tiles) + lid;`,
+    );
     unit.arrays(name).forEach((array, part) => {
       const to = unit.arrays(`${name}_tile`)[part]!;
       declarations.push(
@@ -30,33 +34,28 @@ export function stagedOperands(unit: MatrixUnit, spread: Spread): OperandText & 
       );
       for (let from = 0; from < quads; from += threads) {
         const register = `next_${array}_${from / threads}`;
-        const whole = from + threads <= quads;
-        const quad = whole ? `lid + ${from}u` : `min(lid + ${from}u, ${quads - 1}u)`;
-        const guarded = (line: string): string => {
-          const body = `let quad = ${quad}; let tile = quad / 64u; ${line}`;
-          return whole ? `{ ${body} }` : `if (lid + ${from}u < ${quads}u) { ${body} }`;
-        };
-        const source = `64u * (batch * sizes.matrix_${name} + min(${first} + tile / ${unroll}u, ` +
-          `sizes.blocks_${name} - 1u) * sizes.tiles + k + tile % ${unroll}u) + quad % 64u`;
-        reads.push(
-          `var ${register}: vec4<${unit.element}>; { let quad = ${quad}; let tile = quad / 64u; ${register} = ${array}[${source}]; }`,
-        );
-        const at = `let to = tile * ${TILE}u + quad % 64u / 4u * ${STRIDE}u + quad % 4u * 4u;`;
+        const only = from + threads <= quads ? "" : `if (lid + ${from}u < ${quads}u) `;
+        reads.push(`var ${register}: vec4<${unit.element}>;`);
+        reads.push(`${only}{ ${register} = ${array}[panel_${name} + k * ${64 * panel}u + ${from}u]; }`);
         const stores = [0, 1, 2, 3].map((c) => `${to}[to + ${c}u] = ${register}[${c}];`);
-        writes.push(guarded(`${at} ${stores.join(" ")}`));
+        const row = `(quad / 64u % ${panel}u * 16u + quad % 64u / 4u)`;
+        writes.push(
+          `${only}{ let quad = lid + ${from}u; ` +
+            `let to = ${row} * ${stride}u + quad / ${64 * panel}u * 16u + quad % 4u * 4u; ${stores.join(" ")} }`,
+        );
       }
     });
   };
-  side("a", block.down, `${block.down}u * tile_row`);
-  side("b", block.across, `${block.across}u * tile_column`);
+  side("a", a, "tile_row");
+  side("b", b, "tile_column");
   const starts = (count: number, first: string): string[] =>
-    Array.from({ length: count }, (_, i) => `(${first} + ${i}u) * ${unroll * TILE}u`);
-  const counts = [block.down * unroll * TILE, block.across * unroll * TILE] as const;
-  const shared = { at: "0u", stride: STRIDE, step: TILE };
+    Array.from({ length: count }, (_, i) => `(${first} + ${i}u) * ${16 * stride}u`);
+  const counts = [16 * a.panel * stride, 16 * b.panel * stride] as const;
+  const shared = { at: "0u", stride, step: 16 };
   return {
     bytes: unit.bytes(counts[0]) + unit.bytes(counts[1]),
     declarations: [...declarations, unit.declare("a_tile", counts[0]), unit.declare("b_tile", counts[1])].join("\n"),
-    prepare: "",
+    prepare: prepare.join("\n  "),
     step: `{
       ${reads.join("\n")}
       workgroupBarrier();

@@ -1,6 +1,7 @@
 /** Operands as the kernel's text reads them from storage. */
 
 import type { MatrixUnit, Operand } from "../matrix_unit.ts";
+import { packedTiles } from "./_pack.ts";
 import type { Side } from "./_problem.ts";
 import type { Sizes } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
@@ -27,7 +28,7 @@ export function storedSizes(name: "a" | "b", { problem, direct, ...spread }: Spr
   const { batches, blocks, tiles } = spread[name];
   const { outer, inner, along } = problem[name];
   const row = inner / grainOf(true);
-  const matrix = direct ? outer * row : blocks * tiles;
+  const matrix = direct ? outer * row : packedTiles(spread[name]);
   return {
     [`blocks_${name}`]: blocks,
     [`matrix_${name}`]: batches > 1 ? matrix : 0,
