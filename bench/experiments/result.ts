@@ -19,6 +19,8 @@ export interface RunFacts {
   readonly seed: number;
   readonly rate: number;
   readonly batch: number;
+  /** How matrix products are computed, where the setting says. */
+  readonly products?: string;
   readonly adapter: string;
   /** When the run began. */
   readonly date: string;

@@ -46,6 +46,9 @@ function peerCost(what: string, object: Fields): PeerCost | undefined {
   return object as unknown as PeerCost;
 }
 
+/** Of ours alone: products otherwise computed are another line. */
+const ownSetting = (line: CostLine): string => JSON.stringify([setting(line), line.products, line.adapter]);
+
 const setting = ({ model = "t-psm", preset, batch, length, size }: PeerCost | CostLine): string =>
   JSON.stringify([model, preset, batch, length, size]);
 
@@ -63,6 +66,7 @@ function row(line: CostLine, peer: PeerCost | undefined): readonly string[] {
   return [
     networkName(line),
     preset,
+    line.products ?? "f32, split",
     `${batch} × ${length}`,
     milliseconds(msPerStep),
     count(Math.round(tokensPerSecond)),
@@ -81,10 +85,13 @@ function row(line: CostLine, peer: PeerCost | undefined): readonly string[] {
 export function cost(folder: string): Made {
   const found = linesOf(folder, peerCost);
   const peers = grouped(latest(found, (line) => JSON.stringify([setting(line), line.peer, line.dtype])), setting);
-  const ours = latest(linesOf(folder, costLine), (line) => JSON.stringify([setting(line), line.adapter]));
+  const ours = latest(linesOf(folder, costLine), ownSetting);
   const blocks = [...grouped(ours, ({ adapter }) => adapter)].map(([adapter, own]) => {
     const networks = [
-      ...grouped(own, ({ model, preset, batch, size }) => JSON.stringify([model, preset, batch, size])),
+      ...grouped(
+        own,
+        ({ model, preset, batch, size, products }) => JSON.stringify([model, preset, batch, size, products]),
+      ),
     ];
     const shown = networks.flatMap(([, lines]) => worthShowing(lines, peers));
     const rows = shown.flatMap((line) => {
@@ -96,12 +103,14 @@ export function cost(folder: string): Made {
       `On ${adapter}${
         theirs.length === 0 ? "" : `, peers on ${adapters(theirs)}`
       }. A step is forward, backward and update ` +
-      "of one batch, on the host's clock, its median; ratio: ours over theirs.",
+      "of one batch, on the host's clock, its median; ratio: ours over theirs. Products: small ones in f32, large ones in f32 " +
+      "split into halves, or all in halves (f16), which keep as many bits as tf32.",
       "",
       markdown(
         [
           { name: "network" },
           { name: "preset" },
+          { name: "products" },
           ...["batch × tokens", "ms a step", "tokens/s", "peak MB"].map(number),
           { name: "peer" },
           ...["its ms", "ratio", "its peak MB", "ratio"].map(number),

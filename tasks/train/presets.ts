@@ -75,7 +75,7 @@ function words(task: TaskName, order: number): Preset {
       batch: 256,
       // Inf learns the product at 2, Agg at 3; the rest is practice.
       stages: oneByOne(2, 18, (n) => n < 4 ? 3000 : 800, 1e-2, order),
-      rate: 5e-4,
+      rate: 1e-3,
       schedule: { kind: "constant", warmup: 100 },
       evaluateEvery: 100,
       sequences: 512,

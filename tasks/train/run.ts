@@ -91,6 +91,7 @@ export async function runTraining(
     evaluate: setup.evaluate,
     shape: shapeOf(setup.model.sizes),
     data: task.identity,
+    ...(setup.products === undefined ? {} : { products: setup.products }),
     ...(task.bytesPerToken === undefined ? {} : { bytesPerToken: task.bytesPerToken }),
     adapter: options.adapter ?? "cpu",
     date: new Date().toISOString(),

@@ -41,7 +41,7 @@ const linesOf = <L>(path: string): L[] => parsed<L>(readFileSync(path, "utf8").s
 const lines = (objects: readonly object[]): string => objects.map((object) => `${JSON.stringify(object)}\n`).join("");
 
 const runs = join(root, "runs");
-const curriculum = ["s5", "--model", "bigram", "--steps", "45", "--evaluate", "6,18", "--rate", "0.01"];
+const curriculum = ["s5", "--model", "bigram", "--steps", "51", "--evaluate", "6,18", "--rate", "0.01"];
 
 test("runs of a folder: their test evaluations and costs, with tokens, time and command", async () => {
   await train([...curriculum, "--out", join(runs, "words")], quiet);
@@ -63,7 +63,7 @@ test("runs of a folder: their test evaluations and costs, with tokens, time and 
     size: 120 * 120,
     seed: 1,
     rate: 0.01,
-    batch: 64,
+    batch: 256,
     adapter: "cpu",
     date: begin.date,
     length: 6,
@@ -72,19 +72,19 @@ test("runs of a folder: their test evaluations and costs, with tokens, time and 
     error: evaluations.at(-2)!.error,
     validationLoss: evaluations.at(-3)!.loss,
     schedule: "constant",
-    steps: 45,
-    planned: 45,
+    steps: 51,
+    planned: 51,
     trainedTo: 18,
-    // Three steps at each of 4 … 18.
-    tokens: 3 * 64 * 11 * 15,
+    // Three steps at each of 2 … 18.
+    tokens: 3 * 256 * 10 * 17,
     trainSeconds: Number(steps.reduce((sum, { ms }) => sum + ms / 1000, 0).toPrecision(6)),
     data: "s5 of order 120",
-    command: "dualscan train s5 --model bigram --steps 45 --evaluate 6,18 --rate 0.01",
+    command: "dualscan train s5 --model bigram --steps 51 --evaluate 6,18 --rate 0.01",
   });
   assertEquals(results[0]!.bytesPerToken, 1);
   const costs = parsed<ResultLine | CostLine>(out).filter((line) => line.kind === "cost");
   assertEquals(costs.filter(({ task }) => task === "s5").map(({ length, samples }) => [length, samples]), [
-    ...Array.from({ length: 15 }, (_, i) => [4 + i, 2]),
+    ...Array.from({ length: 17 }, (_, i) => [2 + i, 2]),
   ]);
   assertEquals((await collect(runs, "--only", "costs")).out, costs.map((line) => JSON.stringify(line)));
   const own = results.filter(({ task }) => task === "text");
@@ -116,7 +116,7 @@ test("collected again a run's lines are replaced; all other lines stay as they a
   const other = '{"kind": "result", "note": 1.50}';
   writeFileSync(file, '{"kernel": "scan",  "ms": 1.0}\n');
   const { out } = await collect(runs, "--save", file);
-  assertEquals(out, [`${file}: 3 results and 16 costs of 2 runs`]);
+  assertEquals(out, [`${file}: 3 results and 18 costs of 2 runs`]);
   const once = readFileSync(file, "utf8");
   assert(once.startsWith('{"kernel": "scan",  "ms": 1.0}\n'));
   await collect(join(runs, "words"), "--save", file);
@@ -143,18 +143,18 @@ test("a run that is not finished is left out, and said; --partial takes its last
   mkdirSync(folder);
   // As a kill leaves it, before its first evaluation and after.
   const whole = linesOf<LogLine>(join(runs, "words", "log.jsonl"));
-  const known = (step: number): LogLine[] => whole.filter((line) => line.step <= step && line.step < 45);
+  const known = (step: number): LogLine[] => whole.filter((line) => line.step <= step && line.step < 51);
   writeFileSync(log, lines(known(2)));
   const bare = await collect(folder, "--partial", "--only", "results");
   assertEquals([bare.status, bare.out, bare.err.length], [1, [], 1]);
-  assertMatch(bare.err[0]!, /^left out .*: its run must have been evaluated, got step 2 of at most 45$/);
+  assertMatch(bare.err[0]!, /^left out .*: its run must have been evaluated, got step 2 of at most 51$/);
   writeFileSync(log, `${lines(known(7))}{"kind":"st`);
   const { status, out, err } = await collect(folder, join(runs, "words"));
   assertEquals([status, err.length], [1, 1]);
-  assertMatch(err[0]!, /^left out .*log\.jsonl: its run must be finished, got step 7 of at most 45; --partial/);
+  assertMatch(err[0]!, /^left out .*log\.jsonl: its run must be finished, got step 7 of at most 51; --partial/);
   assert(parsed<ResultLine>(out).every(({ steps }) => steps !== 7));
   const partial = parsed<ResultLine>((await collect(folder, "--partial", "--only", "results")).out);
-  assertEquals(partial.map(({ length, steps, finished }) => [length, steps, finished]), [[5, 7, false]]);
+  assertEquals(partial.map(({ length, steps, finished }) => [length, steps, finished]), [[3, 7, false]]);
 });
 
 test("what is no run is refused in one line, and nothing is saved", async () => {
@@ -347,9 +347,9 @@ const rows: { readonly [section: string]: readonly string[] } = {
   ],
   cost: [
     "On a GPU, peers on another GPU.",
-    "| t-psm, c = 1 | s5-small | 64 × 18 | 10.0 | 115 k | 500 | – | – | – | – | – |",
-    "| t-psm, c = 1 | s5-small | 64 × 4 | 15.0 | 115 k | 500 | torch eager, tf32 | 20.0 | **0.75** | 1000 | **0.50** |",
-    "| gpt2, c = 1 | s5-small | 64 × 4 | 3.00 | 115 k | 500 | – | – | – | – | – |",
+    "| t-psm, c = 1 | s5-small | f32, split | 64 × 18 | 10.0 | 115 k | 500 | – | – | – | – | – |",
+    "| t-psm, c = 1 | s5-small | f32, split | 64 × 4 | 15.0 | 115 k | 500 | torch eager, tf32 | 20.0 | **0.75** | 1000 | **0.50** |",
+    "| gpt2, c = 1 | s5-small | f32, split | 64 × 4 | 3.00 | 115 k | 500 | – | – | – | – | – |",
   ],
   stream: [
     "| stream | shape | at 256 | at 1,024 | at 1,500 | slowest | MB at the end |",
