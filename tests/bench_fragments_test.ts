@@ -1,6 +1,7 @@
 /** The probes of workgroup memory: right where they can run, and accepted by the compiler where they cannot. */
 import { after, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { bareProducts, bareShader } from "../bench/fused/bare_products.ts";
 import { fragmentLines, fragmentProbes, fragmentShader } from "../bench/fused/fragments.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { gpuForTests } from "./gpu.ts";
@@ -30,6 +31,16 @@ test("the compiler accepts every probe of fragments", { skip: validator === null
     assertEquals(await validator!.error(code), undefined, JSON.stringify(probe));
     assert(
       await validator!.error(code.replace("alias Left = subgroup_matrix_left", "alias Left = none")) !== undefined,
+    );
+  }
+});
+
+test("the compiler accepts every bare product", { skip: validator === null }, async () => {
+  for (const bare of bareProducts) {
+    const { code } = bareShader(bare, { K: 128, N: 256 });
+    assertEquals(await validator!.error(code), undefined, JSON.stringify(bare));
+    assert(
+      await validator!.error(code.replace("alias Sums = subgroup_matrix_result", "alias Sums = none")) !== undefined,
     );
   }
 });

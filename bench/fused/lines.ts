@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { bareProductLines } from "./bare_products.ts";
 import { chunkBackwardLines } from "./chunk_backward.ts";
 import { chunkForwardLines } from "./chunk_forward.ts";
 import { deltaLines } from "./delta.ts";
@@ -26,4 +27,5 @@ export const fusedLines: readonly FusedLine[] = [
   ...walkBackwardLines,
   ...matmulLines,
   ...fragmentLines,
+  ...bareProductLines,
 ];
