@@ -71,6 +71,18 @@ test("plan: a stage ends by its loss or its steps, evaluations fall on its own s
 
 const words = groupWords(cyclic(5));
 
+test("a stage may have a share of the schedule's rate", async () => {
+  const stages = [{ from: 2, to: 2, steps: 3 }, { from: 2, to: 2, steps: 3, share: 0.25 }];
+  const rates: number[] = [];
+  const shared: TrainingPlan = { ...plan, stages, schedule: { kind: "linear", warmup: 0 } };
+  for await (const { rate } of trainingSteps(openBigram(5), words, shared, { seed: 1, position: start })) {
+    rates.push(rate);
+  }
+  const whole = [6, 5, 4, 3, 2, 1].map((left) => 0.1 * left / 6);
+  rates.forEach((rate, i) => assertAlmostEquals(rate, whole[i]! * (i < 3 ? 1 : 0.25), 1e-15));
+  assertEquals(rates.length, 6);
+});
+
 async function steps(
   session: TrainingSession,
   position: Position = start,

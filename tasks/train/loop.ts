@@ -84,8 +84,9 @@ export async function* trainingSteps(
   const call = (options: { readonly ahead: boolean }): Called => {
     const began = performance.now();
     const index = called++;
-    const length = lengthAt(plan.stages[position.stage]!, seed, index);
-    const rate = rateAt(plan.schedule, plan.rate, index, total);
+    const stage = plan.stages[position.stage]!;
+    const length = lengthAt(stage, seed, index);
+    const rate = (stage.share ?? 1) * rateAt(plan.schedule, plan.rate, index, total);
     const batch = task.batch({ seed, split: "train", index, B: plan.batch, n: length });
     const ended = session.step(batch, rate, options).then((result) => ({ ...result, at: performance.now() }));
     // Whoever waits hears of it.

@@ -15,6 +15,8 @@ export interface Stage {
   readonly steps: number;
   /** Ends the stage when the validation loss at `to` falls below it. */
   readonly stop?: number;
+  /** Share of the schedule's rate; default 1. */
+  readonly share?: number;
 }
 
 export interface TrainingPlan {

@@ -73,8 +73,11 @@ function words(task: TaskName, order: number): Preset {
     optimiser: { weightDecay: 0.01 },
     plan: {
       batch: 256,
-      // Inf learns the product at 2, Agg at 3; the rest is practice.
-      stages: oneByOne(2, 18, (n) => n < 4 ? 3000 : 800, 1e-2, order),
+      // Inf learns the product at 2, Agg at 3; up to 18 is practice, and at 18 precision, on which greater lengths hang.
+      stages: [
+        ...oneByOne(2, 18, (n) => n === 3 ? 8000 : 3000, 1e-2, order),
+        ...[1, 0.3, 0.1].map((share) => ({ from: 18, to: 18, steps: 1500, share })),
+      ],
       rate: 1e-3,
       schedule: { kind: "constant", warmup: 100 },
       evaluateEvery: 100,

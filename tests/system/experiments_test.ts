@@ -1,5 +1,6 @@
 /** From runs to the README: collected into files, made into tables and plots, and a check that sees what is out of date. */
 
+import { presets } from "../../tasks/train/presets.ts";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +42,10 @@ const linesOf = <L>(path: string): L[] => parsed<L>(readFileSync(path, "utf8").s
 const lines = (objects: readonly object[]): string => objects.map((object) => `${JSON.stringify(object)}\n`).join("");
 
 const runs = join(root, "runs");
-const curriculum = ["s5", "--model", "bigram", "--steps", "51", "--evaluate", "6,18", "--rate", "0.01"];
+const { stages } = presets.find(({ name }) => name === "s5-small")!.plan;
+const planned = 3 * stages.length;
+const lengths = [...new Set(stages.map(({ to }) => to))];
+const curriculum = ["s5", "--model", "bigram", "--steps", `${planned}`, "--evaluate", "6,18", "--rate", "0.01"];
 
 test("runs of a folder: their test evaluations and costs, with tokens, time and command", async () => {
   await train([...curriculum, "--out", join(runs, "words")], quiet);
@@ -72,19 +76,19 @@ test("runs of a folder: their test evaluations and costs, with tokens, time and 
     error: evaluations.at(-2)!.error,
     validationLoss: evaluations.at(-3)!.loss,
     schedule: "constant",
-    steps: 51,
-    planned: 51,
+    steps: planned,
+    planned,
     trainedTo: 18,
-    // Three steps at each of 2 … 18.
-    tokens: 3 * 256 * 10 * 17,
+    // Three steps of every stage.
+    tokens: 3 * 256 * stages.reduce((sum, { to }) => sum + to, 0),
     trainSeconds: Number(steps.reduce((sum, { ms }) => sum + ms / 1000, 0).toPrecision(6)),
     data: "s5 of order 120",
-    command: "dualscan train s5 --model bigram --steps 51 --evaluate 6,18 --rate 0.01",
+    command: `dualscan train s5 --model bigram --steps ${planned} --evaluate 6,18 --rate 0.01`,
   });
   assertEquals(results[0]!.bytesPerToken, 1);
   const costs = parsed<ResultLine | CostLine>(out).filter((line) => line.kind === "cost");
   assertEquals(costs.filter(({ task }) => task === "s5").map(({ length, samples }) => [length, samples]), [
-    ...Array.from({ length: 17 }, (_, i) => [2 + i, 2]),
+    ...lengths.map((length) => [length, 3 * stages.filter(({ to }) => to === length).length - 1]),
   ]);
   assertEquals((await collect(runs, "--only", "costs")).out, costs.map((line) => JSON.stringify(line)));
   const own = results.filter(({ task }) => task === "text");
@@ -143,15 +147,21 @@ test("a run that is not finished is left out, and said; --partial takes its last
   mkdirSync(folder);
   // As a kill leaves it, before its first evaluation and after.
   const whole = linesOf<LogLine>(join(runs, "words", "log.jsonl"));
-  const known = (step: number): LogLine[] => whole.filter((line) => line.step <= step && line.step < 51);
+  const known = (step: number): LogLine[] => whole.filter((line) => line.step <= step && line.step < planned);
   writeFileSync(log, lines(known(2)));
   const bare = await collect(folder, "--partial", "--only", "results");
   assertEquals([bare.status, bare.out, bare.err.length], [1, [], 1]);
-  assertMatch(bare.err[0]!, /^left out .*: its run must have been evaluated, got step 2 of at most 51$/);
+  assertMatch(
+    bare.err[0]!,
+    new RegExp(`^left out .*: its run must have been evaluated, got step 2 of at most ${planned}$`),
+  );
   writeFileSync(log, `${lines(known(7))}{"kind":"st`);
   const { status, out, err } = await collect(folder, join(runs, "words"));
   assertEquals([status, err.length], [1, 1]);
-  assertMatch(err[0]!, /^left out .*log\.jsonl: its run must be finished, got step 7 of at most 51; --partial/);
+  assertMatch(
+    err[0]!,
+    new RegExp(`^left out .*log\\.jsonl: its run must be finished, got step 7 of at most ${planned}; --partial`),
+  );
   assert(parsed<ResultLine>(out).every(({ steps }) => steps !== 7));
   const partial = parsed<ResultLine>((await collect(folder, "--partial", "--only", "results")).out);
   assertEquals(partial.map(({ length, steps, finished }) => [length, steps, finished]), [[3, 7, false]]);
