@@ -19,7 +19,9 @@ import { judgeOf } from "../oracle/allowance.ts";
 import { reference } from "../oracle/reference.ts";
 import { canonical, numbers } from "./chunk_canonical.ts";
 import { gpuForTests } from "./gpu.ts";
+import { withMatrixLoops } from "./matrix_loops.ts";
 import { wgslValidator } from "./wgsl_validator.ts";
+import { raggedArrays } from "./workgroup_layout.ts";
 
 const gpu = await gpuForTests("chunks side by side");
 const validator = await wgslValidator("the compiler on chunks side by side for matrix units");
@@ -134,6 +136,21 @@ gpuTest("largest numbers found in subgroups give what workgroup memory gives", a
   if (min === 0 || min !== max || min < 4 || min > 32) return;
   const options = { design: "parallel", mode: "split", hardware: false, subgroups: true, chunk: 32 } as const;
   await within(device, mamba2, extent(70), "adversarial", options);
+});
+
+gpuTest("the texts for matrix units, with loops for their products, are within the bound", async (device) => {
+  if (!device.features.has("shader-f16")) return;
+  const codes: string[] = [];
+  const looped = withMatrixLoops(device, codes);
+  const options = { design: "parallel", hardware: true, subgroups: false, chunk: 32 } as const;
+  await within(looped, linearAttention, extent(40), "random", { ...options, mode: "f16" });
+  assertEquals(codes.filter((code) => code.includes("subgroupMatrixMultiplyAccumulate")).length, 2);
+});
+
+test("arrays that would shift the rows of others are seen", () => {
+  const code = (n: number): string => `var<workgroup> a: array<f16, 64>;\nvar<workgroup> b: array<atomic<u32>, ${n}>;`;
+  assertEquals(raggedArrays(code(3)), ["b: array<atomic<u32>, 3>"]);
+  assertEquals(raggedArrays(code(4)), []);
 });
 
 gpuTest("halves in memory are read and written as such", async (device) => {

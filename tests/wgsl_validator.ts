@@ -3,9 +3,10 @@
  * at least parsed and type checked. Node only, which can load it.
  */
 import { runtime } from "../kernels/_runtime.ts";
+import { raggedArrays } from "./workgroup_layout.ts";
 
 export interface WgslValidator {
-  /** The compiler's first error; undefined if there is none. */
+  /** The compiler's first error, or the first workgroup array that matrix units could misread; undefined if there is none. */
   error(code: string): Promise<string | undefined>;
   close(): void;
 }
@@ -36,7 +37,9 @@ export async function wgslValidator(what: string): Promise<WgslValidator | null>
     async error(code) {
       device.pushErrorScope("validation");
       device.createShaderModule({ code });
-      return (await device.popErrorScope())?.message;
+      const ragged = code.includes("subgroup_matrix_") ? raggedArrays(code)[0] : undefined;
+      return (await device.popErrorScope())?.message ??
+        (ragged === undefined ? undefined : `not a multiple of 16 bytes: ${ragged}`);
     },
     close() {
       device.destroy();

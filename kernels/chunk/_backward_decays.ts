@@ -79,7 +79,7 @@ fn to_end(j: u32) -> f32 { return after[${(levels - 1) * chunk}u + j]; }
   // Tokens behind the last keep everything: decays to the chunk's end count those that are there.
   return {
     outside: /* wgsl */ `
-var<workgroup> powers: array<f32, ${chunk + 1}>;
+var<workgroup> powers: array<f32, ${chunk + 4}>;
 var<private> live: u32;
 fn pair_decay(i: u32, j: u32) -> f32 { return powers[i - j]; }
 fn from_start(i: u32) -> f32 { return powers[i + 1u]; }

@@ -158,7 +158,7 @@ export function workgroupArrays(config: Sized & Pick<ForwardConfig, "per" | "pre
     ...(kind === "scalar" && per === "token"
       ? { gate: f32(chunk), decay: f32(TRIANGLE * d.blocks), prefix: f32(chunk) }
       : {}),
-    ...(kind === "scalar" && per === "head" ? { power: f32(chunk + 1) } : {}),
+    ...(kind === "scalar" && per === "head" ? { power: f32(chunk + 4) } : {}),
     // Largest magnitudes, of even and odd chunks: k, v, state, nothing; rows of q.
     ...(d.scaled ? { largest: maxima(8) } : {}),
     ...(d.scaled && d.outputs ? { rows: maxima(2 * chunk) } : {}),

@@ -261,8 +261,8 @@ ${Object.entries(operands).map(([name, count]) => unit.declare(name, count)).joi
 var<workgroup> sums: array<f32, ${sums}>;
 ${
       half
-        ? `// Largest magnitudes: k, v, state; rows of q.
-var<workgroup> largest: array<atomic<u32>, 3>;
+        ? `// Largest magnitudes: k, v, state, nothing (whole 16 bytes); rows of q.
+var<workgroup> largest: array<atomic<u32>, 4>;
 var<workgroup> rows: array<atomic<u32>, ${rows}>;
 fn row_scale(row: u32) -> f32 { return power_of_two(14 - exponent_of(atomicLoad(&rows[row]))); }`
         : ""

@@ -209,12 +209,12 @@ ${unit.functions}
 ${Object.entries(operands).map(([name, count]) => unit.declare(name, count)).join("\n")}
 var<workgroup> sums: array<f32, ${sums}>;
 ${half ? "var<workgroup> largest: array<atomic<u32>, 4>;" : ""}
-${kept ? "var<workgroup> largest_of_state: array<atomic<u32>, 2>;" : ""}
+${kept ? "var<workgroup> largest_of_state: array<atomic<u32>, 4>;" : ""}
 ${
       scalar
         ? `var<workgroup> gate: array<f32, ${chunk}>;
 var<workgroup> until_end: array<f32, ${2 * chunk}>;
-var<workgroup> whole: array<f32, 2>;`
+var<workgroup> whole: array<f32, 4>;`
         : ""
     }
 ${gateFunction(config)}

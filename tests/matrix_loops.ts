@@ -1,0 +1,113 @@
+/**
+ * WGSL for matrix units run without them: its matrix functions are replaced by loops over the same arrays, the rest of the
+ * text stays. An operand is where it lies, sums are eight of an invocation's own; subgroups are taken to be of 32.
+ */
+import type { Gpu } from "../kernels/gpu.ts";
+import { raggedArrays } from "./workgroup_layout.ts";
+
+const LANES = 32;
+
+/** The comma-separated arguments of a call that opens before `from`, and where it ends. */
+function argumentsOf(text: string, from: number): { readonly args: readonly string[]; readonly end: number } {
+  const args: string[] = [];
+  let [depth, last, at] = [0, from, from];
+  for (; depth >= 0; at++) {
+    const c = text[at];
+    if (c === undefined) throw new TypeError("Cannot replace matrix functions: a call does not end");
+    if (c === "(" || c === "[") depth++;
+    else if (c === ")" || c === "]") depth--;
+    if (depth < 0 || depth === 0 && c === ",") {
+      args.push(text.slice(last, at).trim());
+      last = at + 1;
+    }
+  }
+  return { args, end: at };
+}
+
+const eachOwn = (text: string): string =>
+  `for (var n = 0u; n < 8u; n++) { let row = lid % ${LANES}u / 2u; let column = lid % 2u * 8u + n; ${text} }`;
+
+/** The text without matrix units; `f16` stays. */
+export function matrixLoops(code: string): string {
+  const text = code
+    .replaceAll(/^enable (subgroups|chromium_experimental_subgroup_matrix);$/gm, "")
+    .replaceAll(/^diagnostic\(off, (chromium\.subgroup_matrix|subgroup)_uniformity\);$/gm, "")
+    .replace(/alias MatrixLeft = [^;]+;/, "struct MatrixOperand { at: u32, down: u32, across: u32 }")
+    .replace(/alias MatrixRight = [^;]+;/, "")
+    .replace(/alias MatrixSums = [^;]+;/, "alias MatrixSums = array<f32, 8>;");
+  const functions = new Map<string, string>();
+  /** The array of every fragment, as last loaded. */
+  const arrays = new Map<string, string>();
+  const call = /subgroupMatrix(Load|Store|MultiplyAccumulate)(?:<(?:(\w+), )?(\w+)>)?\(/g;
+  const steps = (order: string, stride: string): string => order === "row_major" ? `${stride}, 1u` : `1u, ${stride}`;
+  let result = "";
+  let done = 0;
+  for (let match = call.exec(text); match !== null; match = call.exec(text)) {
+    const [, what, type, order = ""] = match;
+    const { args: [first = "", second = "", third = "", fourth = ""], end } = argumentsOf(text, call.lastIndex);
+    const before = text.slice(done, match.index);
+    result += before;
+    const array = first.slice(1);
+    if (what === "Load" && type !== "MatrixSums") {
+      arrays.set(/let (\w+) = $/.exec(before)![1]!, array);
+      result += `MatrixOperand(${second}, ${steps(order, third)})`;
+    } else if (what === "Load") {
+      functions.set(
+        `mu_load_${array}`,
+        `(at: u32, down: u32, across: u32, lid: u32) -> MatrixSums {
+  var mu_own: MatrixSums;
+  ${eachOwn(`mu_own[n] = ${array}[at + row * down + column * across];`)}
+  return mu_own;`,
+      );
+      result += `mu_load_${array}(${second}, ${steps(order, third)}, lid)`;
+    } else if (what === "Store") {
+      functions.set(
+        `mu_store_${array}`,
+        `(at: u32, given: MatrixSums, down: u32, across: u32, lid: u32) {
+  var mu_own = given;
+  ${eachOwn(`${array}[at + row * down + column * across] = mu_own[n];`)}`,
+      );
+      result += `mu_store_${array}(${second}, ${third}, ${steps(order, fourth)}, lid)`;
+    } else {
+      const [a, b] = [arrays.get(first)!, arrays.get(second)!];
+      functions.set(
+        `mu_multiply_${a}_${b}`,
+        `(a: MatrixOperand, b: MatrixOperand, given: MatrixSums, lid: u32) -> MatrixSums {
+  var mu_own = given;
+  for (var k = 0u; k < 16u; k++) {
+    ${
+          eachOwn(
+            `mu_own[n] += f32(${a}[a.at + row * a.down + k * a.across]) * f32(${b}[b.at + k * b.down + column * b.across]);`,
+          )
+        }
+  }
+  return mu_own;`,
+      );
+      result += `mu_multiply_${a}_${b}(${first}, ${second}, ${third}, lid)`;
+    }
+    done = call.lastIndex = end;
+  }
+  return [result + text.slice(done), ...[...functions].map(([name, body]) => `fn ${name}${body}\n}`)].join("\n");
+}
+
+/** A device that says it has matrix units, and runs {@linkcode matrixLoops}; `codes` gets the texts that it was given. */
+export function withMatrixLoops(gpu: Gpu, codes: string[] = []): Gpu {
+  const own: { readonly [name: PropertyKey]: unknown } = {
+    features: new Set([...gpu.features, "subgroups", "chromium-experimental-subgroup-matrix"]),
+    subgroups: { min: LANES, max: LANES },
+    subgroupMatrices: undefined,
+    compile(options: Parameters<Gpu["compile"]>[0]) {
+      codes.push(options.code);
+      const ragged = raggedArrays(options.code);
+      if (ragged.length > 0) throw new TypeError(`not of whole 16 bytes: ${ragged.join(", ")}`);
+      return gpu.compile({ ...options, code: matrixLoops(options.code) });
+    },
+  };
+  return new Proxy(gpu, {
+    get(target, name) {
+      if (Object.hasOwn(own, name)) return own[name];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
