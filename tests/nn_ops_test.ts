@@ -96,6 +96,22 @@ const cases: readonly Case[] = [
     shapes: [[2, 2, 3], [2, 1, 3]],
     body: (o, [x, y]) => o.reshape(o.concat([x!, y!, x!], 1), [10, 3]),
   },
+  // Straight from what rows were taken of: two arrays, a row of one twice, and a part that was not taken.
+  {
+    name: "concat of rows taken",
+    shapes: [[3, 2, 4], [2, 2, 4], [4, 4]],
+    body: (o, [x, y, z]) => {
+      const taken = [
+        o.take([x!, y!], [{ source: 0, from: 1, count: 1 }, { source: 1, from: 0, count: 1 }]),
+        o.take([x!], [{ source: 0, from: 1, count: 2 }]),
+      ].map((part) => o.reshape(part, [4, 4]));
+      const halves = (part: typeof z): typeof z => o.reshape(part!, [4, 2, 2]);
+      return o.add(
+        o.concat([...taken, z!].map((part) => halves(part)!), 1),
+        o.reshape(o.concat([z!, taken[0]!, z!], -1), [4, 6, 2]),
+      );
+    },
+  },
   {
     name: "take",
     shapes: [[4, 3], [2, 3]],

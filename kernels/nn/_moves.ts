@@ -8,8 +8,9 @@ import type { Ids } from "./ids.ts";
 import { type Recorder, result, step } from "./recorder.ts";
 import { recordRowSums } from "./row_sums.ts";
 import { around, sameShape, shown, withExtent } from "./shapes.ts";
+import { joinTaken } from "./_taken.ts";
 import type { Slot } from "./slot.ts";
-import { Value } from "./value.ts";
+import { type TakenRow, Value } from "./value.ts";
 
 /** Ids in the order of their values, found once however many tables they read. */
 export interface Sorted {
@@ -56,7 +57,7 @@ function sort(recorder: Recorder, ids: Ids, known: Map<Ids, Sorted>): Sorted {
 }
 
 export function reshape(recorder: Recorder, x: Value, shape: readonly number[]): Value {
-  const y = new Value(x.slot.view(shape), x.tracked);
+  const y = new Value(x.slot.view(shape), x.tracked, x.taken);
   recorder.tape?.record(y, (g) => recorder.tape!.pass(x, g));
   return y;
 }
@@ -97,7 +98,10 @@ export function concat(recorder: Recorder, parts: readonly Value[], given: numbe
   }
   const { program, tape } = recorder;
   const extent = parts.reduce((sum, { shape }) => sum + shape[axis]!, 0);
-  const y = result(recorder, withExtent(first.shape, axis, extent), parts);
+  const shape = withExtent(first.shape, axis, extent);
+  const joined = joinTaken(recorder, { parts, shape, unit: first.shape[axis]! * inner });
+  if (joined !== undefined) return joined;
+  const y = result(recorder, shape, parts);
   let from = 0;
   const places = parts.map((part) => {
     const count = part.shape[axis]! * inner;
@@ -134,6 +138,7 @@ export function take(recorder: Recorder, sources: readonly Value[], rows: readon
   // For every source, the rows of the result that each of its rows became, and the reverse.
   const forward = sources.map((): number[][] => []);
   const backward = sources.map(({ shape }) => Array.from({ length: shape[0]! }, (): number[] => []));
+  const origins: TakenRow[] = [];
   let count = 0;
   for (const { source, from, count: taken } of rows) {
     const extent = sources[source]?.shape[0];
@@ -148,15 +153,17 @@ export function take(recorder: Recorder, sources: readonly Value[], rows: readon
     for (let row = from; row < from + taken; row++, count++) {
       backward[source]![row]!.push(count);
       forward[source]![count] = [row];
+      origins.push([sources[source]!, row]);
     }
   }
   const { program, tape } = recorder;
   const width = lengthOf(tail);
-  const y = result(recorder, [count, ...tail], sources);
+  const { slot, tracked } = result(recorder, [count, ...tail], sources);
+  const y = new Value(slot, tracked, slot.length === 0 ? undefined : { rows: origins });
   sources.forEach((source, i) => {
     const lists = Array.from({ length: count }, (_, row) => forward[i]![row] ?? []);
     if (!lists.some(({ length }) => length > 0)) return;
-    recordRowSums(program, "take", { source: source.slot, target: y.slot, width, lists, as: "some" });
+    recordRowSums(program, "take", { source: source.slot, target: slot, width, lists, as: "some", optional: true });
   });
   tape?.record(y, (g) => {
     sources.forEach((source, i) => {

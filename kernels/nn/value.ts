@@ -3,14 +3,24 @@ import { type Gpu } from "../gpu.ts";
 import { Tensor } from "../tensor.ts";
 import { Slot } from "./slot.ts";
 
+/** Whole rows of other values, one after the other. */
+export interface Taken {
+  readonly rows: readonly TakenRow[];
+}
+
+export type TakenRow = readonly [source: Value, row: number];
+
 export class Value {
   readonly slot: Slot;
   /** Whether the gradient with respect to it is wanted, or one that flows through it. */
   readonly tracked: boolean;
+  /** Where its numbers come from, if they are rows of others. */
+  readonly taken: Taken | undefined;
 
-  constructor(slot: Slot, tracked = false) {
+  constructor(slot: Slot, tracked = false, taken?: Taken) {
     this.slot = slot;
     this.tracked = tracked;
+    this.taken = taken;
   }
 
   /** Numbers that lie on the GPU already; `tracked` for parameters. */
