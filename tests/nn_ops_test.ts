@@ -96,6 +96,14 @@ const cases: readonly Case[] = [
     shapes: [[2, 2, 3], [2, 1, 3]],
     body: (o, [x, y]) => o.reshape(o.concat([x!, y!, x!], 1), [10, 3]),
   },
+  {
+    name: "slices of a concatenation, a part and across",
+    shapes: [[2, 2, 3], [2, 1, 3]],
+    body: (o, [x, y]) => {
+      const both = o.concat([x!, y!], 1);
+      return o.mul(o.slice(both, 1, 0, 2), o.slice(both, -2, 1, 3));
+    },
+  },
   // Straight from what rows were taken of: two arrays, a row of one twice, and a part that was not taken.
   {
     name: "concat of rows taken",

@@ -109,6 +109,12 @@ gpuTest("rows that are only joined are not laid out first; those that are read o
     if (kept) assertEquals([...await program.tensor(rows.slot).read()], [5, 6, 1, 2]);
     program.close();
   }
+  // And what was joined is there by itself.
+  const program = new Program(device, "parted");
+  const ops = new GpuOps(program);
+  const both = ops.concat([x, x], 1);
+  assertEquals([[0, 2], [2, 4], [1, 3]].map(([from, to]) => ops.slice(both, 1, from!, to!) === x), [true, true, false]);
+  program.close();
 });
 
 gpuTest("a plan's error rejects ready and run", async (device) => {

@@ -4,7 +4,7 @@
  */
 import { type Recorder, result } from "./recorder.ts";
 import { recordRowSums } from "./row_sums.ts";
-import type { Value } from "./value.ts";
+import type { Origin, Value } from "./value.ts";
 
 export interface Joint {
   readonly parts: readonly Value[];
@@ -12,6 +12,7 @@ export interface Joint {
   readonly shape: readonly number[];
   /** Numbers of a part that lie together in the result, between those of the others. */
   readonly unit: number;
+  readonly origin: Origin;
 }
 
 /** Numbers of a row, if some part consists of rows taken and all can be seen as rows of that width, whole units each. */
@@ -31,7 +32,7 @@ interface Lists {
 
 /** The concatenation of parts of one shape; undefined if nothing would be gained. */
 export function joinTaken(recorder: Recorder, joint: Joint): Value | undefined {
-  const { parts, shape, unit } = joint;
+  const { parts, shape, unit, origin } = joint;
   const width = widthOf(joint);
   if (width === undefined) return;
   const { program, tape } = recorder;
@@ -53,7 +54,7 @@ export function joinTaken(recorder: Recorder, joint: Joint): Value | undefined {
       backward[row]!.push(i * parts.length + s);
     }
   });
-  const y = result(recorder, shape, parts);
+  const y = result(recorder, shape, parts, origin);
   const interleaved = { parts: parts.length, unit };
   for (const [source, { forward: lists }] of sources) {
     const job = { source: source.slot, target: y.slot, width, lists, as: "some" } as const;
