@@ -1,5 +1,6 @@
 /**
- * Matrix products: `C = A·B`, or `C += A·B`, batched, of any sizes, either side transposed, f32 or f16 in storage.
+ * Matrix products: `C = A·B`, `C = A·B + bias` or `C += A·B`, batched, of any sizes, either side transposed, f32 or f16 in
+ * storage.
  *
  * ```ts
  * const plan = await planMatmul(gpu, { a, b, c }, { transposeB: true });
@@ -27,13 +28,12 @@ import { BufferUsage, type Dispatch, type Gpu } from "./gpu.ts";
 import { matrixUnit } from "./matrix_unit.ts";
 import { type ChoiceOptions, choose } from "./matmul/_choice.ts";
 import { type Memory, type Scratch, type Summation, type Uniform, writesPartial } from "./matmul/_design.ts";
-import { finishShader, finishSizes, finishWorkgroups } from "./matmul/_finish.ts";
+import { type Finish, finishShader, finishSizes, finishWorkgroups } from "./matmul/_finish.ts";
 import { type PlainTuning, planPlain } from "./matmul/_plan_plain.ts";
 import { planTiles, type TilesTuning } from "./matmul/_plan_tiles.ts";
 import { type MatmulTensors, problemOf, type Transposes } from "./matmul/_problem.ts";
 import { sizesWords } from "./matmul/_sizes.ts";
 import { type Plan, planOf } from "./plan.ts";
-import type { Tensor } from "./tensor.ts";
 
 export type { Scratch, Summation, Uniform } from "./matmul/_design.ts";
 export type { MatmulTensors } from "./matmul/_problem.ts";
@@ -59,8 +59,11 @@ export interface MatmulPlan extends Plan, Summation {}
 /** Makes a product ready. Throws an {@link InputError} on tensors or options that do not fit. */
 export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: MatmulOptions = {}): Promise<MatmulPlan> {
   const problem = problemOf(tensors, options);
-  const { c } = tensors;
+  const { c, bias } = tensors;
   const { accumulate = false } = options;
+  if (accumulate && bias !== undefined) {
+    throw new InputError("Cannot multiply: a bias must go into a product that replaces C, got accumulate");
+  }
   if (options.parts !== undefined && !(Number.isInteger(options.parts) && options.parts >= 1)) {
     throw new InputError(`Cannot multiply: parts must be an integer ≥ 1, got ${options.parts}`);
   }
@@ -68,7 +71,7 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   const spread = { ...options, accumulate, ...(options.invariant && { parts: options.parts ?? 1 }) };
   const shared = {
     name: "matmul",
-    bytes: tensors.a.bytes + tensors.b.bytes + (accumulate ? 2 : 1) * c.bytes,
+    bytes: tensors.a.bytes + tensors.b.bytes + (accumulate ? 2 : 1) * c.bytes + (bias?.bytes ?? 0),
     operations: 2 * problem.batches * problem.M * problem.N * problem.K,
   };
   const scratch: GPUBuffer[] = [];
@@ -83,7 +86,7 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   };
   try {
     if (c.length === 0 || problem.K === 0) {
-      const dispatches = c.length === 0 ? [] : [await finish(gpu, memory, c, 0, accumulate)];
+      const dispatches = c.length === 0 ? [] : [await finish(gpu, memory, tensors, 0, accumulate)];
       const plan = planOf({ ...shared, variant: "empty sums", dispatches, scratch });
       return { ...plan, mode, hardware, chunk: 1, direct: true, parts: 1 };
     }
@@ -95,7 +98,7 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
     // Kernels are compiled together.
     const [first, last] = await Promise.all([
       design.dispatches(partial ?? c.buffer),
-      partial && finish(gpu, memory, c, parts, accumulate, partial),
+      partial && finish(gpu, memory, tensors, parts, accumulate, partial),
     ]);
     const dispatches = last === undefined ? first : [...first, last];
     return { ...planOf({ ...shared, variant, dispatches, scratch }), mode, hardware, chunk, direct, parts };
@@ -108,16 +111,17 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
 async function finish(
   gpu: Gpu,
   memory: Memory,
-  c: Tensor,
+  { c, bias }: MatmulTensors,
   parts: number,
   accumulate: boolean,
   partial?: GPUBuffer,
 ): Promise<Dispatch> {
-  const sizes = memory.uniform(sizesWords(finishSizes(c, parts, accumulate)));
-  const pipeline = await gpu.compile({ label: "matmul finish", code: finishShader(c, parts, accumulate) });
+  const job: Finish = { parts, accumulate, bias: bias !== undefined };
+  const sizes = memory.uniform(sizesWords(finishSizes(c, job)));
+  const pipeline = await gpu.compile({ label: "matmul finish", code: finishShader(c, job) });
   return {
     pipeline,
-    buffers: [c.buffer, sizes, ...(partial === undefined ? [] : [partial])],
+    buffers: [c.buffer, sizes, ...[partial, bias?.buffer].filter((buffer) => buffer !== undefined)],
     workgroups: finishWorkgroups(c),
   };
 }

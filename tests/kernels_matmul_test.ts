@@ -3,7 +3,7 @@ import { after, test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromHalfBits, toHalfBits } from "../kernels/half.ts";
 import type { Gpu } from "../kernels/gpu.ts";
-import { matmulBound, type MatmulOptions, type MatmulPlan, planMatmul } from "../kernels/matmul.ts";
+import { matmulBound, type MatmulOptions, type MatmulPlan, type MatmulTensors, planMatmul } from "../kernels/matmul.ts";
 import type { MatrixMode } from "../kernels/matrix_unit.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { type DType, lengthOf, Tensor } from "../kernels/tensor.ts";
@@ -30,6 +30,7 @@ interface Case {
   readonly N: number;
   readonly K: number;
   readonly shared?: boolean;
+  readonly bias?: boolean;
   /** Types of A, B and C. */
   readonly types?: readonly [DType, DType, DType];
   readonly options?: MatmulOptions;
@@ -39,9 +40,18 @@ const floats: readonly [DType, DType, DType] = ["f32", "f32", "f32"];
 const block = { each: 4, blockRows: 16, blockColumns: 8, blockTerms: 4 };
 const f32: readonly Case[] = [
   { M: 1, N: 1, K: 1, options: block },
-  { M: 20, N: 36, K: 8, options: { ...block, prefetch: false, transposeA: true } },
+  { M: 20, N: 36, K: 8, bias: true, options: { ...block, prefetch: false, transposeA: true } },
   { M: 13, N: 24, K: 7, batch: [2, 3], options: { ...block, transposeB: true, accumulate: true } },
-  { M: 13, N: 7, K: 31, batch: [3], shared: true, options: { ...block, transposeA: true, transposeB: true, parts: 3 } },
+  {
+    M: 13,
+    N: 7,
+    K: 31,
+    batch: [3],
+    shared: true,
+    bias: true,
+    options: { ...block, transposeA: true, transposeB: true, parts: 3 },
+  },
+  { M: 5, N: 9, K: 12, bias: true, types: ["f16", "f16", "f16"], options: block },
   {
     M: 9,
     N: 5,
@@ -59,7 +69,7 @@ const f32: readonly Case[] = [
     types: ["f32", "f16", "f32"],
     options: { ...block, transposeA: true, transposeB: true },
   },
-  { M: 65, N: 70, K: 33 },
+  { M: 65, N: 70, K: 33, bias: true },
 ];
 /** Rows of whole vectors, which kernels for hardware read and write as such. */
 const vectors: readonly Case[] = [
@@ -77,12 +87,13 @@ const vectors: readonly Case[] = [
     K: 40,
     batch: [2],
     shared: true,
+    bias: true,
     options: { ...block, prefetch: false, mode: "f32", transposeB: true },
   },
 ];
 const tiled: readonly Case[] = [
-  { M: 17, N: 33, K: 37 },
-  { M: 16, N: 32, K: 40, batch: [2], options: { transposeA: true, chunk: 16, unroll: 1 } },
+  { M: 17, N: 33, K: 37, bias: true },
+  { M: 16, N: 32, K: 40, batch: [2], bias: true, options: { transposeA: true, chunk: 16, unroll: 1 } },
   {
     M: 5,
     N: 20,
@@ -108,6 +119,7 @@ const tiled: readonly Case[] = [
 ];
 /** Halves as they lie, in whole tiles: matrix units only. */
 const direct: readonly Case[] = [
+  { M: 64, N: 64, K: 64, bias: true, types: ["f16", "f16", "f32"], options: { mode: "f16" } },
   { M: 48, N: 80, K: 64, types: ["f16", "f16", "f32"], options: { mode: "f16" } },
   {
     M: 128,
@@ -122,6 +134,7 @@ const direct: readonly Case[] = [
     N: 64,
     K: 64,
     types: ["f16", "f16", "f32"],
+    bias: true,
     options: { mode: "f16", transposeA: true, transposeB: true, chunk: 32 },
   },
 ];
@@ -140,8 +153,9 @@ function casesOf(on: "plain" | "loops" | "hardware"): Case[] {
   });
   // Software adapters compile slowly: modes share the cases there.
   if (on === "loops") return tiled.map((of, i) => as((["f16", "split", "f32", "split", "f16"] as const)[i]!, of));
-  const large = blocks.map((options) => as("split", { M: 150, N: 140, K: 100, options }));
-  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...direct, ...large];
+  const large = blocks.map((options) => as("split", { M: 150, N: 140, K: 100, bias: true, options }));
+  const half = as("f16", { M: 20, N: 40, K: 30, bias: true, types: ["f16", "f16", "f16"] });
+  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...direct, ...large, half];
 }
 
 /** Numbers of magnitudes far apart, row by row. */
@@ -161,12 +175,14 @@ interface Entry {
   readonly bound: number;
   /** What the last 16 terms add. */
   readonly last: number;
+  /** The bias, and that of the next column. */
+  readonly bias: readonly [number, number];
 }
 
 /** Every entry of a case's product, one run after the other into the same C when it adds up. */
 async function run(
   device: Gpu,
-  { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+  { batch = [], M, N, K, shared = false, bias = false, types = floats, options = {} }: Case,
   planner = device,
 ) {
   const { transposeA = false, transposeB = false, accumulate = false } = options;
@@ -177,6 +193,7 @@ async function run(
   ] as const;
   const name = JSON.stringify({ shapes, types });
   const [a, b] = [numbers(`a${name}`, shapes[0], types[0]), numbers(`b${name}`, shapes[1], types[1])];
+  const row = bias ? numbers(`bias${name}`, [N, 1], types[2]) : new Float32Array(N);
   const poison = types[2] === "f16" ? 31744 : POISON32;
   const start = accumulate
     ? numbers(`c${name}`, shapes[2], types[2])
@@ -185,39 +202,47 @@ async function run(
     a: Tensor.from(device, a, shapes[0], { dtype: types[0] }),
     b: Tensor.from(device, b, shapes[1], { dtype: types[1] }),
     c: Tensor.from(device, start, shapes[2], { dtype: types[2] }),
+    ...(bias && { bias: Tensor.from(device, row, [N]) }),
   };
-  let plan: MatmulPlan | undefined;
+  const plans: MatmulPlan[] = [];
+  const compute = async (tensors: MatmulTensors): Promise<Float32Array> => {
+    plans.push(await planMatmul(planner, tensors, options));
+    await runPlans(device, "matmul", plans.slice(-1));
+    return await tensors.c.read();
+  };
   try {
-    plan = await planMatmul(planner, tensors, options);
-    await runPlans(device, "matmul", [plan]);
-    const c = await tensors.c.read();
+    const c = await compute(tensors);
+    const plan = plans[0]!;
+    const { bias: _, ...others } = tensors;
+    const apart = bias && types[2] === "f32" ? await compute(others) : undefined;
     const exact = types[0] === "f16" && types[1] === "f16";
     const entries: Entry[] = [];
     for (let e = 0; e < c.length; e++) {
       const [z, i, j] = [Math.floor(e / (M * N)), Math.floor(e / N) % M, e % N];
       const ofB = shared ? 0 : z;
-      const row = Float64Array.from({ length: K }, (_, k) => a[z * M * K + (transposeA ? k * M + i : i * K + k)]!);
-      const column = Float64Array.from({ length: K }, (_, k) => b[ofB * K * N + (transposeB ? j * K + k : k * N + j)]!);
-      const initial = accumulate ? start[e]! : 0;
-      const sum = (from: number): number => row.reduce((sum, x, k) => k < from ? sum : sum + x * column[k]!, 0);
+      const left = Float64Array.from({ length: K }, (_, k) => a[z * M * K + (transposeA ? k * M + i : i * K + k)]!);
+      const right = Float64Array.from({ length: K }, (_, k) => b[ofB * K * N + (transposeB ? j * K + k : k * N + j)]!);
+      const initial = accumulate ? start[e]! : row[j]!;
+      const sum = (from: number): number => left.reduce((sum, x, k) => k < from ? sum : sum + x * right[k]!, 0);
       const [truth, last] = [initial + sum(0), sum(K - 16)];
       entries.push({
         got: c[e]!,
         truth,
         last,
-        bound: matmulBound(plan, row, column, { initial, result: types[2], exact }),
+        bias: [row[j]!, row[(j + 1) % N]!],
+        bound: matmulBound(plan, left, right, { initial, result: types[2], exact }),
       });
     }
-    return { plan, entries };
+    return { plan, entries, apart };
   } finally {
-    plan?.release();
+    plans.forEach((plan) => plan.release());
     for (const tensor of Object.values(tensors)) tensor.destroy();
   }
 }
 
 async function judge(device: Gpu, cases: readonly Case[], planner = device): Promise<void> {
   for (const of of cases) {
-    const { plan, entries } = await run(device, of, planner);
+    const { plan, entries, apart } = await run(device, of, planner);
     const words = `${plan.variant}: ${JSON.stringify(of)}`;
     const bad = entries.findIndex(({ got, truth, bound }) => !(Math.abs(got - truth) <= bound));
     assertEquals(bad, -1, `${words}: entry ${bad} ${JSON.stringify(entries[bad])}`);
@@ -226,6 +251,12 @@ async function judge(device: Gpu, cases: readonly Case[], planner = device): Pro
     const whole = entries.some(({ got, truth, bound, last }) => Math.abs(got - (truth - last)) > bound);
     assert(whole, `${words}: dropped terms are not seen`);
     assert(seen, `${words}: a relative fault of ${fault} is not seen`);
+    if (!of.bias) continue;
+    const shifted = entries.some(({ got, truth, bound, bias }) => Math.abs(got - (truth - bias[0] + bias[1])) > bound);
+    assert(shifted, `${words}: another column's bias is not seen`);
+    // The bits of a product and an addition apart.
+    const bits = apart?.findIndex((x, i) => !Object.is(Math.fround(x + entries[i]!.bias[0]), entries[i]!.got)) ?? -1;
+    assertEquals(bits, -1, `${words}: entry ${bits} is not ${apart?.[bits]} and its bias`);
   }
 }
 
@@ -244,11 +275,13 @@ test("products by tiles, on matrix units, are within the bound of f64", { skip: 
   return judge(gpu!, casesOf("hardware"));
 });
 
-gpuTest("an empty sum is zero or leaves what was there; an empty result runs nothing", async (device) => {
+gpuTest("an empty sum is zero, the bias, or leaves what was there; an empty result runs nothing", async (device) => {
   for (const accumulate of [false, true]) {
     const { entries } = await run(device, { M: 3, N: 5, K: 0, options: { accumulate } });
     assert(entries.every(({ got, truth }) => got === truth));
   }
+  const { entries } = await run(device, { M: 3, N: 5, K: 0, bias: true });
+  assert(entries.every(({ got, bias }) => got === bias[0]));
   const { plan } = await run(device, { M: 0, N: 5, K: 3 });
   assertEquals(plan.dispatches.length, 0);
 });
@@ -261,7 +294,8 @@ gpuTest("buffers of a plan are freed, also when it is refused", async (device) =
 
 gpuTest("shapes and options that do not fit are refused", async (device) => {
   const tensor = (...shape: number[]): Tensor => Tensor.empty(device, shape);
-  const [a, b, c] = [tensor(2, 3, 4), tensor(2, 4, 5), tensor(2, 3, 5)];
+  const [a, b, c, row] = [tensor(2, 3, 4), tensor(2, 4, 5), tensor(2, 3, 5), tensor(5)];
+  const halves = Tensor.empty(device, [5], { dtype: "f16" });
   const refused = (
     tensors: Parameters<typeof planMatmul>[1],
     options: MatmulOptions,
@@ -270,13 +304,16 @@ gpuTest("shapes and options that do not fit are refused", async (device) => {
   await refused({ a, b, c }, { transposeA: true }, "b must be");
   await refused({ a, b: c, c: b }, {}, "b must be");
   await refused({ a, b, c: a }, {}, "c must be");
+  await refused({ a, b, c, bias: row }, { accumulate: true }, "a bias must");
+  await refused({ a, b, c, bias: tensor(4) }, {}, "bias must be");
+  await refused({ a, b, c, bias: halves }, {}, "bias must be f32");
   await refused({ a: tensor(3), b, c }, {}, "at least 2 axes");
   await refused({ a, b, c }, { parts: 0 }, "parts must be");
   await refused({ a, b, c }, { blockRows: 13 }, "blockRows must be");
   await refused({ a, b, c }, { mode: "split", chunk: 8 }, "chunk must be");
   await refused({ a, b, c }, { mode: "split", rows: 0.5 }, "rows must be");
   await refused({ a, b, c }, { blockRows: 4096, blockColumns: 4096 }, "the device allows");
-  [a, b, c].forEach((tensor) => tensor.destroy());
+  [a, b, c, row, halves].forEach((tensor) => tensor.destroy());
 });
 
 /** A device with matrix units that takes down the kernels it is given. */
@@ -296,13 +333,14 @@ function recorder(): { readonly device: Gpu; readonly codes: string[] } {
 
 function planned(
   device: Gpu,
-  { batch = [], M, N, K, shared = false, types = floats, options = {} }: Case,
+  { batch = [], M, N, K, shared = false, bias = false, types = floats, options = {} }: Case,
 ): Promise<MatmulPlan> {
   const of = (shape: readonly number[], dtype: DType): Tensor => Tensor.empty(device, shape, { dtype });
   return planMatmul(device, {
     a: of([...batch, ...(options.transposeA ? [K, M] : [M, K])], types[0]),
     b: of([...(shared ? [] : batch), ...(options.transposeB ? [N, K] : [K, N])], types[1]),
     c: of([...batch, M, N], types[2]),
+    ...(bias && { bias: of([N], "f32") }),
   }, options);
 }
 
@@ -334,7 +372,7 @@ test("products of other sizes are computed by the same texts", async () => {
     { M: 64, N: 1040, K: 320, batch: [3] },
   ];
   const halves: Case["types"] = ["f16", "f16", "f32"];
-  const variants: readonly Pick<Case, "options" | "types">[] = [
+  const variants: readonly Pick<Case, "options" | "types" | "bias">[] = [
     ...[{}, { transposeA: true, accumulate: true }, { transposeB: true, parts: 2 }].flatMap((more) => [
       { options: { ...more, mode: "f32" as const, each: 4, blockRows: 16, blockColumns: 16, blockTerms: 8 } },
       {
@@ -353,9 +391,10 @@ test("products of other sizes are computed by the same texts", async () => {
       { options: { ...more, mode: "f16" as const, rows: 2, columns: 2, down: 1, across: 1, staged: true, chunk: 32 } },
     ]),
     { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1, unroll: 2, staged: false }, types: halves },
+    ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),
   ];
   const textsOf = async (
-    variant: Pick<Case, "options" | "types">,
+    variant: Pick<Case, "options" | "types" | "bias">,
     size: typeof sizes[number],
   ): Promise<Set<string>> => {
     const { device, codes } = recorder();

@@ -63,8 +63,8 @@ const cases: readonly Case[] = [
     body: (o, [a, b]) => o.matmul(a!, b!, { transposeB: true }),
   },
   { name: "add", shapes: [[2, 3, 4], [3, 4]], body: (o, [a, b]) => o.add(a!, b!) },
-  // More rows than one slab has.
-  { name: "add a row", shapes: [[600, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
+  // More rows than are summed in one dispatch.
+  { name: "add a row", shapes: [[1100, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
   { name: "mul", shapes: [[2, 3, 4], [4]], body: (o, [a, b]) => o.mul(a!, b!) },
   {
     name: "one value used often",
@@ -95,6 +95,30 @@ const cases: readonly Case[] = [
     name: "concat",
     shapes: [[2, 2, 3], [2, 1, 3]],
     body: (o, [x, y]) => o.reshape(o.concat([x!, y!, x!], 1), [10, 3]),
+  },
+  {
+    name: "slices of a concatenation, a part and across",
+    shapes: [[2, 2, 3], [2, 1, 3]],
+    body: (o, [x, y]) => {
+      const both = o.concat([x!, y!], 1);
+      return o.mul(o.slice(both, 1, 0, 2), o.slice(both, -2, 1, 3));
+    },
+  },
+  // Straight from what rows were taken of: two arrays, a row of one twice, and a part that was not taken.
+  {
+    name: "concat of rows taken",
+    shapes: [[3, 2, 4], [2, 2, 4], [4, 4]],
+    body: (o, [x, y, z]) => {
+      const taken = [
+        o.take([x!, y!], [{ source: 0, from: 1, count: 1 }, { source: 1, from: 0, count: 1 }]),
+        o.take([x!], [{ source: 0, from: 1, count: 2 }]),
+      ].map((part) => o.reshape(part, [4, 4]));
+      const halves = (part: typeof z): typeof z => o.reshape(part!, [4, 2, 2]);
+      return o.add(
+        o.concat([...taken, z!].map((part) => halves(part)!), 1),
+        o.reshape(o.concat([z!, taken[0]!, z!], -1), [4, 6, 2]),
+      );
+    },
   },
   {
     name: "take",

@@ -94,6 +94,29 @@ gpuTest("what nobody reads any more makes room, within a program and between tho
   assertLess(device.bytes.live, before - 4 * 4 * length + 1);
 });
 
+gpuTest("rows that are only joined are not laid out first; those that are read otherwise are", async (device) => {
+  const x = Value.from(device, [1, 2, 3, 4, 5, 6], [3, 2]);
+  for (const kept of [false, true]) {
+    const program = new Program(device, "joined");
+    const ops = new GpuOps(program);
+    const rows = ops.take([x], [{ source: 0, from: 2, count: 1 }, { source: 0, from: 0, count: 1 }]);
+    const y = ops.concat([rows, ops.take([x], [{ source: 0, from: 1, count: 2 }])], 1);
+    program.keep(y.slot);
+    if (kept) program.keep(rows.slot);
+    await program.run();
+    assertEquals(program.steps.map(({ name }) => name), kept ? ["take", "concat"] : ["concat"]);
+    assertEquals([...await program.tensor(y.slot).read()], [5, 6, 3, 4, 1, 2, 5, 6]);
+    if (kept) assertEquals([...await program.tensor(rows.slot).read()], [5, 6, 1, 2]);
+    program.close();
+  }
+  // And what was joined is there by itself.
+  const program = new Program(device, "parted");
+  const ops = new GpuOps(program);
+  const both = ops.concat([x, x], 1);
+  assertEquals([[0, 2], [2, 4], [1, 3]].map(([from, to]) => ops.slice(both, 1, from!, to!) === x), [true, true, false]);
+  program.close();
+});
+
 gpuTest("a plan's error rejects ready and run", async (device) => {
   const program = new Program(device, "broken");
   const y = program.slot([2]);

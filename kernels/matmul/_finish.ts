@@ -1,4 +1,4 @@
-/** The result from partial sums: added up, added to what was there, and stored in the result's type. */
+/** The result from partial sums: added up, a bias or what was there added, and stored in the result's type. */
 
 import type { Tensor } from "../tensor.ts";
 import { flatWorkgroup } from "../workgroups.ts";
@@ -11,14 +11,28 @@ const wordsOf = ({ length, dtype }: Tensor): number => dtype === "f32" ? length 
 
 export const finishWorkgroups = (c: Tensor): number => Math.ceil(wordsOf(c) / FINISH_THREADS);
 
-export function finishSizes(c: Tensor, parts: number, accumulate: boolean): Sizes {
-  return { length: c.length, words: wordsOf(c), parts, accumulate: Number(accumulate) };
+/** What is to be done. */
+export interface Finish {
+  /** Of the sums; 0 if they are empty. */
+  readonly parts: number;
+  readonly accumulate: boolean;
+  /** Whether there is a bias. */
+  readonly bias: boolean;
 }
 
-/** Bindings: the result, {@linkcode finishSizes}, then partial results, `[parts, length]`, unless there are none. */
-export function finishShader(c: Tensor, parts: number, accumulate: boolean): string {
+export function finishSizes(c: Tensor, { parts, accumulate }: Finish): Sizes {
+  return { length: c.length, words: wordsOf(c), parts, accumulate: Number(accumulate), columns: c.shape.at(-1)! };
+}
+
+/**
+ * Bindings: the result, {@linkcode finishSizes}, then partial results, `[parts, length]`, unless there are none, and the bias if
+ * there is one.
+ */
+export function finishShader(c: Tensor, finish: Finish): string {
+  const { parts, bias } = finish;
   const f16 = c.dtype === "f16";
-  const sum = (at: string): string => parts === 0 ? "0.0" : `sum_of(${at})`;
+  const product = (at: string): string => parts === 0 ? "0.0" : `sum_of(${at})`;
+  const sum = (at: string): string => bias ? `${product(at)} + bias[(${at}) % sizes.columns]` : product(at);
   const body = f16
     ? /* wgsl */ `
   var sums = vec2f(${sum("2u * at")}, 0.0);
@@ -31,8 +45,9 @@ export function finishShader(c: Tensor, parts: number, accumulate: boolean): str
   result[at] = sum;`;
   return /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> result: array<${f16 ? "u32" : "f32"}>;
-${sizesText(finishSizes(c, parts, accumulate), 1)}
+${sizesText(finishSizes(c, finish), 1)}
 ${parts === 0 ? "" : partials}
+${bias ? `@group(0) @binding(${parts === 0 ? 2 : 3}) var<storage, read> bias: array<f32>;` : ""}
 ${flatWorkgroup}
 @compute @workgroup_size(${FINISH_THREADS})
 fn main(

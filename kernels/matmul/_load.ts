@@ -18,10 +18,10 @@ export interface Extents {
 export function quadLoad(
   name: string,
   binding: number,
-  side: Side,
+  { tensor }: Pick<Side, "tensor">,
   { outer, inner, matrix, whole }: Extents,
 ): string {
-  const half = side.tensor.dtype === "f16";
+  const half = tensor.dtype === "f16";
   const type = half ? (whole ? "vec2u" : "u32") : (whole ? "vec4f" : "f32");
   const source = `${name}_source`;
   return /* wgsl */ `

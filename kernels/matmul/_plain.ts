@@ -28,6 +28,8 @@ export interface Plain {
   readonly tuning: Required<PlainTuning>;
   readonly parts: number;
   readonly accumulate: boolean;
+  /** Whether it adds the problem's bias. */
+  readonly bias: boolean;
   /** Whether numbers are read one by one even where rows are whole vectors: slower, and one text for all sizes. */
   readonly single: boolean;
 }
@@ -92,7 +94,7 @@ function extentsOf({ single, problem }: Plain, name: "a" | "b"): Extents {
 const store = (to: string, value: string): string =>
   `if (sizes.accumulate == 0u) { ${to} = ${value}; } else { ${to} = ${to} + ${value}; }`;
 
-/** Bindings: A, B, the result, and {@linkcode plainSizes}. */
+/** Bindings: A, B, the result, {@linkcode plainSizes}, and the bias if there is one. */
 export function plainShader(plain: Plain): string {
   const { problem: { N, a, b }, tuning } = plain;
   const { blockRows, blockColumns, blockTerms, prefetch } = tuning;
@@ -127,11 +129,13 @@ export function plainShader(plain: Plain): string {
   const sums = (line: (i: number, h: number) => string): string =>
     Array.from({ length: 4 * vectors ** 2 }, (_, n) => line(Math.floor(n / vectors), n % vectors)).join("\n");
   const each = (line: (v: number) => string): string => Array.from({ length: vectors }, (_, v) => line(v)).join("\n");
+  const leftOf = (h: number): string => `left + ${h * blockColumns / vectors}u`;
   const readAll = (k: string): string => `{ let ahead = ${k};\n${reads.join("\n")}\n}`;
   return /* wgsl */ `
 ${sizesText(plainSizes(plain), 3)}
 ${quadLoad("a", 0, a, extentsOf(plain, "a"))}
 ${quadLoad("b", 1, b, extentsOf(plain, "b"))}
+${biasLoad(plain, aligned)}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
 var<workgroup> terms_a: array<vec4f, ${blockTerms * widthA}>;
 var<workgroup> terms_b: array<vec4f, ${blockTerms * widthB}>;
@@ -174,14 +178,21 @@ fn main(
   }
   let top = ${blockRows}u * tile_row + 4u * row;
   let left = ${blockColumns}u * tile_column + 4u * column;
+  ${plain.bias ? each((h) => `let bias_${h} = bias_quad(0u, 0u, ${leftOf(h)});`) : ""}
   ${
     sums((i, h) => {
-      const at = `top + ${(i >> 2) * blockRows / vectors + (i & 3)}u, left + ${h * blockColumns / vectors}u`;
-      return `emit(batch, part, ${at}, sum_${i}_${h});`;
+      const at = `top + ${(i >> 2) * blockRows / vectors + (i & 3)}u, ${leftOf(h)}`;
+      return `emit(batch, part, ${at}, sum_${i}_${h}${plain.bias ? ` + bias_${h}` : ""});`;
     })
   }
 }
 `;
+}
+
+/** `bias_quad`, of a matrix of one row. */
+function biasLoad({ bias: adds, problem: { bias } }: Plain, whole: boolean): string {
+  if (!adds || bias === undefined) return "";
+  return quadLoad("bias", 4, { tensor: bias }, { outer: "1u", inner: "sizes.N", matrix: "0u", whole });
 }
 
 /** Four vectors of a 4 × 4 block: rows of the operand as it lies. */

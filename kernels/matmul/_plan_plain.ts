@@ -45,7 +45,7 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
     plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
     plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
   const workgroups = (tuning: Required<PlainTuning>): number =>
-    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, single: false });
+    plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, bias: false, single: false });
   const partsFor = (tuning: Required<PlainTuning>): number => partsOf(problem, workgroups(tuning), options.parts, 512);
   const suggested = (): Required<PlainTuning> => {
     if (fits(large) && workgroups(large) >= BUSY) return large;
@@ -61,9 +61,10 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
     );
   }
   const parts = partsFor(tuning);
-  const accumulate = options.accumulate && !writesPartial(c, { parts, hardware: false });
+  const partial = writesPartial(c, { parts, hardware: false });
+  const [accumulate, bias] = [options.accumulate && !partial, partial ? undefined : problem.bias];
   // What compiles on the CPU takes long to.
-  const plain = { problem, tuning, parts, accumulate, single: gpu.adapter.software };
+  const plain = { problem, tuning, parts, accumulate, bias: bias !== undefined, single: gpu.adapter.software };
   const sizes = memory.uniform(sizesWords(plainSizes(plain)));
   return {
     variant: `f32, ${tuning.blockRows}x${tuning.blockColumns}x${tuning.blockTerms}` +
@@ -78,7 +79,7 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
       const { a, b } = problem;
       return [{
         pipeline,
-        buffers: [a.tensor.buffer, b.tensor.buffer, result, sizes],
+        buffers: [a.tensor.buffer, b.tensor.buffer, result, sizes, ...(bias ? [bias.buffer] : [])],
         workgroups: plainWorkgroups(plain),
       }];
     },

@@ -76,6 +76,7 @@ export function planTiles(
     spreads.find((spread) => productWorkgroups(spread) >= BUSY) ?? spreads.at(-1)!,
   );
   const { tiling, parts, direct } = spread;
+  const bias = spread.bias ? [problem.bias!.buffer] : [];
   const chunk = 16 * spread.a.chunkTiles;
   const packs = direct
     ? []
@@ -99,7 +100,8 @@ export function planTiles(
       const operands = direct
         ? [problem.a.tensor.buffer, problem.b.tensor.buffer]
         : [...packs.flatMap(({ operands }) => operands), ...packs.map(({ scales }) => scales)];
-      return [...first, { pipeline, buffers: [result, ...operands, sizes], workgroups: productWorkgroups(spread) }];
+      const buffers = [result, ...operands, sizes, ...bias];
+      return [...first, { pipeline, buffers, workgroups: productWorkgroups(spread) }];
     },
   };
 }
@@ -139,6 +141,7 @@ function spreadOf(problem: Problem, c: Tensor, unit: MatrixUnit, tiling: Tiling,
       type: partial ? "f32" : c.dtype,
       strip: tiling.columns,
       accumulate: options.accumulate && !partial,
+      bias: problem.bias !== undefined && !partial,
     };
   };
   const filling = partsOf(problem, productWorkgroups(spread(1)), options.parts, 1024);

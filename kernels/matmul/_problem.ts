@@ -22,6 +22,8 @@ export interface Problem {
   readonly K: number;
   readonly a: Side;
   readonly b: Side;
+  /** `[N]`, added to every row. */
+  readonly bias: Tensor | undefined;
 }
 
 export interface MatmulTensors {
@@ -31,6 +33,8 @@ export interface MatmulTensors {
   readonly b: Tensor;
   /** `[…, M, N]`. */
   readonly c: Tensor;
+  /** `[N]`, f32: added to every row of the product, once that is rounded to f32. */
+  readonly bias?: Tensor;
 }
 
 export interface Transposes {
@@ -39,13 +43,16 @@ export interface Transposes {
 }
 
 /** Throws an {@link InputError} if the shapes do not fit each other. */
-export function problemOf({ a, b, c }: MatmulTensors, { transposeA = false, transposeB = false }: Transposes): Problem {
+export function problemOf(
+  { a, b, c, bias }: MatmulTensors,
+  { transposeA = false, transposeB = false }: Transposes,
+): Problem {
   for (const [name, tensor] of Object.entries({ a, b, c })) {
     if (tensor.shape.length >= 2) continue;
     throw new InputError(`Cannot multiply: ${name} must have at least 2 axes, got [${tensor.shape.join(", ")}]`);
   }
-  if (c.buffer === a.buffer || c.buffer === b.buffer) {
-    throw new InputError("Cannot multiply: c must be a buffer of its own, got one of a's or b's");
+  if ([a, b, bias].some((input) => input?.buffer === c.buffer)) {
+    throw new InputError("Cannot multiply: c must be a buffer of its own, got one of a's, b's or the bias's");
   }
   const [outerA, innerA] = a.shape.slice(-2) as [number, number];
   const [outerB, innerB] = b.shape.slice(-2) as [number, number];
@@ -55,6 +62,8 @@ export function problemOf({ a, b, c }: MatmulTensors, { transposeA = false, tran
   const shared = b.shape.length === 2;
   assertShape("b", b, [...(shared ? [] : batch), ...(transposeB ? [N, K] : [K, N])]);
   assertShape("c", c, [...batch, M, N]);
+  if (bias !== undefined) assertShape("bias", bias, [N]);
+  if (bias?.dtype === "f16") throw new InputError("Cannot multiply: bias must be f32, got f16");
   const batches = lengthOf(batch);
   // Rows of all batches are rows of one matrix where all meet the same B.
   const folded = shared && !transposeA;
@@ -65,5 +74,6 @@ export function problemOf({ a, b, c }: MatmulTensors, { transposeA = false, tran
     K,
     a: { tensor: a, outer: folded ? batches * outerA : outerA, inner: innerA, batched: true, along: !transposeA },
     b: { tensor: b, outer: outerB, inner: innerB, batched: !shared, along: transposeB },
+    bias,
   };
 }

@@ -28,10 +28,11 @@ export function productWorkgroups(spread: Spread): number {
   return down * across * spread.parts * spread.problem.batches;
 }
 
-/** Whether sums can go from the unit to the result in whole blocks. */
-function whole({ problem: { M, N }, tiling, type, direct, parts }: Spread): boolean {
+/** Whether sums can go from the unit to the result in whole blocks, as they are. */
+function whole({ problem: { M, N }, tiling, type, direct, parts, bias }: Spread): boolean {
   const block = blockOf(tiling);
-  return direct && parts === 1 && type === "f32" && M % (16 * block.down) === 0 && N % (16 * block.across) === 0;
+  return direct && !bias && parts === 1 && type === "f32" && M % (16 * block.down) === 0 &&
+    N % (16 * block.across) === 0;
 }
 
 /** Numbers from one row of a strip to the next: 8 more than a row of tiles has, apart in the banks of workgroup memory. */
@@ -58,8 +59,8 @@ export function productSizes(spread: Spread): Sizes {
 }
 
 /**
- * Bindings: the result, the operands' arrays, the scales of A and B unless the operands are direct, and
- * {@linkcode productSizes}.
+ * Bindings: the result, the operands' arrays, the scales of A and B unless the operands are direct,
+ * {@linkcode productSizes}, and the bias if there is one.
  */
 export function productShader(unit: MatrixUnit, spread: Spread): string {
   const { tiling, direct, type } = spread;
@@ -71,8 +72,10 @@ export function productShader(unit: MatrixUnit, spread: Spread): string {
   const operands = staged ?? storedOperands(unit, spread);
   const wholeBlocks = whole(spread) && each === 1;
   const sums = { array: "result", at: "corner", stride: "sizes.N" };
+  const sizesAt = 1 + 2 * count + (direct ? 0 : 2);
   return /* wgsl */ `${unit.prelude}
-${sizesText(productSizes(spread), 1 + 2 * count + (direct ? 0 : 2))}
+${sizesText(productSizes(spread), sizesAt)}
+${spread.bias ? `@group(0) @binding(${sizesAt + 1}) var<storage, read> bias: array<f32>;` : ""}
 @group(0) @binding(0) var<storage, read_write> result: array<${type}>;
 ${operands.declarations}
 ${
@@ -120,7 +123,7 @@ fn main(
     }
     ${wholeBlocks ? unit.store("c", rows, columns, sums) : unload(unit, spread, each > 1)}
   }
-  ${each > 1 ? emitRunning(tiling) : ""}
+  ${each > 1 ? emitRunning(spread) : ""}
 }
 `;
 }
@@ -151,7 +154,7 @@ const eight = [0, 1, 2, 3, 4, 5, 6, 7] as const;
 function unload(unit: MatrixUnit, spread: Spread, adds: boolean): string {
   const { tiling: { rows, columns }, direct, strip } = spread;
   const width = widthOf(spread);
-  const lines: string[] = [`let strip = lid / ${unit.lanes}u * ${16 * width}u;`];
+  const lines: string[] = [`let strip = lid / ${unit.lanes}u * ${16 * width}u;`, ...(adds ? [] : biases(spread))];
   const scales = (name: "a" | "b", block: string): string =>
     `batch * sizes.scales_${name} + (chunk * sizes.blocks_${name} + min(${block}, sizes.blocks_${name} - 1u)) * 16u` +
     (name === "a" ? "" : " + lane % 16u");
@@ -173,7 +176,7 @@ function unload(unit: MatrixUnit, spread: Spread, adds: boolean): string {
         for (const q of eight) {
           const read = `strips[strip + (${rowOf(q)}) * ${width}u + ${16 * (j - first)}u + lane % 16u]`;
           const value = direct ? read : `unscaled(${read}, scale_a_${q}, scale_b_${j})`;
-          lines.push(adds ? `${runningName(i, j, q)}[${q & 3}] += ${value};` : emitOne(i, j, q, value));
+          lines.push(adds ? `${runningName(i, j, q)}[${q & 3}] += ${value};` : emitOne(spread, i, j, q, value));
         }
       }
       lines.push("workgroupBarrier();");
@@ -183,17 +186,30 @@ function unload(unit: MatrixUnit, spread: Spread, adds: boolean): string {
   return lines.join("\n    ");
 }
 
-function emitOne(i: number, j: number, q: number, value: string): string {
-  return `emit(batch, part, 16u * (first_row + ${i}u) + ${
-    rowOf(q)
-  }, 16u * (first_column + ${j}u) + lane % 16u, ${value});`;
+/** A lane's numbers of the bias, one for every column of tiles. */
+function biases({ bias, tiling: { columns } }: Spread): string[] {
+  if (!bias) return [];
+  return Array.from({ length: columns }, (_, j) => {
+    return `let bias_${j} = bias[min(16u * (first_column + ${j}u) + lane % 16u, sizes.N - 1u)];`;
+  });
 }
 
-function emitRunning({ rows, columns }: Tiling): string {
-  const lines: string[] = [];
+/**
+ * The bias is added to a number that was unscaled by powers of two: a compiler that fuses the last of these products with the sum
+ * changes no bit, as the product is exact, unless it leaves the range of f32.
+ */
+function emitOne({ bias }: Spread, i: number, j: number, q: number, value: string): string {
+  return `emit(batch, part, 16u * (first_row + ${i}u) + ${
+    rowOf(q)
+  }, 16u * (first_column + ${j}u) + lane % 16u, ${value}${bias ? ` + bias_${j}` : ""});`;
+}
+
+function emitRunning(spread: Spread): string {
+  const { rows, columns } = spread.tiling;
+  const lines = biases(spread);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
-      for (const q of eight) lines.push(emitOne(i, j, q, `${runningName(i, j, q)}[${q & 3}]`));
+      for (const q of eight) lines.push(emitOne(spread, i, j, q, `${runningName(i, j, q)}[${q & 3}]`));
     }
   }
   return lines.join("\n  ");

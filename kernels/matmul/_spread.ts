@@ -19,4 +19,6 @@ export interface Spread {
   /** Tiles that a group brings through workgroup memory at a time; divides its columns. */
   readonly strip: number;
   readonly accumulate: boolean;
+  /** Whether the problem's bias is added. */
+  readonly bias: boolean;
 }

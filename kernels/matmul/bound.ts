@@ -6,7 +6,7 @@ import type { DType } from "../tensor.ts";
 import type { Summation } from "./_design.ts";
 
 /**
- * The most that an entry Σ a_k b_k (+ `initial`) may be off, from a row of A and a column of B as they are stored.
+ * The most that an entry Σ a_k b_k (+ `initial`, what C or the bias holds) may be off, from a row of A and a column of B as they are stored.
  *
  * Chunks of the sum are bounded as {@linkcode productBound} says, on operands scaled by powers of two; adding them up, in
  * whatever order, errs by at most 2^−24 of the sum of their magnitudes each time. With `result` f16, by 2^−11 of the

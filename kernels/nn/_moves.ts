@@ -8,8 +8,9 @@ import type { Ids } from "./ids.ts";
 import { type Recorder, result, step } from "./recorder.ts";
 import { recordRowSums } from "./row_sums.ts";
 import { around, sameShape, shown, withExtent } from "./shapes.ts";
+import { joinTaken } from "./_taken.ts";
 import type { Slot } from "./slot.ts";
-import { Value } from "./value.ts";
+import { type TakenRow, Value } from "./value.ts";
 
 /** Ids in the order of their values, found once however many tables they read. */
 export interface Sorted {
@@ -56,7 +57,7 @@ function sort(recorder: Recorder, ids: Ids, known: Map<Ids, Sorted>): Sorted {
 }
 
 export function reshape(recorder: Recorder, x: Value, shape: readonly number[]): Value {
-  const y = new Value(x.slot.view(shape), x.tracked);
+  const y = new Value(x.slot.view(shape), x.tracked, { taken: x.taken });
   recorder.tape?.record(y, (g) => recorder.tape!.pass(x, g));
   return y;
 }
@@ -66,19 +67,33 @@ export function slice(recorder: Recorder, x: Value, given: number, from: number,
   if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= extent)) {
     throw new InputError(`Cannot slice: 0 ≤ from ≤ to ≤ ${extent} must hold, got ${from} and ${to}`);
   }
+  const part = partAt(x, axis, from, to);
+  if (part !== undefined) return part;
   const { program, tape } = recorder;
   const y = result(recorder, withExtent(x.shape, axis, to - from), [x]);
   const count = (to - from) * inner;
   const whole = (slot: Slot) => ({ slot, stride: count, from: 0 });
-  const part = (slot: Slot) => ({ slot, stride: extent * inner, from: from * inner });
-  recordBlockCopy(program, "slice", { outer, count, source: part(x.slot), target: whole(y.slot), as: "write" });
+  const inside = (slot: Slot) => ({ slot, stride: extent * inner, from: from * inner });
+  recordBlockCopy(program, "slice", { outer, count, source: inside(x.slot), target: whole(y.slot), as: "write" });
   tape?.record(y, (g) => {
     tape.contribute(x, (dx, accumulate) => {
       const as = accumulate ? "add" : "pad";
-      recordBlockCopy(program, "slice backward", { outer, count, source: whole(g), target: part(dx), as });
+      recordBlockCopy(program, "slice backward", { outer, count, source: whole(g), target: inside(dx), as });
     });
   });
   return y;
+}
+
+/** The part of a concatenation that lies there and is laid out by itself anyway. */
+function partAt({ joined }: Value, axis: number, from: number, to: number): Value | undefined {
+  if (joined?.axis !== axis) return;
+  let start = 0;
+  for (const part of joined.parts) {
+    const end = start + part.shape[axis]!;
+    if (start === from && end === to) return part.taken === undefined ? part : undefined;
+    start = end;
+  }
+  return;
 }
 
 export function concat(recorder: Recorder, parts: readonly Value[], given: number): Value {
@@ -97,7 +112,11 @@ export function concat(recorder: Recorder, parts: readonly Value[], given: numbe
   }
   const { program, tape } = recorder;
   const extent = parts.reduce((sum, { shape }) => sum + shape[axis]!, 0);
-  const y = result(recorder, withExtent(first.shape, axis, extent), parts);
+  const shape = withExtent(first.shape, axis, extent);
+  const origin = { joined: { axis, parts } };
+  const straight = joinTaken(recorder, { parts, shape, unit: first.shape[axis]! * inner, origin });
+  if (straight !== undefined) return straight;
+  const y = result(recorder, shape, parts, origin);
   let from = 0;
   const places = parts.map((part) => {
     const count = part.shape[axis]! * inner;
@@ -134,6 +153,7 @@ export function take(recorder: Recorder, sources: readonly Value[], rows: readon
   // For every source, the rows of the result that each of its rows became, and the reverse.
   const forward = sources.map((): number[][] => []);
   const backward = sources.map(({ shape }) => Array.from({ length: shape[0]! }, (): number[] => []));
+  const origins: TakenRow[] = [];
   let count = 0;
   for (const { source, from, count: taken } of rows) {
     const extent = sources[source]?.shape[0];
@@ -148,15 +168,17 @@ export function take(recorder: Recorder, sources: readonly Value[], rows: readon
     for (let row = from; row < from + taken; row++, count++) {
       backward[source]![row]!.push(count);
       forward[source]![count] = [row];
+      origins.push([sources[source]!, row]);
     }
   }
   const { program, tape } = recorder;
   const width = lengthOf(tail);
-  const y = result(recorder, [count, ...tail], sources);
+  const origin = count * width === 0 ? {} : { taken: { rows: origins } };
+  const y = result(recorder, [count, ...tail], sources, origin);
   sources.forEach((source, i) => {
     const lists = Array.from({ length: count }, (_, row) => forward[i]![row] ?? []);
     if (!lists.some(({ length }) => length > 0)) return;
-    recordRowSums(program, "take", { source: source.slot, target: y.slot, width, lists, as: "some" });
+    recordRowSums(program, "take", { source: source.slot, target: y.slot, width, lists, as: "some", optional: true });
   });
   tape?.record(y, (g) => {
     sources.forEach((source, i) => {

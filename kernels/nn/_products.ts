@@ -9,21 +9,32 @@ import { InputError } from "../../models/error.ts";
 import { type MatmulOptions, planMatmul } from "../matmul.ts";
 import { lengthOf } from "../tensor.ts";
 import { recordColumnSums } from "./column_sums.ts";
-import { recordEach } from "./each.ts";
 import { type Recorder, result, step } from "./recorder.ts";
 import { expectShape, rowsOf, shown } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
 import type { Value } from "./value.ts";
 
-function product(recorder: Recorder, a: Slot, b: Slot, c: Slot, options: MatmulOptions): void {
+interface Operands {
+  readonly a: Slot;
+  readonly b: Slot;
+  readonly c: Slot;
+  readonly bias?: Slot | undefined;
+}
+
+function product(recorder: Recorder, { a, b, c, bias }: Operands, options: MatmulOptions): void {
   const { gpu, mode } = recorder;
   step(
     recorder,
     "product",
-    [a, b],
+    [a, b, bias],
     [c],
     (at) =>
-      planMatmul(gpu, { a: at.tensor(a), b: at.tensor(b), c: at.tensor(c) }, {
+      planMatmul(gpu, {
+        a: at.tensor(a),
+        b: at.tensor(b),
+        c: at.tensor(c),
+        ...(bias && { bias: at.tensor(bias) }),
+      }, {
         ...options,
         ...(mode && { mode }),
         scratch: (bytes) => at.scratch(bytes),
@@ -39,17 +50,14 @@ export function linear(recorder: Recorder, x: Value, w: Value, bias?: Value): Va
   if (bias) expectShape("apply a linear map", "bias", bias.shape, [N]);
   const y = result(recorder, [...x.shape.slice(0, -1), N], [x, w, bias]);
   const [flatX, flatY] = [x.slot.view([M, K]), y.slot.view([M, N])];
-  product(recorder, flatX, w.slot, flatY, { invariant: true });
-  if (bias) {
-    recordEach(recorder.program, "add bias", { inputs: [bias.slot], output: y.slot, value: "a", accumulate: true });
-  }
+  product(recorder, { a: flatX, b: w.slot, c: flatY, bias: bias?.slot }, { invariant: true });
   recorder.tape?.record(y, (g) => {
     const flat = g.view([M, N]);
     recorder.tape!.contribute(x, (dx, accumulate) => {
-      product(recorder, flat, w.slot, dx.view([M, K]), { transposeB: true, accumulate });
+      product(recorder, { a: flat, b: w.slot, c: dx.view([M, K]) }, { transposeB: true, accumulate });
     });
     recorder.tape!.contribute(w, (dw, accumulate) => {
-      product(recorder, flatX, flat, dw, { transposeA: true, accumulate });
+      product(recorder, { a: flatX, b: flat, c: dw }, { transposeA: true, accumulate });
     });
     if (!bias) return;
     recorder.tape!.contribute(bias, (output, accumulate) => {
@@ -79,14 +87,14 @@ export function matmul(recorder: Recorder, a: Value, b: Value, transposeB: boole
   const y = result(recorder, [...batch, n, e], [a, b]);
   const batches = lengthOf(batch);
   const flat = (slot: Slot): Slot => slot.view([batches, ...slot.shape.slice(-2)]);
-  product(recorder, flat(a.slot), flat(b.slot), flat(y.slot), { transposeB, invariant: true });
+  product(recorder, { a: flat(a.slot), b: flat(b.slot), c: flat(y.slot) }, { transposeB, invariant: true });
   recorder.tape?.record(y, (g) => {
     recorder.tape!.contribute(a, (da, accumulate) => {
-      product(recorder, flat(g), flat(b.slot), flat(da), { transposeB: !transposeB, accumulate });
+      product(recorder, { a: flat(g), b: flat(b.slot), c: flat(da) }, { transposeB: !transposeB, accumulate });
     });
     recorder.tape!.contribute(b, (db, accumulate) => {
       const [left, right] = transposeB ? [g, a.slot] : [a.slot, g];
-      product(recorder, flat(left), flat(right), flat(db), { transposeA: true, accumulate });
+      product(recorder, { a: flat(left), b: flat(right), c: flat(db) }, { transposeA: true, accumulate });
     });
   });
   return y;

@@ -53,8 +53,15 @@ export interface Prepared {
 /** Dispatches of a submit. */
 const PIECE = 128;
 
-interface Step {
+export interface StepOptions {
+  /** Whether the step may be left out if no other reads what it writes and nobody keeps it. Default false. */
+  readonly optional?: boolean;
+}
+
+interface Step extends StepOptions {
   readonly name: string;
+  readonly writes: readonly Slot[];
+  /** What it writes, and reads. */
   readonly slots: readonly Slot[];
   readonly prepare: (at: Placement) => Prepared | Promise<Prepared>;
 }
@@ -76,7 +83,7 @@ export class Program {
   readonly #knobs: GPUBuffer;
   readonly #piece: number;
   readonly #owned: GPUBuffer[] = [];
-  readonly #steps: Step[] = [];
+  #steps: Step[] = [];
   readonly #kept = new Set<Storage>();
   readonly #places = new Map<Storage, GPUBuffer>();
   readonly #constants = new Map<string, GPUBuffer>();
@@ -115,9 +122,10 @@ export class Program {
     reads: readonly Slot[],
     writes: readonly Slot[],
     prepare: (at: Placement) => Prepared | Promise<Prepared>,
+    options: StepOptions = {},
   ): void {
     if (this.#ready !== undefined) throw new Error(`Cannot record ${name} in ${this.label}: it is ready to run`);
-    this.#steps.push({ name, slots: [...reads, ...writes], prepare });
+    this.#steps.push({ name, writes, slots: [...reads, ...writes], prepare, ...options });
   }
 
   /** Where a kept or fixed slot lies. */
@@ -199,6 +207,7 @@ export class Program {
 
   async #prepare(): Promise<void> {
     const pending: Promise<Prepared>[] = [];
+    this.#leaveOut();
     try {
       this.#place((prepared) => pending.push(prepared));
       this.#prepared = await Promise.all(pending);
@@ -215,6 +224,18 @@ export class Program {
       this.#scratchBytes = 0;
       throw error;
     }
+  }
+
+  /** Optional steps for whose results there is no use. */
+  #leaveOut(): void {
+    const used = new Set(this.#kept);
+    // From the last to the first: what is read is known by then.
+    const steps = this.#steps.toReversed().filter(({ optional = false, writes, slots }) => {
+      if (optional && !writes.some(({ storage }) => storage.fixed !== undefined || used.has(storage))) return false;
+      slots.forEach(({ storage }) => used.add(storage));
+      return true;
+    });
+    this.#steps = steps.toReversed();
   }
 
   /** Gives slots their buffers, step by step, and starts the plans. */

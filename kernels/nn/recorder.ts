@@ -5,7 +5,7 @@ import { type Each, recordEach } from "./each.ts";
 import type { Placement, Prepared, Program } from "./program.ts";
 import type { Slot } from "./slot.ts";
 import type { Tape } from "./tape.ts";
-import { Value } from "./value.ts";
+import { type Origin, Value } from "./value.ts";
 
 export interface Recorder {
   readonly gpu: Gpu;
@@ -15,10 +15,16 @@ export interface Recorder {
 }
 
 /** A new value made of others. */
-export function result(recorder: Recorder, shape: readonly number[], from: readonly (Value | undefined)[]): Value {
+export function result(
+  recorder: Recorder,
+  shape: readonly number[],
+  from: readonly (Value | undefined)[],
+  origin?: Origin,
+): Value {
   return new Value(
     recorder.program.slot(shape),
     recorder.tape !== undefined && from.some((value) => value?.tracked),
+    origin,
   );
 }
 

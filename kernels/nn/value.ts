@@ -3,14 +3,37 @@ import { type Gpu } from "../gpu.ts";
 import { Tensor } from "../tensor.ts";
 import { Slot } from "./slot.ts";
 
+/** Whole rows of other values, one after the other. */
+export interface Taken {
+  readonly rows: readonly TakenRow[];
+}
+
+export type TakenRow = readonly [source: Value, row: number];
+
+/** Other values one after the other along an axis. */
+export interface Joined {
+  readonly axis: number;
+  readonly parts: readonly Value[];
+}
+
+/** Where a value's numbers come from, if they are those of others. */
+export interface Origin {
+  readonly taken?: Taken | undefined;
+  readonly joined?: Joined | undefined;
+}
+
 export class Value {
   readonly slot: Slot;
   /** Whether the gradient with respect to it is wanted, or one that flows through it. */
   readonly tracked: boolean;
+  readonly taken: Taken | undefined;
+  readonly joined: Joined | undefined;
 
-  constructor(slot: Slot, tracked = false) {
+  constructor(slot: Slot, tracked = false, { taken, joined }: Origin = {}) {
     this.slot = slot;
     this.tracked = tracked;
+    this.taken = taken;
+    this.joined = joined;
   }
 
   /** Numbers that lie on the GPU already; `tracked` for parameters. */
