@@ -28,6 +28,10 @@ import { Value } from "./value.ts";
 
 type Body = (ops: TensorOps<Value, Ids>, values: readonly Value[], ids: readonly Ids[]) => readonly Value[];
 
+interface Shaped {
+  readonly shape: readonly number[];
+}
+
 interface Recorded {
   readonly program: Program;
   readonly values: readonly Tensor[];
@@ -78,11 +82,7 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
   }
 
   async call(key: string, values: readonly Value[], ids: readonly Ids[], body: Body): Promise<readonly Value[]> {
-    let recorded = this.#recorded.get(key);
-    if (recorded === undefined) {
-      recorded = this.#record(key, values, ids, body);
-      this.#recorded.set(key, recorded);
-    }
+    const recorded = this.#known(key, values, ids, body);
     expectArguments(key, recorded, values, ids);
     const { program, results, updates } = recorded;
     await program.ready();
@@ -97,6 +97,10 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     });
     await program.run({ before, after });
     return outputs;
+  }
+
+  async prepare(key: string, shapes: readonly (readonly number[])[], body: Body): Promise<void> {
+    await this.#known(key, shapes.map((shape) => ({ shape })), [], body).program.ready();
   }
 
   values(data: ArrayLike<number>, shape: readonly number[]): Value {
@@ -145,7 +149,17 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     this.#free.clear();
   }
 
-  #record(key: string, values: readonly Value[], ids: readonly Ids[], body: Body): Recorded {
+  /** What was recorded under the key, or is now. */
+  #known(key: string, values: readonly Shaped[], ids: readonly Shaped[], body: Body): Recorded {
+    let recorded = this.#recorded.get(key);
+    if (recorded === undefined) {
+      recorded = this.#record(key, values, ids, body);
+      this.#recorded.set(key, recorded);
+    }
+    return recorded;
+  }
+
+  #record(key: string, values: readonly Shaped[], ids: readonly Shaped[], body: Body): Recorded {
     const { gpu } = this;
     const program = new Program(gpu, key, { pool: this.#pool });
     const own = values.map(({ shape }) => Tensor.empty(gpu, shape, { label: "argument" }));

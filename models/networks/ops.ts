@@ -199,6 +199,12 @@ export interface Evaluator<T, I> {
     ids: readonly I[],
     body: (ops: TensorOps<T, I>, values: readonly T[], ids: readonly I[]) => readonly T[],
   ): Promise<readonly T[]>;
+  /** Makes a call with arrays of these shapes and no ids ready, so that the first need not wait. Optional. */
+  prepare?(
+    key: string,
+    shapes: readonly (readonly number[])[],
+    body: (ops: TensorOps<T, I>, values: readonly T[], ids: readonly I[]) => readonly T[],
+  ): Promise<void>;
   /** New arrays from numbers of the host. */
   values(data: ArrayLike<number>, shape: readonly number[]): T;
   ids(data: ArrayLike<number>, shape: readonly number[]): I;

@@ -31,9 +31,7 @@ export function resumableDecoder<T, I>(
   let size = 0;
   let state: readonly Held<T>[] = [];
   const replace = (next: readonly Held<T>[], count: number): void => {
-    // Caches brought up to date may be the arrays that they were.
-    const kept = new Set(next.map(({ array }) => array));
-    calls.free(state.filter(({ array }) => !kept.has(array)));
+    calls.freeBut(state, next);
     [state, size] = [next, count];
   };
   const expectRoom = (more: number): void => {
@@ -62,8 +60,7 @@ export function resumableDecoder<T, I>(
   const makeRoom = async ({ arrays, width, reach }: CachedTokens): Promise<void> => {
     const room = roomFor(size + 1, reach);
     if (state.length === 0) {
-      const empty = { shape: [batch, room, width], data: new Array<number>(batch * room * width).fill(0) };
-      state = Array.from({ length: arrays }, () => calls.restored(empty));
+      state = Array.from({ length: arrays }, () => calls.zeros([batch, room, width]));
     } else if (state[0]!.shape[1]! < room) {
       const grown: Held<T>[] = [];
       try {
