@@ -177,6 +177,21 @@ gpuTest("seeded lengths to 1024: the stream's next logits are the whole's", asyn
   o.evaluator.close();
 });
 
+gpuTest("after the first chunk a stream records nothing", async (device) => {
+  const network = tinyPsm({ chunk: 4 });
+  const o = opened(device, network);
+  const stream = psmDecoder(network, o.evaluator, o.parameters);
+  const programs: number[] = [];
+  for (const token of tinyTokens(network, 40)) {
+    await stream.push([token]);
+    programs.push(o.evaluator.programs);
+  }
+  // A token; and at the end of the chunk its summary, a combine, and a seed.
+  assertEquals(programs, [1, 1, 1, ...Array.from({ length: 37 }, () => 4)]);
+  stream.close();
+  o.evaluator.close();
+});
+
 gpuTest("planted faults are seen: operands exchanged, and one bit of a saved summary", async (device) => {
   const network = tinyPsm();
   const faulty = psmNetwork({
@@ -241,11 +256,13 @@ for (const [what, network, programs, bytes] of growing) {
     const [first, second] = [open(), open()];
     const streams = [first, second];
     const got: Float32Array[][] = [[], []];
+    const bytesAt = new Map<number, number>();
     for (let t = 0; t < 140; t++) {
       // The second begins later, and so takes turns in one program, and then in two.
       for (const i of t < 30 ? [0] : t < 130 ? [0, 1] : [0]) {
         got[i]!.push(Float32Array.from(await streams[i]!.push([rows[i]![got[i]!.length]!])));
       }
+      bytesAt.set(t, device.bytes.live);
       if (t === 115) {
         const saved = json(await second.save());
         second.close();
@@ -254,6 +271,8 @@ for (const [what, network, programs, bytes] of growing) {
     }
     got.forEach((logits, i) => assertEquals(differing(logits, want[i]!), []));
     assertEquals(o.evaluator.programs - recorded, programs);
+    // Both have room for 128 tokens from here to there.
+    assertEquals(bytesAt.get(126), bytesAt.get(97));
     second.close();
     assertEquals(o.evaluator.liveBytes - live, bytes);
     first.close();

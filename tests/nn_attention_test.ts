@@ -1,9 +1,13 @@
 /** Softmax attention against f64, entry by entry within the derived bound; its bits, whatever else is computed; faults seen. */
 import { after, test } from "node:test";
-import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { type AttentionKernel, planAttention } from "../kernels/nn/attention.ts";
 import { keyGradientShader, queryGradientShader } from "../kernels/nn/_attention_gradient_tile.ts";
 import { tileShader } from "../kernels/nn/_attention_tile.ts";
+import { GpuOps } from "../kernels/nn/gpu_ops.ts";
+import { Ids } from "../kernels/nn/ids.ts";
+import { Program } from "../kernels/nn/program.ts";
+import { Value } from "../kernels/nn/value.ts";
 import { planAttentionBackward } from "../kernels/nn/attention_backward.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { runPlans } from "../kernels/plan.ts";
@@ -312,6 +316,30 @@ gpuTest("attention's kernels written out, as hardware has them, are valid", asyn
       await assertRejects(() => device.checked("check", () => device.device.createShaderModule({ code: broken })));
     }
   }
+});
+
+gpuTest("attention to caches refuses what does not fit", (device) => {
+  const program = new Program(device, "refused");
+  const ops = new GpuOps(program);
+  const x = new Value(program.slot([1, 3, 8]));
+  const count = new Ids(device, [1]);
+  for (
+    const [room, mask, message] of [[2, "causal", "got room for 2"], [
+      8,
+      "bidirectional",
+      "got both directions",
+    ]] as const
+  ) {
+    const cache = { keys: new Value(program.slot([1, room, 8])), values: new Value(program.slot([1, room, 8])) };
+    assertThrows(
+      () => ops.attentionNext({ q: x, k: x, v: x }, cache, count, { heads: 2, mask }),
+      InputError,
+      `Cannot attend to a cache: tokens must see none behind them, with room for 3, ${message}`,
+    );
+  }
+  count.destroy();
+  program.close();
+  return Promise.resolve();
 });
 
 gpuTest("attention refuses what does not fit", async (device) => {

@@ -93,7 +93,6 @@ export function streamCalls<T, I>(
       shapes.set(key, results.map((x) => ops.shape(x)));
       return results;
     };
-  const restored = ({ shape, data }: SavedArray): Held<T> => ({ array: evaluator.values(data, shape), shape });
   const free = (xs: readonly Held<T>[]): void => {
     for (const { array } of xs) evaluator.free(array);
   };
@@ -117,13 +116,13 @@ export function streamCalls<T, I>(
       }
     },
     saved: async ({ array, shape }) => ({ shape, data: Array.from(await evaluator.read(array)) }),
-    restored,
+    restored: ({ shape, data }) => ({ array: evaluator.values(data, shape), shape }),
     free,
     freeBut(xs, others) {
       const kept = new Set(others.map(({ array }) => array));
       free(xs.filter(({ array }) => !kept.has(array)));
     },
-    zeros: (shape) => restored({ shape, data: new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(0) }),
+    zeros: (shape) => ({ array: evaluator.values(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape), shape }),
     async prepare(name, all, body) {
       const key = keyOf(name, all);
       await evaluator.prepare?.(key, all, noted(key, body));
