@@ -70,6 +70,7 @@ export {
   type Activation,
   type AttentionMask,
   type AttentionOptions,
+  type CachedAttention,
   type Evaluator,
   type Initial,
   joined as joinedParameters,
@@ -82,7 +83,14 @@ export {
   under as parametersUnder,
 } from "./models/networks/ops.ts";
 export { initialParameters } from "./models/networks/parameters.ts";
-export type { ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./models/networks/psm_parts.ts";
+export type {
+  CachedChunk,
+  ChunkAggregator,
+  ChunkDecoder,
+  ChunkEncoder,
+  PsmNetwork,
+  PsmParts,
+} from "./models/networks/psm_parts.ts";
 export { psmNetwork } from "./models/networks/psm_network.ts";
 export { transformerPsm, type TransformerPsmOptions } from "./models/networks/transformer_psm.ts";
 export { attentionAggregator, type AttentionAggregatorOptions } from "./models/networks/attention_aggregator.ts";
@@ -106,7 +114,7 @@ export type { LayerSizes, SequenceLayer } from "./models/networks/sequence_layer
 export { layerNames, sequenceLayer } from "./models/networks/layer_presets.ts";
 export type { LayerInput, OwnParameters, ScanLayerOptions } from "./models/networks/layer_inputs.ts";
 export { scanLayer } from "./models/networks/scan_layer.ts";
-export type { ResumableNetwork, Resumed } from "./models/networks/resumable.ts";
+export type { CachedTokens, ResumableNetwork, Resumed } from "./models/networks/resumable.ts";
 export type {
   PrefilledStream,
   SavedArray,

@@ -10,6 +10,7 @@
 import type { Analytic } from "../models/arith.ts";
 import type { TensorOps } from "../models/networks/ops.ts";
 import { arrayAttention } from "./_array_attention.ts";
+import { arrayAttentionNext } from "./_array_attention_next.ts";
 import { arrayEntries } from "./_array_entries.ts";
 import { arrayCrossEntropy } from "./_array_loss.ts";
 import { arrayMoves } from "./_array_moves.ts";
@@ -27,6 +28,7 @@ export function arrayOps<N>(A: Analytic<N>): TensorOps<NdArray<N>, IdArray> {
     ...arrayEntries(A),
     ...arrayNorms(A),
     attention: (q, k, v, options) => arrayAttention(A, q, k, v, options),
+    attentionNext: (tokens, cache, count, options) => arrayAttentionNext(A, tokens, cache, count, options),
     ...arrayMoves<N>(),
     scan: (model, inputs) => arrayScan(A, model, inputs).outputs,
     scanFrom: (model, inputs, state) => arrayScan(A, model, inputs, state),

@@ -20,6 +20,7 @@ import { recurrent } from "../oracle/run.ts";
 
 const ops = arrayOps(f64);
 const a = (shape: readonly number[], ...data: number[]): NdArray<number> => arrayOf(data, shape);
+type Numbers = NdArray<number>;
 const drawn = (name: string, shape: readonly number[]): NdArray<number> => {
   const random = seeded(3, name);
   return filled(shape, () => normal(random));
@@ -43,6 +44,38 @@ test("entries: the last axes of b are repeated over the others", () => {
   near(ops.mul(a([2, 2], 1, 2, 3, 4), a([2, 2], 1, 2, 3, 4)), [2, 2], 1, 4, 9, 16);
   near(ops.affine(a([2], 1, 2), 3, -1), [2], 2, 5);
   near(ops.dropout(a([1], 7), 0.5), [1], 7);
+});
+
+test("attention of the next tokens to caches is that of all, in rings that go round too", () => {
+  const [n, d] = [23, 4];
+  const [q, k, v] = ["q", "k", "v"].map((name) => drawn(name, [2, n, d])) as [Numbers, Numbers, Numbers];
+  for (
+    const [mask, room, each] of [["causal", 23, 1], ["causal", 32, 3], [{ window: 5 }, 5, 1], [
+      { window: 5 },
+      8,
+      3,
+    ]] as const
+  ) {
+    const options = { heads: 2, mask };
+    const all = ops.attention(q, k, v, options);
+    // What no token has written is not read.
+    let [keys, values] = [filled([2, room, d], () => NaN), filled([2, room, d], () => NaN)];
+    for (let m = each; m <= n; m += each) {
+      const last = (x: Numbers): Numbers => ops.slice(x, 1, m - each, m);
+      const next = ops.attentionNext!({ q: last(q), k: last(k), v: last(v) }, { keys, values }, a([1], m), options);
+      assertEquals(next.y, last(all));
+      [keys, values] = [next.keys, next.values];
+    }
+  }
+  const x = drawn("x", [1, 1, d]);
+  const cache = { keys: drawn("y", [1, 4, d]), values: drawn("z", [1, 4, d]) };
+  for (const [m, mask] of [[5, "causal"], [9, { window: 5 }]] as const) {
+    assertThrows(
+      () => ops.attentionNext!({ q: x, k: x, v: x }, cache, a([1], m), { heads: 1, mask }),
+      InputError,
+      "Cannot attend to a cache: it must have room for the 5 tokens seen",
+    );
+  }
 });
 
 const activations: { readonly [P in Activation]: (x: number) => number } = {

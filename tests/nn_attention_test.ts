@@ -1,9 +1,13 @@
 /** Softmax attention against f64, entry by entry within the derived bound; its bits, whatever else is computed; faults seen. */
 import { after, test } from "node:test";
-import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { type AttentionKernel, planAttention } from "../kernels/nn/attention.ts";
 import { keyGradientShader, queryGradientShader } from "../kernels/nn/_attention_gradient_tile.ts";
 import { tileShader } from "../kernels/nn/_attention_tile.ts";
+import { GpuOps } from "../kernels/nn/gpu_ops.ts";
+import { Ids } from "../kernels/nn/ids.ts";
+import { Program } from "../kernels/nn/program.ts";
+import { Value } from "../kernels/nn/value.ts";
 import { planAttentionBackward } from "../kernels/nn/attention_backward.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { runPlans } from "../kernels/plan.ts";
@@ -251,6 +255,52 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "attention to a ring of a window's keys has the bits of that to all, and a key in another row shows",
+  async (device) => {
+    const whole: AttentionCase = { sequences: 2, queries: 600, keys: 600, heads, width: 36, mask: "causal" };
+    const d = heads * whole.width;
+    // Some blocks; more than a span; a ring without room to spare.
+    for (const [window, room] of [[70, 128], [300, 301], [31, 31]] as const) {
+      const mask = { window };
+      const arrays = arraysOf(whole, 51);
+      const all = await run(device, { ...whole, mask }, arrays, "tile");
+      const live = device.createBuffer({ bytes: 4, label: "live" });
+      const [q, o] = [Tensor.empty(device, [2, 1, d]), Tensor.empty(device, [2, 1, d])];
+      const [k, v] = [Tensor.empty(device, [2, room, d]), Tensor.empty(device, [2, room, d])];
+      const plan = await planAttention(device, { q, k, v, o }, { heads, mask, live, kernel: "step" });
+      const token = (array: Float32Array, sequence: number, t: number): Float32Array =>
+        array.subarray((sequence * 600 + t) * d, (sequence * 600 + t + 1) * d);
+      /** A ring after so many tokens; rows of none are huge, so that one that is read shows. */
+      const ring = (array: Float32Array, length: number, late = 0): Float32Array => {
+        const rows = new Float32Array(2 * room * d).fill(1e30);
+        for (let sequence = 0; sequence < 2; sequence++) {
+          for (let t = Math.max(0, length - window); t < length; t++) {
+            rows.set(token(array, sequence, t), (sequence * room + (t + late) % room) * d);
+          }
+        }
+        return rows;
+      };
+      const attend = async (length: number, late = 0): Promise<Float32Array> => {
+        q.write([...token(arrays.q, 0, length - 1), ...token(arrays.q, 1, length - 1)]);
+        k.write(ring(arrays.k, length, late));
+        v.write(ring(arrays.v, length, late));
+        device.write(live, Uint32Array.of(length));
+        await runPlans(device, "step", [plan]);
+        return await o.read();
+      };
+      for (const length of [1, 31, 32, 70, 71, 127, 128, 129, 256, 257, 300, 301, 302, 512, 513, 555, 600]) {
+        const want = Float32Array.from([...token(all.o, 0, length - 1), ...token(all.o, 1, length - 1)]);
+        assertEquals(await attend(length), want, `length ${length} in a window of ${window}`);
+        if (length === 600) assertNotEquals(await attend(length, 1), want);
+      }
+      plan.release();
+      for (const { buffer } of [q, k, v, o]) buffer.destroy();
+      live.destroy();
+    }
+  },
+);
+
 gpuTest("attention's kernels written out, as hardware has them, are valid", async (device) => {
   for (const width of [16, 45, 128]) {
     for (
@@ -266,6 +316,30 @@ gpuTest("attention's kernels written out, as hardware has them, are valid", asyn
       await assertRejects(() => device.checked("check", () => device.device.createShaderModule({ code: broken })));
     }
   }
+});
+
+gpuTest("attention to caches refuses what does not fit", (device) => {
+  const program = new Program(device, "refused");
+  const ops = new GpuOps(program);
+  const x = new Value(program.slot([1, 3, 8]));
+  const count = new Ids(device, [1]);
+  for (
+    const [room, mask, message] of [[2, "causal", "got room for 2"], [
+      8,
+      "bidirectional",
+      "got both directions",
+    ]] as const
+  ) {
+    const cache = { keys: new Value(program.slot([1, room, 8])), values: new Value(program.slot([1, room, 8])) };
+    assertThrows(
+      () => ops.attentionNext({ q: x, k: x, v: x }, cache, count, { heads: 2, mask }),
+      InputError,
+      `Cannot attend to a cache: tokens must see none behind them, with room for 3, ${message}`,
+    );
+  }
+  count.destroy();
+  program.close();
+  return Promise.resolve();
 });
 
 gpuTest("attention refuses what does not fit", async (device) => {

@@ -1,6 +1,9 @@
 /**
  * Attention of a few queries over many keys: a workgroup for each query and span of keys, then one for each query that merges
  * its spans in order.
+ *
+ * Key j lies in row j % room, so that a window's keys may lie in a ring. Spans are those of the keys' positions all the same:
+ * where a key lies changes no bit.
  */
 import { assemble, type Shader, storage, WORKGROUP } from "../wgsl.ts";
 import {
@@ -28,9 +31,11 @@ const place = /* wgsl */ `
   let head = row % heads;
   let position = m - n + row / heads % n;
   let begin = first_key(position);
-  let to = key_end(position, m);`;
+  let to = key_end(position, m);
+  // The span of the first key that is seen.
+  let earliest = begin / ${SPAN}u;`;
 
-/** A span's share of an output: `parts[row, span, …]` not yet divided, `sums[row, span]` its maximum and sum. */
+/** Shares of spans in an output: `parts[row, span, …]` not yet divided, `sums[row, span]` maximum and sum; from the first seen on. */
 export function stepShader(width: number): Shader {
   const vectors = vectorsOf(width);
   return assemble("attention step", {
@@ -43,6 +48,8 @@ export function stepShader(width: number): Shader {
     source: /* wgsl */ `
 ${attentionPrelude}
 ${["q", "k"].map((name) => loadFour(name, width)).join("\n")}
+/* At most room keys are seen. */
+fn row_of(row: u32, room: u32) -> u32 { return select(row, row - room, row >= room); }
 var<workgroup> query: array<vec4f, ${vectors}>;
 var<workgroup> shares: array<f32, ${SPAN}>;
 var<workgroup> of_blocks: array<f32, ${BLOCKS}>;
@@ -54,16 +61,19 @@ fn main(
 ) {
   let group = flat_workgroup(workgroup, grid);
   let row = group / extent[1].z;
-  let span = group % extent[1].z;
   ${place}
-  if ((span + 1u) * ${SPAN}u <= begin || span * ${SPAN}u >= to) { return; }
+  let span = earliest + group % spans;
+  if (span * ${SPAN}u >= to) { return; }
+  let room = extent[0].z;
+  let start = max(begin, span * ${SPAN}u);
+  let start_row = start % room;
   for (var c = lid; c < ${vectors}u; c += ${WORKGROUP}u) { query[c] = q_four(row, c) * ${scaleOf(width)}; }
   workgroupBarrier();
   for (var at = lid; at < ${SPAN}u; at += ${WORKGROUP}u) {
     let j = span * ${SPAN}u + at;
     var score = 0.0;
     if (j >= begin && j < to) {
-      let key = (sequence * extent[0].z + j) * heads + head;
+      let key = (sequence * room + row_of(start_row + j - start, room)) * heads + head;
       for (var c = 0u; c < ${vectors}u; c++) {
         let a = query[c];
         let b = k_four(key, c);
@@ -101,19 +111,20 @@ fn main(
     of_blocks[lid] = sum;
   }
   workgroupBarrier();
-  let place = row * spans + span;
+  let place = row * spans + span - earliest;
   if (lid == 0u) {
     var sum = 0.0;
     for (var block = 0u; block < ${BLOCKS}u; block++) { sum = fma(sum, factors[block], of_blocks[block]); }
     sums[place] = vec2f(most, sum);
   }
+  let none = start - span * ${SPAN}u;
   let last = min(${SPAN}u, to - span * ${SPAN}u);
   for (var c = lid; c < ${width}u; c += ${WORKGROUP}u) {
     var sum = 0.0;
     for (var block = 0u; block < ${BLOCKS}u; block++) {
       sum *= factors[block];
-      for (var at = block * ${KEYS}u; at < min(last, (block + 1u) * ${KEYS}u); at++) {
-        let key = (sequence * extent[0].z + span * ${SPAN}u + at) * heads + head;
+      for (var at = max(none, block * ${KEYS}u); at < min(last, (block + 1u) * ${KEYS}u); at++) {
+        let key = (sequence * room + row_of(start_row + at - none, room)) * heads + head;
         sum = fma(shares[at], v[key * ${width}u + c], sum);
       }
     }
@@ -148,7 +159,7 @@ fn main(
     var most = ${NOTHING};
     var total = 0.0;
     var out = 0.0;
-    for (var span = begin / ${SPAN}u; span * ${SPAN}u < to; span++) {
+    for (var span = 0u; (earliest + span) * ${SPAN}u < to; span++) {
       let of_span = sums[row * spans + span];
       let next = max(most, of_span.x);
       let before = exp_at_most_1(most - next);

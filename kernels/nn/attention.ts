@@ -41,7 +41,8 @@ export interface AttentionTensors extends AttentionInputs {
 export interface PlanAttentionOptions extends AttentionOptions {
   /**
    * How many keys there are, in the first word of a storage buffer, read when the plan runs: k and v are then a cache with
-   * room for m, and the queries the last n of those keys. From n to m; default: all.
+   * room for m, and the queries the last n of those keys. From n to m; default: all. With the kernel `step` there may be more
+   * where a window of at most m − n + 1 keeps the first out of sight: key j lies in row j % m.
    */
   readonly live?: GPUBuffer;
   /** Default: by the sizes. `flat` takes at most 32 keys and 1024 scores a head. */
@@ -66,7 +67,7 @@ export async function planAttention(
     throw new InputError(`Cannot attend flat: keys must be ≤ ${KEYS}, got ${keys}`);
   }
   const pairs = sequences * heads;
-  const spans = Math.ceil(keys / SPAN);
+  const spans = spansOf(sizes, options);
   const scratch: GPUBuffer[] = [];
   const keep = (buffer: GPUBuffer): GPUBuffer => {
     scratch.push(buffer);
@@ -117,6 +118,14 @@ export async function planAttention(
     scratch.forEach((buffer) => buffer.destroy());
     throw error;
   }
+}
+
+/** The most spans that a query sees some of. A cache that is a ring has no first span to begin at. */
+function spansOf({ queries, keys }: AttentionSizes, { mask, live }: PlanAttentionOptions): number {
+  const whole = Math.ceil(keys / SPAN);
+  if (typeof mask !== "object") return whole;
+  const seen = Math.ceil((mask.window - 1) / SPAN) + 1;
+  return live !== undefined && mask.window + queries - 1 <= keys ? seen : Math.min(whole, seen);
 }
 
 function kernelFor(sizes: AttentionSizes): AttentionKernel {

@@ -8,7 +8,8 @@
  * ```
  *
  * Arguments are copied into the recorded program, and not again while they are the same; values that a body refers to
- * otherwise (weights) are read where they lie.
+ * otherwise (weights) are read where they lie. A cache that a body brings up to date stays in the program until another takes
+ * its place there, so that a stream's next token copies none of it.
  *
  * @module
  */
@@ -23,17 +24,30 @@ import { Ids } from "./ids.ts";
 import { type Copy, Program } from "./program.ts";
 import { sameShape, shown } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
+import { unhurried } from "./_unhurried.ts";
 import { Value } from "./value.ts";
 
 type Body = (ops: TensorOps<Value, Ids>, values: readonly Value[], ids: readonly Ids[]) => readonly Value[];
+
+interface Shaped {
+  readonly shape: readonly number[];
+}
 
 interface Recorded {
   readonly program: Program;
   readonly values: readonly Tensor[];
   readonly ids: readonly Ids[];
   readonly results: readonly Slot[];
+  /** Of each result, the argument that it is, brought up to date. */
+  readonly updates: readonly (number | undefined)[];
   /** What the program's own arguments hold. */
   readonly held: (Value | Ids | undefined)[];
+}
+
+/** Where a value's numbers are as long as they are not in its own buffer: in an argument of a program. */
+interface Place {
+  readonly recorded: Recorded;
+  readonly at: number;
 }
 
 export interface EvaluatorOptions {
@@ -48,6 +62,7 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
   readonly #recorded = new Map<string, Recorded>();
   /** Every array handed out and not freed. */
   readonly #live = new Set<GPUBuffer>();
+  readonly #away = new Map<Value, Place>();
   /** Buffers of freed results, by their size. */
   readonly #free = new Map<number, GPUBuffer[]>();
 
@@ -62,21 +77,31 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     return [...this.#live].reduce((sum, { size }) => sum + size, 0);
   }
 
+  /** Programs recorded so far. */
+  get programs(): number {
+    return this.#recorded.size;
+  }
+
   async call(key: string, values: readonly Value[], ids: readonly Ids[], body: Body): Promise<readonly Value[]> {
-    let recorded = this.#recorded.get(key);
-    if (recorded === undefined) {
-      recorded = this.#record(key, values, ids, body);
-      this.#recorded.set(key, recorded);
-    }
+    const recorded = this.#known(key, values, ids, body);
     expectArguments(key, recorded, values, ids);
-    const { program, results } = recorded;
+    const { program, results, updates } = recorded;
     await program.ready();
-    const outputs = results.map(({ shape, length }) => new Tensor(this.gpu, this.#take(4 * length), shape));
-    await program.run({
-      before: this.#copies(recorded, values, ids),
-      after: results.flatMap((slot, i) => copy(program.tensor(slot).buffer, outputs[i]!.buffer, slot.length)),
+    const before = this.#copies(recorded, values, ids);
+    const after: Copy[] = [];
+    const outputs = results.map((slot, i) => {
+      const argument = updates[i];
+      if (argument !== undefined) return this.#moved(values[argument]!, { recorded, at: argument });
+      const tensor = new Tensor(this.gpu, this.#take(4 * slot.length), slot.shape);
+      after.push(...copy(program.tensor(slot).buffer, tensor.buffer, slot.length));
+      return Value.of(tensor);
     });
-    return outputs.map((tensor) => Value.of(tensor));
+    await program.run({ before, after });
+    return outputs;
+  }
+
+  async prepare(key: string, shapes: readonly (readonly number[])[], body: Body): Promise<void> {
+    await this.#known(key, shapes.map((shape) => ({ shape })), [], body).program.ready();
   }
 
   values(data: ArrayLike<number>, shape: readonly number[]): Value {
@@ -91,9 +116,11 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     return ids;
   }
 
-  async read({ slot: { storage: { fixed } } }: Value): Promise<Float32Array> {
+  async read(x: Value): Promise<Float32Array> {
+    const { fixed } = x.slot.storage;
     if (fixed === undefined) throw new InputError("Cannot read: the array must be a result, got one inside a body");
-    return await fixed.read();
+    const place = this.#away.get(x);
+    return await unhurried((place === undefined ? fixed : place.recorded.values[place.at]!).read());
   }
 
   /** Gives an array back; the next result of its size takes its place. */
@@ -102,6 +129,7 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     if (buffer === undefined || !this.#live.delete(buffer)) {
       throw new InputError("Cannot free: the array must be one of this evaluator's and not freed before");
     }
+    if (x instanceof Value) this.#away.delete(x);
     const { size } = buffer;
     const same = this.#free.get(size);
     if (same === undefined) this.#free.set(size, [buffer]);
@@ -115,37 +143,81 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
       for (const argument of [...values, ...ids]) argument.destroy();
     }
     this.#recorded.clear();
+    this.#away.clear();
     this.#pool.destroy();
     for (const buffer of [...this.#live, ...[...this.#free.values()].flat()]) buffer.destroy();
     this.#live.clear();
     this.#free.clear();
   }
 
-  #record(key: string, values: readonly Value[], ids: readonly Ids[], body: Body): Recorded {
+  /** What was recorded under the key, or is now. */
+  #known(key: string, values: readonly Shaped[], ids: readonly Shaped[], body: Body): Recorded {
+    let recorded = this.#recorded.get(key);
+    if (recorded === undefined) {
+      recorded = this.#record(key, values, ids, body);
+      this.#recorded.set(key, recorded);
+    }
+    return recorded;
+  }
+
+  #record(key: string, values: readonly Shaped[], ids: readonly Shaped[], body: Body): Recorded {
     const { gpu } = this;
     const program = new Program(gpu, key, { pool: this.#pool });
     const own = values.map(({ shape }) => Tensor.empty(gpu, shape, { label: "argument" }));
     const ownIds = ids.map(({ shape }) => new Ids(gpu, shape));
+    const ops = new GpuOps(program, this.#options);
     let results: readonly Value[];
     try {
-      results = body(new GpuOps(program, this.#options), own.map((tensor) => Value.of(tensor)), ownIds);
+      results = body(ops, own.map((tensor) => Value.of(tensor)), ownIds);
     } catch (error) {
       program.close();
       for (const argument of [...own, ...ownIds]) argument.destroy();
       throw error;
     }
     for (const { slot } of results) program.keep(slot);
-    return { program, values: own, ids: ownIds, results: results.map(({ slot }) => slot), held: [] };
+    const updates = results.map(({ slot: { storage } }) => {
+      const at = ops.updated.has(storage) ? own.findIndex((tensor) => tensor === storage.fixed) : -1;
+      return at < 0 ? undefined : at;
+    });
+    return { program, values: own, ids: ownIds, results: results.map(({ slot }) => slot), updates, held: [] };
   }
 
-  #copies({ values: own, ids: ownIds, held }: Recorded, values: readonly Value[], ids: readonly Ids[]): Copy[] {
+  /** The value, whose numbers are now at the place: what other programs hold of it is old. */
+  #moved(value: Value, place: Place): Value {
+    const before = this.#away.get(value);
+    if (before?.recorded === place.recorded && before.at === place.at) return value;
+    this.#away.set(value, place);
+    for (const recorded of this.#recorded.values()) {
+      recorded.held.forEach((held, at) => {
+        if (held === value && !(recorded === place.recorded && at === place.at)) recorded.held[at] = undefined;
+      });
+    }
+    return value;
+  }
+
+  #bufferOf(value: Value): GPUBuffer {
+    const place = this.#away.get(value);
+    return place === undefined ? bufferOf(value) : place.recorded.values[place.at]!.buffer;
+  }
+
+  #copies(recorded: Recorded, values: readonly Value[], ids: readonly Ids[]): Copy[] {
+    const { values: own, ids: ownIds, held } = recorded;
     const copies: Copy[] = [];
     const argument = (given: Value | Ids, at: number, from: GPUBuffer, to: GPUBuffer, length: number): void => {
-      if (held[at] === given) return;
+      const last = held[at];
+      if (last === given) return;
+      if (last instanceof Value) {
+        const place = this.#away.get(last);
+        // The numbers of the last one are nowhere else.
+        if (place?.recorded === recorded && place.at === at) {
+          copies.push(...copy(to, bufferOf(last), length));
+          this.#away.delete(last);
+        }
+      }
       held[at] = given;
       copies.push(...copy(from, to, length));
     };
-    values.forEach((value, i) => argument(value, i, bufferOf(value), own[i]!.buffer, own[i]!.length));
+    values.forEach((value, i) => argument(value, i, this.#bufferOf(value), own[i]!.buffer, own[i]!.length));
     ids.forEach((each, i) => argument(each, values.length + i, each.buffer, ownIds[i]!.buffer, each.length));
     return copies;
   }

@@ -17,10 +17,11 @@
  */
 import type { AnyAffineModel } from "../../models/affine.ts";
 import { InputError } from "../../models/error.ts";
-import type { Activation, AttentionOptions, Rows, TensorOps } from "../../models/networks/ops.ts";
+import type { Activation, AttentionOptions, CachedAttention, Rows, TensorOps } from "../../models/networks/ops.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { attention } from "./_attention.ts";
+import { attentionNext } from "./_attention_next.ts";
 import { add, affine, dropout, map, mul, repeat } from "./_entries.ts";
 import { crossEntropy } from "./_loss.ts";
 import { concat, embedding, reshape, slice, type Sorted, take } from "./_moves.ts";
@@ -31,7 +32,7 @@ import type { Ids } from "./ids.ts";
 import type { Program } from "./program.ts";
 import type { Recorder } from "./recorder.ts";
 import { expectShape } from "./shapes.ts";
-import type { Slot } from "./slot.ts";
+import type { Slot, Storage } from "./slot.ts";
 import { Tape } from "./tape.ts";
 import type { Value } from "./value.ts";
 
@@ -47,6 +48,8 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   readonly program: Program;
   readonly tape: Tape | undefined;
   readonly mode: MatrixMode | undefined;
+  /** Caches that are brought up to date where they lie. */
+  readonly updated: Set<Storage> = new Set<Storage>();
   readonly #sorted = new Map<Ids, Sorted>();
   #sites = 0;
 
@@ -110,6 +113,15 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   }
   attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
     return attention(this, q, k, v, options);
+  }
+  attentionNext(
+    { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
+    { keys, values }: { readonly keys: Value; readonly values: Value },
+    count: Ids,
+    options: AttentionOptions,
+  ): CachedAttention<Value> {
+    for (const { slot } of [keys, values]) this.updated.add(slot.storage);
+    return attentionNext(this, { q, k, v, keys, values, count }, options);
   }
   embedding(table: Value, ids: Ids): Value {
     return embedding(this, table, ids, this.#sorted);

@@ -35,6 +35,12 @@ export interface StreamCalls<T, I> {
   saved(x: Held<T>): Promise<SavedArray>;
   restored(x: SavedArray): Held<T>;
   free(xs: readonly Held<T>[]): void;
+  /** Frees those of `xs` that are not among `others`: a cache brought up to date may be the array that it was. */
+  freeBut(xs: readonly Held<T>[], others: readonly Held<T>[]): void;
+  /** An array of zeros. */
+  zeros(shape: readonly number[]): Held<T>;
+  /** Makes a call of a body with arrays of these shapes ready, where the evaluator records. */
+  prepare(name: string, shapes: readonly (readonly number[])[], body: StreamBody<T, I>): Promise<void>;
   /** Checked tokens `[B]`. */
   tokens(given: ArrayLike<number>): number[];
   /** The B rows of checked tokens `[B, n]`, for a prefill after `size` tokens, which must be none. */
@@ -77,22 +83,26 @@ export function streamCalls<T, I>(
   const badId = (tokens: ArrayLike<number>): number | undefined =>
     Array.from(tokens).find((id) => !Number.isSafeInteger(id) || id < 0 || id >= network.vocabulary);
   const { number, shapes } = knownOf(network, parameters);
+  const keyOf = (name: string, all: readonly (readonly number[])[]): string =>
+    `${network.name} ${number}: ${name} (${shown(all)})`;
+  /** The body with the parameters; the shapes of its results are noted. */
+  const noted =
+    (key: string, body: StreamBody<T, I>) =>
+    (ops: TensorOps<T, I>, values: readonly T[], ids: readonly I[]): readonly T[] => {
+      const results = body(ops, parameters, values, ids);
+      shapes.set(key, results.map((x) => ops.shape(x)));
+      return results;
+    };
   const free = (xs: readonly Held<T>[]): void => {
     for (const { array } of xs) evaluator.free(array);
   };
   return {
     batch,
     async call(name, values, hostIds, body) {
-      const key = `${network.name} ${number}: ${name} (${
-        shown([...values, ...hostIds.map(([, shape]) => ({ shape }))].map(({ shape }) => shape))
-      })`;
+      const key = keyOf(name, [...values.map(({ shape }) => shape), ...hostIds.map(([, shape]) => shape)]);
       const ids = hostIds.map(([data, shape]) => evaluator.ids(data, shape));
       try {
-        const arrays = await evaluator.call(key, values.map(({ array }) => array), ids, (ops, inner, innerIds) => {
-          const results = body(ops, parameters, inner, innerIds);
-          shapes.set(key, results.map((x) => ops.shape(x)));
-          return results;
-        });
+        const arrays = await evaluator.call(key, values.map(({ array }) => array), ids, noted(key, body));
         return arrays.map((array, i) => ({ array, shape: shapes.get(key)![i]! }));
       } finally {
         for (const one of ids) evaluator.free(one);
@@ -108,6 +118,15 @@ export function streamCalls<T, I>(
     saved: async ({ array, shape }) => ({ shape, data: Array.from(await evaluator.read(array)) }),
     restored: ({ shape, data }) => ({ array: evaluator.values(data, shape), shape }),
     free,
+    freeBut(xs, others) {
+      const kept = new Set(others.map(({ array }) => array));
+      free(xs.filter(({ array }) => !kept.has(array)));
+    },
+    zeros: (shape) => ({ array: evaluator.values(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape), shape }),
+    async prepare(name, all, body) {
+      const key = keyOf(name, all);
+      await evaluator.prepare?.(key, all, noted(key, body));
+    },
     tokens(tokens) {
       if (tokens.length !== batch || badId(tokens) !== undefined) {
         throw new InputError(

@@ -18,5 +18,10 @@ export function attentionDecoder(options: Omit<StackOptions, "mask">): ChunkDeco
     },
     seed: (ops, p, prefix) => stackCache(ops, p, prefix, stack),
     append: (ops, p, cache, x) => runStack(ops, p, x, stack, { cache }),
+    cached: {
+      arrays: 2 * stack.layers,
+      width: stack.d,
+      next: (ops, p, cache, count, x) => runStack(ops, p, x, stack, { cache, count }),
+    },
   };
 }

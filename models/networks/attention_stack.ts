@@ -5,13 +5,22 @@
  *     x ← x + down(gelu(up(norm(x))))      and a layer norm after the last block
  *
  * The cache of a stack is `[k_0, v_0, k_1, v_1, …]`, `[N, m, d]` each (nothing for a window of 1). A stack over n tokens with the cache of the m before
- * computes what it computes over all m + n, for the last n.
+ * computes what it computes over all m + n, for the last n. Where caches have room for more, `[N, room, d]`, new tokens go into them, and how
+ * many there are is read when it runs.
  *
  * @module
  */
 import { InputError } from "../error.ts";
 import { layerNorm, mlp, mlpParameters } from "./mlp.ts";
-import { type AttentionMask, joined, type Parameters, type ParameterSpecs, type TensorOps, under } from "./ops.ts";
+import {
+  type AttentionMask,
+  type AttentionOptions,
+  joined,
+  type Parameters,
+  type ParameterSpecs,
+  type TensorOps,
+  under,
+} from "./ops.ts";
 import { normParameters, parameter, residualStd, weights, zeros } from "./parameters.ts";
 
 /** The size of a stack and what its tokens see. */
@@ -27,9 +36,11 @@ export interface StackOptions {
 }
 
 /** What a stack goes on from and what it is asked for. */
-export interface StackRun<T> {
+export interface StackRun<T, I = never> {
   /** Of the tokens before; none unless given. */
   readonly cache?: readonly T[];
+  /** Tokens there are, `[1]`, those of this run the last of them: the cache then has room, and is used up. */
+  readonly count?: I;
   /** How many of the last tokens are wanted; default all of them. The last block computes no other. */
   readonly last?: number;
 }
@@ -95,13 +106,28 @@ function kept<T, I>(ops: TensorOps<T, I>, keysAndValues: readonly T[], mask: Att
   return keysAndValues.map((x) => lastTokens(ops, x, Math.min(mask.window - 1, ops.shape(x)[1]!)));
 }
 
+/** Attention of a block's next tokens to a cache with room. */
+function attendNext<T, I>(
+  ops: TensorOps<T, I>,
+  tokens: { readonly q: T; readonly k: T; readonly v: T },
+  cache: readonly T[],
+  count: I,
+  options: AttentionOptions,
+): { readonly y: T; readonly cache: readonly T[] } {
+  if (ops.attentionNext === undefined) {
+    throw new InputError("Cannot stream: operations must have attentionNext, got none");
+  }
+  const { y, keys, values } = ops.attentionNext(tokens, { keys: cache[0]!, values: cache[1]! }, count, options);
+  return { y, cache: [keys, values] };
+}
+
 /** What the blocks make of x, before the last norm. */
 function runBlocks<T, I>(
   ops: TensorOps<T, I>,
   parameters: Parameters<T>,
   x: T,
   { heads, layers, mask, dropout = 0 }: StackOptions,
-  { cache = [], last = ops.shape(x)[1]! }: StackRun<T> = {},
+  { cache = [], last = ops.shape(x)[1]!, count }: StackRun<T, I> = {},
 ): { readonly hidden: T; readonly cache: readonly T[] } {
   const next: T[] = [];
   let hidden = x;
@@ -109,12 +135,21 @@ function runBlocks<T, I>(
     const block = under(parameters, `${i}`);
     const attention = under(block, "attention");
     const normed = layerNorm(ops, under(attention, "norm"), hidden);
-    const [k, v] = keysAndValues(ops, attention, normed, cache.slice(2 * i, 2 * i + 2));
-    next.push(...kept(ops, [k, v], mask));
+    const before = cache.slice(2 * i, 2 * i + 2);
+    const [k, v] = keysAndValues(ops, attention, normed, count === undefined ? before : []);
     // Keys come from all tokens, queries only from those that are still wanted.
     const wanted = i === layers - 1 ? last : ops.shape(hidden)[1]!;
     const q = projected(ops, attention, "query", lastTokens(ops, normed, wanted));
-    const seen = projected(ops, attention, "out", ops.attention(q, k, v, { heads, mask }));
+    let y: T;
+    if (count === undefined) {
+      next.push(...kept(ops, [k, v], mask));
+      y = ops.attention(q, k, v, { heads, mask });
+    } else {
+      const attended = attendNext(ops, { q, k, v }, before, count, { heads, mask });
+      next.push(...attended.cache);
+      y = attended.y;
+    }
+    const seen = projected(ops, attention, "out", y);
     hidden = ops.add(lastTokens(ops, hidden, wanted), ops.dropout(seen, dropout));
     hidden = mlp(ops, under(block, "mlp"), hidden, dropout);
   }
@@ -127,7 +162,7 @@ export function runStack<T, I>(
   parameters: Parameters<T>,
   x: T,
   options: StackOptions,
-  run: StackRun<T> = {},
+  run: StackRun<T, I> = {},
 ): { readonly hidden: T; readonly cache: readonly T[] } {
   const { hidden, cache } = runBlocks(ops, parameters, x, options, run);
   return { hidden: layerNorm(ops, under(parameters, "norm"), hidden), cache };

@@ -27,5 +27,6 @@ export function chunkEncoder({ vocabulary, d, chunk, dropout = 0 }: ChunkEncoder
       const places = m === chunk ? table : ops.slice(table, 0, from, from + m);
       return ops.dropout(ops.add(x, places), dropout);
     },
+    placeAt: (ops, p, x, places) => ops.dropout(ops.add(x, ops.embedding(parameter(p, "places"), places)), dropout),
   };
 }

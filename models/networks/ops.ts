@@ -42,6 +42,15 @@ export interface AttentionOptions {
   readonly mask: AttentionMask;
 }
 
+/** What a stream's next tokens see, and the caches with theirs. */
+export interface CachedAttention<T> {
+  /** `[N, n, d]` */
+  readonly y: T;
+  /** `[N, room, d]` */
+  readonly keys: T;
+  readonly values: T;
+}
+
 /** Rows `from … from + count − 1` along the first axis of `sources[source]`. */
 export interface Rows {
   readonly source: number;
@@ -73,6 +82,18 @@ export interface TensorOps<T, I> {
   unitNorm(x: T, epsilon?: number): T;
   /** `softmax(scale q kᵀ + mask) v`, per head: q `[N, n, d]`, k, v `[N, m, d]`, m ≥ n → `[N, n, d]`. */
   attention(q: T, k: T, v: T, options: AttentionOptions): T;
+  /**
+   * {@linkcode attention} of the last n of `count` `[1]` tokens, whose q, k, v `[N, n, d]` are given: keys and values go into
+   * caches `[N, room, d]`, those of token t into row t % room, in place of what lay there. Every token that is seen must have
+   * its row: room ≥ count, or with a window ≥ window + n − 1. The caches given are used up, and must not be read again.
+   * Optional, as {@linkcode scanFrom} is.
+   */
+  attentionNext?(
+    tokens: { readonly q: T; readonly k: T; readonly v: T },
+    cache: { readonly keys: T; readonly values: T },
+    count: I,
+    options: AttentionOptions,
+  ): CachedAttention<T>;
   /** Rows of a table: table `[vocabulary, d]`, ids `[…]` → `[…, d]`. */
   embedding(table: T, ids: I): T;
   /** x with entries set to 0 at the given rate and the others divided by 1 − rate; x itself where not training, or rate is 0. */
@@ -168,13 +189,22 @@ export interface TokenNetwork {
  * Arrays that it takes from outside, such as parameters, are read where they lie at every replay, and must outlive the key.
  */
 export interface Evaluator<T, I> {
-  /** The results of `body`, new arrays that live until {@linkcode Evaluator.free}; arguments stay as they are. */
+  /**
+   * The results of `body`, arrays that live until {@linkcode Evaluator.free}. Arguments stay as they are; but a cache that
+   * the body used up may come back as the very array it was, brought up to date.
+   */
   call(
     key: string,
     values: readonly T[],
     ids: readonly I[],
     body: (ops: TensorOps<T, I>, values: readonly T[], ids: readonly I[]) => readonly T[],
   ): Promise<readonly T[]>;
+  /** Makes a call with arrays of these shapes and no ids ready, so that the first need not wait. Optional. */
+  prepare?(
+    key: string,
+    shapes: readonly (readonly number[])[],
+    body: (ops: TensorOps<T, I>, values: readonly T[], ids: readonly I[]) => readonly T[],
+  ): Promise<void>;
   /** New arrays from numbers of the host. */
   values(data: ArrayLike<number>, shape: readonly number[]): T;
   ids(data: ArrayLike<number>, shape: readonly number[]): I;

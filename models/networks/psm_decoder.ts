@@ -2,7 +2,7 @@
  * Streaming a prefix-scannable network: the binary counter over summaries, and Inf with what it keeps of the prefix.
  *
  *     at the first token of a chunk   seed Inf with the prefix, once
- *     at every token                  append it to what Inf keeps
+ *     at every token                  append it to what Inf keeps: with caches, one text at every place
  *     at the last token of a chunk    the chunk's summary goes into the counter
  *
  * No token runs over the prefix again, and at most 2⌈log2(t+1)⌉ summaries are held after t chunks.
@@ -12,6 +12,7 @@
 import { blellochPrefill, PlannedCounter } from "../../scan/mod.ts";
 import { arrayTree } from "./_array_tree.ts";
 import { checkedArrays, counterState } from "./_psm_state.ts";
+import { chunkCaches } from "./_chunk_caches.ts";
 import { type Held, logitsOf, type StreamBody, streamCalls } from "./_stream_calls.ts";
 import { type Evaluator, type Parameters, under } from "./ops.ts";
 import { leavesOf, readOf, wholeChunks } from "./psm_network.ts";
@@ -34,19 +35,18 @@ export function psmDecoder<T, I>(
   const { chunk, enc, agg, inf } = network;
   const calls = streamCalls(network, evaluator, parameters, options);
   const { batch } = calls;
+  const combined: StreamBody<T, I> = (ops, p, [a, b]) => [agg.combine(ops, under(p, "agg"), a!, b!)];
   const counter = new PlannedCounter<Held<T>>({
     async combine(earlier, later) {
-      const [joined] = await calls.call(
-        "combine",
-        [earlier, later],
-        [],
-        (ops, p, [a, b]) => [agg.combine(ops, under(p, "agg"), a!, b!)],
-      );
+      const [joined] = await calls.call("combine", [earlier, later], [], combined);
       return joined!;
     },
     release: (x) => calls.free([x]),
   });
+  const caches = chunkCaches(network, calls);
   let pending: number[][] = [];
+  /** Vectors of the prefix that the cache holds. */
+  let seen = 0;
   let cache: readonly Held<T>[] = [];
 
   /** Logits and the next cache of a token at a place: at place 0 what is given is the prefix, or nothing. */
@@ -58,24 +58,43 @@ export function psmDecoder<T, I>(
     return [logitsOf(ops, p, next.hidden), ...next.cache];
   };
 
+  /** Logits and the next cache of the token behind the pending ones; a prefix is given at place 0, where there is one. */
+  const following = async (tokens: number[], prefix: Held<T> | undefined): Promise<Held<T>[]> => {
+    const place = pending.length;
+    if (caches === undefined) {
+      const given = place > 0 ? cache : prefix === undefined ? [] : [prefix];
+      // Shapes alone would not tell a prefix from a cache.
+      return await calls.call(`place ${place}`, given, [[tokens, [batch, 1]]], bodyAt(place));
+    }
+    if (place > 0) return await caches.next(cache, seen, place, tokens);
+    const begun = await caches.begin(prefix);
+    try {
+      const next = await caches.next(begun.cache, begun.seen, place, tokens);
+      calls.freeBut(begun.cache, next);
+      seen = begun.seen;
+      return next;
+    } catch (error) {
+      calls.free(begun.cache);
+      throw error;
+    }
+  };
+
   /** Takes in checked tokens; logits are the caller's. */
   const advance = async (tokens: number[]): Promise<Held<T>> => {
     const place = pending.length;
     const prefix = place === 0 ? await counter.prefix() : undefined;
-    const given = place > 0 ? cache : prefix === undefined ? [] : [prefix];
-    // Shapes alone would not tell a prefix from a cache.
-    const [logits, ...next] = await calls.call(`place ${place}`, given, [[tokens, [batch, 1]]], bodyAt(place));
-    const seen = [...pending, tokens];
-    const whole = seen.length === chunk;
+    const [logits, ...next] = await following(tokens, prefix);
+    const all = [...pending, tokens];
+    const whole = all.length === chunk;
     try {
-      if (whole) await summarise(seen);
+      if (whole) await summarise(all);
     } catch (error) {
-      calls.free([logits!, ...next]);
+      calls.freeBut([logits!, ...next], cache);
       throw error;
     }
-    calls.free(cache);
+    calls.freeBut(cache, next);
     if (whole) calls.free(next);
-    [pending, cache] = whole ? [[], []] : [seen, next];
+    [pending, cache] = whole ? [[], []] : [all, next];
     return logits!;
   };
 
@@ -87,6 +106,12 @@ export function psmDecoder<T, I>(
       return [leavesOf(ops, p, network, enc.place(ops, under(p, "enc"), embedded, 0))];
     });
     try {
+      if (counter.size === 0) {
+        // What the second and third chunks need, so that none of their tokens waits for it.
+        const { shape } = summary!;
+        await calls.prepare("combine", [shape, shape], combined);
+        await caches?.prepare(shape);
+      }
       await counter.push(summary!);
     } catch (error) {
       calls.free([summary!]);

@@ -18,7 +18,7 @@ import { joined, type Parameters, type TensorOps, under } from "./ops.ts";
 import { weights } from "./parameters.ts";
 import type { ChunkAggregator, PsmNetwork, PsmParts } from "./psm_parts.ts";
 
-export type { ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./psm_parts.ts";
+export type { CachedChunk, ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./psm_parts.ts";
 
 /** x `[n·m, …]` as `[m·n, …]`: row i·m + j becomes row j·n + i. */
 function exchanged<T, I>(ops: TensorOps<T, I>, x: T, n: number, m: number): T {

@@ -13,6 +13,8 @@ export interface ChunkEncoder {
   embed<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, tokens: I): T;
   /** Vectors `[N, m, d]` of tokens at places `from … from + m − 1` of their chunk → the same with their places. */
   place<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, x: T, from: number): T;
+  /** The same at the places `[m]`, which are read when it runs: what a stream needs to run one text at every place. */
+  placeAt?<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, x: T, places: I): T;
 }
 
 /** Agg: joins the summaries `[N, …]` of N pairs of neighbouring spans, the earlier first. Any function. */
@@ -26,6 +28,24 @@ export interface ChunkAggregator {
   leaf?<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, x: T): T;
   /** Summaries `[N, …]` → what Inf sees of them, `[N, m, d]`. Default: a summary is that. */
   read?<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, summary: T): T;
+}
+
+/** What a stream keeps of a prefix and the tokens behind it as rows of caches with room: one text at every place of a chunk. */
+export interface CachedChunk {
+  /** Arrays that are kept, `[N, room, width]` each. */
+  readonly arrays: number;
+  readonly width: number;
+  /**
+   * {@link ChunkDecoder.append} for the last of `count` `[1]` tokens, those of the prefix among them. Token t is row t of the caches,
+   * which are used up: what is kept then is they, with the token.
+   */
+  next<T, I>(
+    ops: TensorOps<T, I>,
+    parameters: Parameters<T>,
+    caches: readonly T[],
+    count: I,
+    x: T,
+  ): { readonly hidden: T; readonly cache: readonly T[] };
 }
 
 /** Inf: final vectors of the tokens of a chunk, given what precedes it. Causal inside the chunk. */
@@ -42,6 +62,8 @@ export interface ChunkDecoder {
     cache: readonly T[],
     x: T,
   ): { readonly hidden: T; readonly cache: readonly T[] };
+  /** Where what is kept is an array of rows, `[N, m, width]`, one for each vector of the prefix and each token. */
+  readonly cached?: CachedChunk;
 }
 
 /** A prefix-scannable network in its parts. */

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { checkStack, runStack, type StackOptions, stackParameters } from "./attention_stack.ts";
+import { checkStack, runStack, type StackOptions, stackParameters, type StackRun } from "./attention_stack.ts";
 import { InputError } from "../error.ts";
 import { joined, type Parameters, type ParameterSpecs, type Rows, type TensorOps, under } from "./ops.ts";
 import { parameter, positions, weights } from "./parameters.ts";
-import type { ResumableNetwork } from "./resumable.ts";
+import type { CachedTokens, ResumableNetwork } from "./resumable.ts";
 
 /** A decoder over tokens. */
 export interface TransformerOptions extends Omit<StackOptions, "mask"> {
@@ -48,9 +48,24 @@ function decoder(
     ops: TensorOps<T, I>,
     p: Parameters<T>,
     x: T,
-    cache: readonly T[],
+    state: StackRun<T, I>,
   ): { readonly hidden: T; readonly cache: readonly T[] } =>
-    runStack(ops, under(p, "blocks"), ops.dropout(x, dropout), stack, { cache });
+    runStack(ops, under(p, "blocks"), ops.dropout(x, dropout), stack, state);
+  /** Embedded tokens with their positions. */
+  const placed = <T, I>(ops: TensorOps<T, I>, p: Parameters<T>, tokens: I, places: I): T =>
+    ops.add(
+      ops.embedding(parameter(p, "tokens"), tokens),
+      ops.embedding(parameter(p, "positions"), places),
+    );
+  const cached: CachedTokens = {
+    arrays: 2 * stack.layers,
+    width: d,
+    reach: repeats ? period - 1 : period,
+    next(ops, p, { token, place, count }, caches) {
+      const { hidden, cache } = run(ops, p, placed(ops, p, token, place), { cache: caches, count });
+      return { hidden, state: cache };
+    },
+  };
   return {
     name,
     vocabulary,
@@ -64,13 +79,14 @@ function decoder(
       }
       const rows: Rows[] = [];
       for (let from = 0; from < n; from += period) rows.push({ source: 0, from: 0, count: Math.min(period, n - from) });
-      return run(ops, p, ops.add(x, ops.take([parameter(p, "positions")], rows)), []).hidden;
+      return run(ops, p, ops.add(x, ops.take([parameter(p, "positions")], rows)), {}).hidden;
     },
     resume(ops, p, tokens, places, state) {
-      const x = ops.embedding(parameter(p, "tokens"), tokens);
-      const { hidden, cache } = run(ops, p, ops.add(x, ops.embedding(parameter(p, "positions"), places)), state);
+      const { hidden, cache } = run(ops, p, placed(ops, p, tokens, places), { cache: state });
       return { hidden, state: cache };
     },
+    // A window of one keeps nothing.
+    ...(cached.reach === 0 ? {} : { cached }),
     placeOf: (t) => repeats ? t % period : t,
   };
 }
