@@ -25,13 +25,10 @@ export interface ColumnSums {
 }
 
 /** Columns of a workgroup, and invocations that share one. */
-const COLUMNS = 16;
-const LANES = 16;
-/** Numbers that an invocation has on their way at a time: one after the other they would wait for memory as many times. */
-const AHEAD = 8;
-/** Up to so many rows take one dispatch; of more, slabs of at least `SLAB` keep a large device busy. */
-const WHOLE = 1024;
-const SLAB = 256;
+const COLUMNS = 32;
+const LANES = 8;
+/** Rows of a slab: up to so many take one dispatch. */
+const SLAB = 512;
 const SLABS = 64;
 const names = ["a_of", "b_of", "c_of", "d_of"] as const;
 
@@ -44,7 +41,7 @@ export function recordColumnSums(program: Program, name: string, job: ColumnSums
 async function prepare(gpu: Gpu, name: string, job: ColumnSums, at: Placement): Promise<Prepared> {
   const { rows, columns, inputs } = job;
   const sums = job.sums.filter((sum) => sum !== undefined);
-  const slabs = rows <= WHOLE ? 1 : Math.min(SLABS, Math.ceil(rows / SLAB));
+  const slabs = Math.min(SLABS, Math.max(1, Math.ceil(rows / SLAB)));
   const results = sums.map(({ output }) => at.tensor(output).buffer);
   const flags = sums.map(({ accumulate }) => accumulate ? 1 : 0);
   const tiles = Math.ceil(columns / COLUMNS);
@@ -87,10 +84,6 @@ function sizes(rows: number, columns: number, slabs: number, flags: readonly num
 
 function shaderOf(name: string, values: readonly string[], inputs: number): ReturnType<typeof assemble> {
   const each = (line: (i: number) => string): string => values.map((_, i) => line(i)).join("\n  ");
-  const ahead = Array.from({ length: AHEAD }, (_, n) => `first + ${n * LANES}u`);
-  // Beyond the last row, that one is read again and left out, so that no number waits for a branch.
-  const valueAt = (i: number, row: string): string =>
-    `select(0.0, value_${i}(min(${row}, end - 1u), min(${row}, end - 1u) * sizes.columns + column), ${row} < end)`;
   return assemble(`${name} sums`, {
     bindings: [
       { name: "sizes", access: "uniform", type: "Sizes" },
@@ -100,7 +93,6 @@ function shaderOf(name: string, values: readonly string[], inputs: number): Retu
     source: /* wgsl */ `
 struct Sizes { rows: u32, columns: u32, slabs: u32, each: u32, tiles: u32, add_0: u32, add_1: u32, unused: u32 }
 var<workgroup> parts: array<f32, ${COLUMNS * LANES * values.length}>;
-${each((i) => `fn value_${i}(row: u32, at: u32) -> f32 { return ${values[i]}; }`)}
 @compute @workgroup_size(${COLUMNS * LANES})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -114,8 +106,9 @@ fn main(
   ${each((i) => `var total_${i} = 0.0;`)}
   if (column < sizes.columns) {
     let end = min(slab * sizes.each + sizes.each, sizes.rows);
-    for (var first = slab * sizes.each + local / ${COLUMNS}u; first < end; first += ${AHEAD * LANES}u) {
-      ${each((i) => `total_${i} += ${pairwise(ahead.map((row) => valueAt(i, row)))};`)}
+    for (var row = slab * sizes.each + local / ${COLUMNS}u; row < end; row += ${LANES}u) {
+      let at = row * sizes.columns + column;
+      ${each((i) => `total_${i} += ${values[i]};`)}
     }
   }
   ${each((i) => `parts[${i * COLUMNS * LANES}u + local] = total_${i};`)}
@@ -133,10 +126,4 @@ fn main(
 }
 `,
   });
-}
-
-/** WGSL: the sum of a power of two of terms, halves apart. */
-function pairwise(terms: readonly string[]): string {
-  const half = terms.length / 2;
-  return half < 1 ? terms[0]! : `(${pairwise(terms.slice(0, half))} + ${pairwise(terms.slice(half))})`;
 }
