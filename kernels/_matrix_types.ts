@@ -46,9 +46,10 @@ export interface Product {
  * Writes the WGSL of one kernel's tile products; names of its own begin with `mu_` or `Matrix`. Statements are in uniform control flow of the group; the caller puts a
  * `workgroupBarrier` between the writes of an operand and the products that read it.
  *
- * Hardware reads rows of tiles 16 bytes at a time, and drivers lay workgroup arrays out one behind the other by the size of
- * their elements: an array of 12 bytes shifts those behind it, whose rows an H200 then reads from 12 bytes too early, without
- * an error. So every workgroup array of a kernel takes a multiple of 16 bytes, and every operand has rows that do.
+ * Every workgroup array of a kernel takes a multiple of 16 bytes, and every operand has rows that do: hardware reads rows of
+ * tiles 16 bytes at a time, and where drivers lay arrays out one behind the other, one of 12 bytes shifts those behind it,
+ * whose rows are then read from too early, without an error. That is inferred: so simulated, the first parallel form
+ * (chunk/_parallel.ts) gives the errors that it had on an H200, to three digits.
  */
 export interface MatrixUnit {
   readonly mode: MatrixMode;

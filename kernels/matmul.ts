@@ -16,8 +16,8 @@
  * On matrix units a kernel first brings each operand into halves: rows of A and columns of B are scaled by a power of two
  * per `chunk` terms of the sum, so that their largest number lies in [2^14, 2^15). The product of a chunk is summed by the
  * matrix unit, then unscaled and added in f32 proper: with `chunk` 256 the truncation of `split` is no more than what plain
- * f32 loses in rounding, with 1024, the default, up to four times that in half the time. {@linkcode matmulBound} has the exact figures. Operands that are halves to begin with and fit
- * whole tiles are multiplied as they lie, unscaled.
+ * f32 loses in rounding. {@linkcode matmulBound} has the exact figures. Operands that are halves to begin with and fit
+ * whole tiles are multiplied as they lie, unscaled, unless tiles pass through workgroup memory.
  *
  * Sizes are in uniforms: what is compiled for one product serves all others of its mode, layout and tiling.
  *

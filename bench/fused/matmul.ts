@@ -154,7 +154,7 @@ const splitVariants: readonly Variant[] = [
   ...staged.filter(({ options }) => options.unroll === 1).map(({ name, options }) =>
     variant(name, { ...options, mode: "split" })
   ),
-  ...[128, 256, 512, 2048, 2 ** 20].map((chunk) => variant(`chunk ${chunk}`, { mode: "split", chunk })),
+  ...[128, 512, 1024, 2 ** 20].map((chunk) => variant(`chunk ${chunk}`, { mode: "split", chunk })),
   ...[1, 4, 16].map((swizzle) => variant(`swizzle ${swizzle}`, { mode: "split", swizzle })),
   ...[2, 4].map((parts) => variant(`${parts} parts`, { mode: "split", parts })),
   variant("B transposed", { mode: "split", transposeB: true }),

@@ -13,7 +13,7 @@ import { sizesWords } from "./_sizes.ts";
 import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {
-  /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 1024, f16 all. */
+  /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 256, f16 all. */
   readonly chunk?: number;
   /** Whether halves may be multiplied as they lie; default true. */
   readonly direct?: boolean;
@@ -25,33 +25,12 @@ export interface TilesOptions extends TilesTuning {
 }
 
 /** Terms that matrix units add up in `split`, by default. */
-const CHUNK = 1024;
-/** Numbers of partial sums, and how many times the operands' they may be, that are worth having every part in one chunk. */
-const PARTIAL = { most: 2 ** 27, times: 4 };
+const CHUNK = 256;
 
-const staged = { staged: true, swizzle: 8 };
-/** A group's registers hold the sums of 4 × 4 tiles, or of 2 × 4 beside those of the chunks before. */
-const large = { ...staged, rows: 4, columns: 4, down: 2, across: 2 };
-const summing = { ...staged, rows: 2, columns: 4, down: 4, across: 2, unroll: 1 };
+const large: Tiling = { rows: 2, columns: 4, down: 4, across: 2, unroll: 1, staged: true, swizzle: 8 };
 const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, staged: false, swizzle: 8 };
 /** Loops that imitate matrix units are for checks: small enough to compile fast. */
 const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, staged: false, swizzle: 8 };
-
-/** Parts of a sum of K terms such that each has one chunk; undefined if they are more than there may be. */
-function partsOfChunks({ batches, M, N, K }: Problem, { chunk = CHUNK, parts }: TilesOptions): number | undefined {
-  const chunks = Math.ceil(K / chunk);
-  const numbers = chunks * batches * M * N;
-  const fit = parts === undefined
-    ? chunks === 1 || numbers <= Math.min(PARTIAL.most, PARTIAL.times * batches * (M + N) * K)
-    : chunks <= parts;
-  return fit ? chunks : undefined;
-}
-
-function candidatesOf(unit: MatrixUnit, problem: Problem, options: TilesOptions): readonly Tiling[] {
-  if (!unit.hardware) return [imitated];
-  if (unit.mode === "f16") return [{ ...large, unroll: 2 }, small];
-  return [partsOfChunks(problem, options) === undefined ? summing : { ...large, unroll: 1 }, small];
-}
 
 export function planTiles(
   gpu: Gpu,
@@ -67,9 +46,8 @@ export function planTiles(
   if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
-  const spreads = candidatesOf(unit, problem, options).map((defaults) =>
-    spreadOf(problem, c, unit, tilingOf(given(options), defaults), options)
-  );
+  const candidates = unit.hardware ? [large, small] : [imitated];
+  const spreads = candidates.map((defaults) => spreadOf(problem, c, unit, tilingOf(given(options), defaults), options));
   const spread = fitting(
     gpu,
     unit,
@@ -144,10 +122,7 @@ function spreadOf(problem: Problem, c: Tensor, unit: MatrixUnit, tiling: Tiling,
       bias: problem.bias !== undefined && !partial,
     };
   };
-  const filling = partsOf(problem, productWorkgroups(spread(1)), options.parts, 1024);
-  // Sums of several chunks would take the registers of as many tiles again.
-  const many = unit.hardware && unit.mode === "split" && tiling.rows * tiling.columns > 8;
-  return spread(many ? Math.max(filling, partsOfChunks(problem, options) ?? 1) : filling);
+  return spread(partsOf(problem, productWorkgroups(spread(1)), options.parts, 1024));
 }
 
 /** The same with the widest strips that workgroup memory has room for. */
