@@ -25,6 +25,7 @@ dualscan train --resume DIR
   --steps N            steps in all, shared equally by the stages
   --batch N            sequences of a step
   --length N           train at this length alone, in place of the setting's
+  --dropout X          rate of dropout, from 0 to below 1
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
   --products MODE      matrix products: f32; split (f32 as two halves) or f16 on matrix units, where there are any
@@ -87,6 +88,15 @@ function positive(what: string, text: string): number {
   return value;
 }
 
+/** A number from 0 to below 1. */
+function share(what: string, text: string): number {
+  const value = /^[\d.]+(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
+  if (!(value >= 0 && value < 1)) {
+    throw new InputError(`Cannot use ${what}: it must be a number from 0 to below 1, got ${text}`);
+  }
+  return value;
+}
+
 /** The task before the options, if one is there. */
 function split(args: readonly string[]): readonly [string | undefined, readonly string[]] {
   const [first, ...rest] = args;
@@ -103,6 +113,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     steps: { type: "string" },
     batch: { type: "string" },
     length: { type: "string" },
+    dropout: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
     products: { type: "string" },
@@ -208,9 +219,10 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       throw new InputError(`Cannot use --${option}: it belongs to the task ${owner}, got ${task}`);
     }
   }
-  const [model, layers, steps, batch, length, rate, schedule, products, seed, path, tokens, modulus] = [
+  const [model, layers, dropout, steps, batch, length, rate, schedule, products, seed, path, tokens, modulus] = [
     "model",
     "layers",
+    "dropout",
     "steps",
     "batch",
     "length",
@@ -223,7 +235,7 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     "modulus",
   ].map(text);
   const plan = length === undefined ? preset.plan : atLength(preset.plan, wholeNumber("--length", length, 1));
-  const share = steps === undefined
+  const each = steps === undefined
     ? undefined
     : Math.floor(wholeNumber("--steps", steps, plan.stages.length) / plan.stages.length);
   return {
@@ -237,12 +249,16 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     },
     model: {
       name: model === undefined ? preset.model.name : oneOf("--model", model, modelNames),
-      sizes: { ...preset.model.sizes, ...(layers === undefined ? {} : { layers: wholeNumber("--layers", layers, 1) }) },
+      sizes: {
+        ...preset.model.sizes,
+        ...(layers === undefined ? {} : { layers: wholeNumber("--layers", layers, 1) }),
+        ...(dropout === undefined ? {} : { dropout: share("--dropout", dropout) }),
+      },
     },
     plan: {
       ...plan,
       batch: batch === undefined ? plan.batch : wholeNumber("--batch", batch, 1),
-      stages: share === undefined ? plan.stages : plan.stages.map((stage) => ({ ...stage, steps: share })),
+      stages: each === undefined ? plan.stages : plan.stages.map((stage) => ({ ...stage, steps: each })),
       rate: rate === undefined ? plan.rate : positive("--rate", rate),
       schedule: {
         ...plan.schedule,

@@ -69,6 +69,10 @@ alias MatrixSums = subgroup_matrix_result<f32, 16, 16>;
             strideOf(from)
           });`,
       ),
+    scale: (name, { row, column }, x, y) => {
+      const sums = `${name}_${row}_${column}`;
+      return `${sums} = subgroupMatrixScalarMultiply(subgroupMatrixScalarMultiply(${sums}, ${x}), ${y});`;
+    },
     store: (name, rows, columns, to, { row, column } = { row: 0, column: 0 }) =>
       each(rows, columns, (i, j) => {
         const sums = `${name}_${row + i}_${column + j}`;

@@ -49,6 +49,10 @@ export function portableUnit(mode: MatrixMode): MatrixUnit {
         const parts = four.map((c) => `${from.array}[${element(from, rowOf(i), columnOf(j, c))}]`);
         return [`${sums} = vec4f(${parts.join(", ")});`];
       })),
+    scale: (name, tile, x, y) =>
+      `{\nlet mu_x = ${x}; let mu_y = ${y};\n${
+        each(name, 1, 1, (sums) => [`${sums} = ${sums} * mu_x * mu_y;`], tile)
+      }\n}`,
     store: (name, rows, columns, to, from) =>
       block(each(
         name,

@@ -83,6 +83,8 @@ export interface MatrixUnit {
   product(product: Product): string;
   /** Statement: sets accumulators, declared before, to what an f32 array holds. */
   load(name: string, rows: number, columns: number, from: Sums): string;
+  /** Statement: multiplies a tile of accumulators by `x`, then by `y`: f32 expressions, each evaluated once. */
+  scale(name: string, tile: Tile, x: string, y: string): string;
   /** Statement: stores sums to an f32 array; with `from`, `rows × columns` tiles of them from that tile on. */
   store(name: string, rows: number, columns: number, to: Sums, from?: Tile): string;
 }

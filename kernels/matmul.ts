@@ -13,26 +13,26 @@
  * | `split` | matrix units, or loops that imitate them | 2^−21 of every product, and the sums' truncation |
  * | `f16` | the same | 2^−10 of every product unless A and B are f16 already, and the sums' truncation |
  *
- * On matrix units a kernel first brings each operand into halves: rows of A and columns of B are scaled by a power of two
- * per `chunk` terms of the sum, so that their largest number lies in [2^14, 2^15). The product of a chunk is summed by the
- * matrix unit, then unscaled and added in f32 proper: with `chunk` 256 the truncation of `split` is no more than what plain
- * f32 loses in rounding. {@linkcode matmulBound} has the exact figures. Operands that are halves to begin with and fit
- * whole tiles are multiplied as they lie, unscaled, unless tiles pass through workgroup memory.
+ * On matrix units a kernel first brings each operand into halves: 16 rows of A, and columns of B, at a time are scaled by a
+ * power of two per `chunk` terms of the sum, so that their largest number lies in [2^14, 2^15); rows of A one by one where
+ * they must not depend on each other (`invariant`). A number keeps all of its bits down to 2^−29 of that largest one in
+ * `f16`, to 2^−18 in `split`. The product of a chunk is summed by the matrix unit,
+ * then unscaled; chunks are added in f32 proper: with `chunk` 256 the truncation of `split` is no more than what plain f32
+ * loses in rounding. {@linkcode matmulBound} has the exact figures.
  *
  * Sizes are in uniforms: what is compiled for one product serves all others of its mode, layout and tiling.
  *
  * @module
  */
 import { InputError } from "../models/error.ts";
-import { BufferUsage, type Dispatch, type Gpu } from "./gpu.ts";
+import { BufferUsage, type Gpu } from "./gpu.ts";
 import { matrixUnit } from "./matrix_unit.ts";
 import { type ChoiceOptions, choose } from "./matmul/_choice.ts";
-import { type Memory, type Scratch, type Summation, type Uniform, writesPartial } from "./matmul/_design.ts";
-import { type Finish, finishShader, finishSizes, finishWorkgroups } from "./matmul/_finish.ts";
+import type { Memory, Scratch, Summation, Uniform } from "./matmul/_design.ts";
+import { planFinish } from "./matmul/_finish.ts";
 import { type PlainTuning, planPlain } from "./matmul/_plan_plain.ts";
 import { planTiles, type TilesTuning } from "./matmul/_plan_tiles.ts";
 import { type MatmulTensors, problemOf, type Transposes } from "./matmul/_problem.ts";
-import { sizesWords } from "./matmul/_sizes.ts";
 import { type Plan, planOf } from "./plan.ts";
 
 export type { Scratch, Summation, Uniform } from "./matmul/_design.ts";
@@ -86,42 +86,19 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   };
   try {
     if (c.length === 0 || problem.K === 0) {
-      const dispatches = c.length === 0 ? [] : [await finish(gpu, memory, tensors, 0, accumulate)];
+      const empty = planFinish(gpu, memory, { c: problem.c, bias, accumulate });
+      const dispatches = c.length === 0 ? [] : [await empty()];
       const plan = planOf({ ...shared, variant: "empty sums", dispatches, scratch });
-      return { ...plan, mode, hardware, chunk: 1, direct: true, parts: 1 };
+      return { ...plan, mode, hardware, chunk: 1, parts: 1 };
     }
     const design = mode === "f32" && !hardware && options.rows === undefined
-      ? planPlain(gpu, problem, c, memory, spread)
-      : planTiles(gpu, problem, c, matrixUnit(gpu, { mode, hardware }), memory, spread);
-    const { variant, chunk, direct, parts } = design;
-    const partial = writesPartial(c, design) ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
-    // Kernels are compiled together.
-    const [first, last] = await Promise.all([
-      design.dispatches(partial ?? c.buffer),
-      partial && finish(gpu, memory, tensors, parts, accumulate, partial),
-    ]);
-    const dispatches = last === undefined ? first : [...first, last];
-    return { ...planOf({ ...shared, variant, dispatches, scratch }), mode, hardware, chunk, direct, parts };
+      ? planPlain(gpu, problem, memory, spread)
+      : planTiles(gpu, problem, matrixUnit(gpu, { mode, hardware }), memory, spread);
+    const { variant, chunk, scaled, parts } = design;
+    const dispatches = await design.dispatches();
+    return { ...planOf({ ...shared, variant, dispatches, scratch }), mode, hardware, chunk, scaled, parts };
   } catch (error) {
     scratch.forEach((buffer) => buffer.destroy());
     throw error;
   }
-}
-
-async function finish(
-  gpu: Gpu,
-  memory: Memory,
-  { c, bias }: MatmulTensors,
-  parts: number,
-  accumulate: boolean,
-  partial?: GPUBuffer,
-): Promise<Dispatch> {
-  const job: Finish = { parts, accumulate, bias: bias !== undefined };
-  const sizes = memory.uniform(sizesWords(finishSizes(c, job)));
-  const pipeline = await gpu.compile({ label: "matmul finish", code: finishShader(c, job) });
-  return {
-    pipeline,
-    buffers: [c.buffer, sizes, ...[partial, bias?.buffer].filter((buffer) => buffer !== undefined)],
-    workgroups: finishWorkgroups(c),
-  };
 }

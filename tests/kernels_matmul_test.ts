@@ -107,20 +107,22 @@ const tiled: readonly Case[] = [
     K: 64,
     batch: [3],
     shared: true,
-    options: { transposeA: true, transposeB: true, staged: true, chunk: 32 },
+    options: { transposeA: true, transposeB: true, chunk: 32 },
   },
   {
     M: 67,
     N: 15,
     K: 50,
     types: ["f16", "f16", "f16"],
-    options: { accumulate: true, staged: true, down: 2, rows: 2, columns: 1 },
+    options: { accumulate: true, down: 2, rows: 2, columns: 1 },
   },
+  { M: 34, N: 36, K: 40, batch: [2], bias: true, options: { invariant: true, chunk: 32 } },
+  { M: 20, N: 9, K: 40, options: { invariant: true, transposeA: true } },
 ];
-/** Halves as they lie, in whole tiles: matrix units only. */
-const direct: readonly Case[] = [
+/** Halves, in whole blocks of C among others: matrix units only. */
+const halves: readonly Case[] = [
   { M: 64, N: 64, K: 64, bias: true, types: ["f16", "f16", "f32"], options: { mode: "f16" } },
-  { M: 48, N: 80, K: 64, types: ["f16", "f16", "f32"], options: { mode: "f16" } },
+  { M: 64, N: 128, K: 64, types: ["f16", "f16", "f32"], options: { mode: "f16" } },
   {
     M: 128,
     N: 128,
@@ -141,7 +143,7 @@ const direct: readonly Case[] = [
 const blocks: readonly MatmulOptions[] = [
   {},
   { rows: 2, columns: 2, down: 2, across: 2, chunk: 32 },
-  { rows: 2, columns: 4, down: 4, across: 2, unroll: 1, staged: true },
+  { rows: 2, columns: 4, down: 4, across: 2, unroll: 1 },
 ];
 const hardware = gpu !== null && gpu.subgroups?.max === 32 && gpu.features.has("chromium-experimental-subgroup-matrix");
 
@@ -152,10 +154,12 @@ function casesOf(on: "plain" | "loops" | "hardware"): Case[] {
     options: { ...of.options, mode, hardware: on === "hardware" },
   });
   // Software adapters compile slowly: modes share the cases there.
-  if (on === "loops") return tiled.map((of, i) => as((["f16", "split", "f32", "split", "f16"] as const)[i]!, of));
+  if (on === "loops") {
+    return tiled.map((of, i) => as((["f16", "split", "f32", "split", "f16", "split", "f16"] as const)[i]!, of));
+  }
   const large = blocks.map((options) => as("split", { M: 150, N: 140, K: 100, bias: true, options }));
   const half = as("f16", { M: 20, N: 40, K: 30, bias: true, types: ["f16", "f16", "f16"] });
-  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...direct, ...large, half];
+  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...halves, ...large, half];
 }
 
 /** Numbers of magnitudes far apart, row by row. */
@@ -217,11 +221,28 @@ async function run(
     const apart = bias && types[2] === "f32" ? await compute(others) : undefined;
     const exact = types[0] === "f16" && types[1] === "f16";
     const entries: Entry[] = [];
+    const batches = lengthOf(batch);
+    const rows: readonly Float64Array[] = Array.from({ length: batches * M }, (_, row) => {
+      const [z, i] = [Math.floor(row / M), row % M];
+      return Float64Array.from({ length: K }, (_, k) => a[z * M * K + (transposeA ? k * M + i : i * K + k)]!);
+    });
+    const columns: readonly Float64Array[] = Array.from({ length: (shared ? 1 : batches) * N }, (_, column) => {
+      const [z, j] = [Math.floor(column / N), column % N];
+      return Float64Array.from({ length: K }, (_, k) => b[z * K * N + (transposeB ? j * K + k : k * N + j)]!);
+    });
+    // Those of one scale: 16 of a matrix, where rows of all batches are those of one if all meet the same B.
+    const beside = (all: readonly Float64Array[], at: number, each: number): readonly Float64Array[] => {
+      const [first, inside] = [Math.floor(at / each) * each, at % each];
+      const from = Math.floor(inside / 16) * 16;
+      return all.slice(first + from, first + Math.min(each, from + 16));
+    };
+    const oneMatrix = shared && !transposeA;
     for (let e = 0; e < c.length; e++) {
-      const [z, i, j] = [Math.floor(e / (M * N)), Math.floor(e / N) % M, e % N];
-      const ofB = shared ? 0 : z;
-      const left = Float64Array.from({ length: K }, (_, k) => a[z * M * K + (transposeA ? k * M + i : i * K + k)]!);
-      const right = Float64Array.from({ length: K }, (_, k) => b[ofB * K * N + (transposeB ? j * K + k : k * N + j)]!);
+      const [z, r, j] = [Math.floor(e / (M * N)), Math.floor(e / N), e % N];
+      const column = (shared ? 0 : z * N) + j;
+      const [left, right] = [rows[r]!, columns[column]!];
+      const besideA = beside(rows, r, oneMatrix ? batches * M : M);
+      const besideB = beside(columns, column, N);
       const initial = accumulate ? start[e]! : row[j]!;
       const sum = (from: number): number => left.reduce((sum, x, k) => k < from ? sum : sum + x * right[k]!, 0);
       const [truth, last] = [initial + sum(0), sum(K - 16)];
@@ -230,7 +251,7 @@ async function run(
         truth,
         last,
         bias: [row[j]!, row[(j + 1) % N]!],
-        bound: matmulBound(plan, left, right, { initial, result: types[2], exact }),
+        bound: matmulBound(plan, left, right, { besideA, besideB, initial, result: types[2], exact }),
       });
     }
     return { plan, entries, apart };
@@ -358,18 +379,26 @@ test("small products are plain f32 unless a mode is given; where rows must not d
   const invariant = true;
   for (const M of [1, 64, 65536]) {
     assertEquals(await chosen(M, 256, 256, { invariant }), "f32, 1, 1", `${M} rows`);
-    assertEquals(await chosen(M, 4096, 64, { invariant }), "split, 1, 3", `${M} rows`);
+    assertEquals(await chosen(M, 4096, 64, { invariant }), "split, 16, 4", `${M} rows`);
+    assertEquals(
+      await chosen(M, 4096, 64, { invariant, mode: "f16" }),
+      "f16, 1, 4",
+      `${M} rows`,
+    );
   }
   // Where they may depend on each other, sums are cut.
   assertEquals(await chosen(1, 4096, 64), "f32, 8, 2");
-  assertEquals(await chosen(64, 65536, 64), "split, 64, 4");
+  assertEquals(await chosen(64, 65536, 64), "split, 256, 4");
+  assertEquals(await chosen(64, 65536, 64, { mode: "f16" }), "f16, 64, 4");
+  // More partial sums than scratch memory should hold are added up in turns.
+  assertEquals(await chosen(8192, 4096, 8192), "split, 16, 34");
 });
 
 test("products of other sizes are computed by the same texts", async () => {
   const sizes = [
     { M: 256, N: 192, K: 512 },
     { M: 320, N: 448, K: 384, batch: [2], shared: true },
-    { M: 64, N: 1040, K: 320, batch: [3] },
+    { M: 64, N: 1088, K: 320, batch: [3] },
   ];
   const halves: Case["types"] = ["f16", "f16", "f32"];
   const variants: readonly Pick<Case, "options" | "types" | "bias">[] = [
@@ -384,7 +413,6 @@ test("products of other sizes are computed by the same texts", async () => {
           down: 1,
           across: 1,
           unroll: 2,
-          staged: false,
           chunk: 32,
         },
       },
@@ -397,12 +425,11 @@ test("products of other sizes are computed by the same texts", async () => {
           down: 1,
           across: 1,
           unroll: 2,
-          staged: true,
           chunk: 32,
         },
       },
     ]),
-    { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1, unroll: 2, staged: false }, types: halves },
+    { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1, unroll: 2 }, types: halves },
     ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),
   ];
   const textsOf = async (
@@ -430,6 +457,5 @@ test("the compiler accepts products by matrix units", { skip: validator === null
   const plans: MatmulPlan[] = [];
   for (const of of casesOf("hardware")) plans.push(await planned(device, of));
   assert(plans.every(({ hardware }) => hardware));
-  assertEquals(plans.filter(({ direct }) => direct).length, direct.length);
   for (const code of codes) assertEquals(await validator!.error(code), undefined, code);
 });

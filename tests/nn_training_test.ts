@@ -79,6 +79,25 @@ gpuTest("a tiny network learns, and predicts what it learnt", async (device) => 
   await assertRejects(() => session.step(batch, 0.01), InputError, "it was closed");
 });
 
+gpuTest("a step without dropout has the loss that is predicted, one with it another", async (device) => {
+  const batch = batchOf(0);
+  const lossOf = async (dropout: boolean): Promise<{ readonly loss: number; readonly predicted: number }> => {
+    const session = openTraining(device, network, { seed: 1 });
+    const { losses } = await session.predict(batch);
+    const total = batch.weights.reduce((sum, w) => sum + w, 0);
+    const predicted = losses.reduce((sum, loss, i) => sum + loss * batch.weights[i]!, 0) / total;
+    const { loss } = await session.step(batch, 0.01, { dropout });
+    // The same shape, recorded apart.
+    await session.step(batch, 0.01, { dropout: !dropout });
+    session.close();
+    return { loss, predicted };
+  };
+  const [whole, dropping] = [await lossOf(false), await lossOf(true)];
+  assertLess(Math.abs(whole.loss - whole.predicted), 1e-6 * whole.predicted);
+  assertEquals(dropping.predicted, whole.predicted);
+  assertGreater(Math.abs(dropping.loss - whole.loss), 1e-3);
+});
+
 gpuTest("a session goes on from a saved state bit for bit; another seed is another network", async (device) => {
   const run = async (seed: number, stop?: number): Promise<{ losses: number[]; head: number[]; unused: number[] }> => {
     let session = openTraining(device, network, { seed });

@@ -144,6 +144,25 @@ test("a loss that is no number stops the run, and the session is as before", asy
   assertEquals(await session.state(), await reference.state());
 });
 
+test("a stage says whether dropout drops", async () => {
+  const session = openBigram(5);
+  const dropped: (boolean | undefined)[] = [];
+  const told: TrainingSession = {
+    ...session,
+    get steps(): number {
+      return session.steps;
+    },
+    step: (batch, rate, options) => {
+      dropped.push(options?.dropout);
+      return session.step(batch, rate, options);
+    },
+  };
+  const [first] = plan.stages;
+  const stages = [{ ...first!, steps: 2, dropout: false }, { ...first!, steps: 1 }];
+  for await (const _ of trainingSteps(told, words, { ...plan, stages }, { seed: 3, position: start })) { /* on */ }
+  assertEquals(dropped, [false, false, true]);
+});
+
 /** A session whose steps resolve late, in order; and how many were on their way at most. */
 function late(session: TrainingSession): TrainingSession & { readonly flying: number; readonly most: number } {
   let [flying, most] = [0, 0];

@@ -11,10 +11,13 @@ export function experimentOf(preset: string): string {
   return preset.replace(/-[cl]\d+(?=-|$)/g, "");
 }
 
-/** Sizes but for the chunk. */
-const frame = (shape: string): string => shape.replace(/ ?\bchunk=\d+/, "");
+/** Sizes but for the chunk and dropout. */
+const frame = (shape: string): string => shape.replace(/ ?\b(chunk|dropout)=[\d.e-]+/g, "");
 
-/** Results that can stand in one table: one task on the same data, networks of the same sizes but for the chunk. */
+/** The rate of dropout; none where nothing is dropped. */
+const dropoutOf = ({ shape }: RunFacts): string | undefined => /\bdropout=([\d.e-]+)/.exec(shape)?.[1];
+
+/** Results that can stand in one table: one task on the same data, networks of the same sizes but for chunk and dropout. */
 export function experiments(lines: readonly ResultLine[]): readonly (readonly ResultLine[])[] {
   const key = ({ task, preset, data, shape }: ResultLine): string =>
     JSON.stringify([task, experimentOf(preset), data, frame(shape)]);
@@ -28,9 +31,10 @@ export function chunkOfRow({ model, chunk, shape }: RunFacts): number | undefine
   return matched === undefined ? undefined : Number(matched);
 }
 
-/** Lines by network: networks in chunks first, in the order of model and chunk, then the others as they come. */
+/** Lines by network and dropout: networks in chunks first, in the order of model and chunk, then the others as they come. */
 export function networks<L extends RunFacts>(lines: readonly L[]): readonly (readonly L[])[] {
-  const groups = [...grouped(lines, (line) => JSON.stringify([line.model, chunkOfRow(line) ?? null])).values()];
+  const key = (line: L): string => JSON.stringify([line.model, chunkOfRow(line) ?? null, dropoutOf(line) ?? null]);
+  const groups = [...grouped(lines, key).values()];
   const models = [...new Set(lines.map(({ model }) => model))];
   const place = ([line]: readonly L[]): readonly number[] => [
     line!.chunk === undefined ? 1 : 0,
@@ -42,9 +46,9 @@ export function networks<L extends RunFacts>(lines: readonly L[]): readonly (rea
     .map(({ group }) => group);
 }
 
-/** `t-psm, c = 64`, `gpt2`, `sliding-window, matched to c = 64` */
+/** `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `gpt2`, `sliding-window, matched to c = 64` */
 export function networkName(line: RunFacts): string {
-  const chunk = chunkOfRow(line);
-  if (chunk === undefined) return line.model;
-  return `${line.model}, ${line.chunk === undefined ? "matched to " : ""}c = ${chunk}`;
+  const [chunk, dropout] = [chunkOfRow(line), dropoutOf(line)];
+  const chunks = chunk === undefined ? [] : [`${line.chunk === undefined ? "matched to " : ""}c = ${chunk}`];
+  return [line.model, ...chunks, ...(dropout === undefined ? [] : [`dropout ${dropout}`])].join(", ");
 }

@@ -30,6 +30,16 @@ export interface BareProduct {
   readonly once?: boolean;
   /** Sums go to C by way of workgroup memory, number by number. */
   readonly strips?: boolean;
+  /** The same, written out instead of in a loop. */
+  readonly written?: boolean;
+  /** Sums are multiplied by a number of the uniform, 1, as matrices. */
+  readonly scaled?: boolean;
+  /** Numbers of C are read again, and a bias, 0, added: without workgroup memory. */
+  readonly again?: boolean;
+  /** A workgroup beyond the last returns early. */
+  readonly guarded?: boolean;
+  /** Workgroup memory that nothing needs, in KiB. */
+  readonly spare?: number;
   /** Sizes in a uniform instead of in the text. */
   readonly uniform?: boolean;
 }
@@ -38,7 +48,18 @@ const range = (count: number): readonly number[] => Array.from({ length: count }
 
 /** The kernel of C `[M, N]`, whole blocks of it. */
 export function bareShader(bare: BareProduct, { K, N }: { readonly K: number; readonly N: number }): Shader {
-  const { rows, columns, down, across, terms, buffers = 1, transposed = false, once = false, strips = false } = bare;
+  const {
+    rows,
+    columns,
+    down,
+    across,
+    terms,
+    buffers = 1,
+    transposed = false,
+    once = false,
+    strips = false,
+    written = false,
+  } = bare;
   const threads = 32 * down * across;
   const [high, wide] = [16 * rows * down, 16 * columns * across];
   // So padded, rows of a tile meet no bank twice.
@@ -106,25 +127,59 @@ export function bareShader(bare: BareProduct, { K, N }: { readonly K: number; re
     }
     ${multiplied("buffer")}`;
   const width = 16 * columns + 8;
-  const out = strips
-    ? range(rows).map((i) =>
-      `${
-        range(columns).map((j) =>
-          `subgroupMatrixStore<row_major>(&strips, strip + ${16 * j}u, c_${i}_${j}, ${width}u);`
-        ).join("\n")
-      }
+  const scaling = bare.scaled ? each((i, j) => `c_${i}_${j} = subgroupMatrixScalarMultiply(c_${i}_${j}, one);`) : "";
+  const count = 16 * rows * 16 * columns / 32;
+  const again = bare.again
+    ? /* wgsl */ `
+    storageBarrier();
+    workgroupBarrier();
+    for (var n = 0u; n < ${count / 4}u; n++) {
+      let number = n * 128u + lid % 32u * 4u;
+      let at = (corner_row + number / ${16 * columns}u) * n_all + corner_column + number % ${16 * columns}u;
+      let bias = bitcast<f32>(sizes.w);
+      for (var i = 0u; i < 4u; i++) { c[at + i] += bias; }
+    }`
+    : "";
+  const out = scaling +
+    (strips && written
+      ? range(rows).map((i) =>
+        `${
+          range(columns).map((j) =>
+            `subgroupMatrixStore<row_major>(&strips, strip + ${16 * j}u, c_${i}_${j}, ${width}u);`
+          ).join("\n")
+        }
+    workgroupBarrier();
+    ${
+          range(8 * columns).map((n) =>
+            `c[(corner_row + ${16 * i + Math.floor(32 * n / (16 * columns))}u + lid % 32u / ${
+              16 * columns
+            }u) * n_all + ` +
+            `corner_column + ${32 * n % (16 * columns)}u + lid % 32u] = ` +
+            `strips[strip + ${Math.floor(32 * n / (16 * columns)) * width + 32 * n % (16 * columns)}u + lid % 32u];`
+          ).join("\n")
+        }
+    workgroupBarrier();`
+      ).join("\n")
+      : strips
+      ? range(rows).map((i) =>
+        `${
+          range(columns).map((j) =>
+            `subgroupMatrixStore<row_major>(&strips, strip + ${16 * j}u, c_${i}_${j}, ${width}u);`
+          ).join("\n")
+        }
     workgroupBarrier();
     for (var n = lid % 32u; n < ${256 * columns}u; n += 32u) {
       let row = n / ${16 * columns}u; let column = n % ${16 * columns}u;
       c[(corner_row + ${16 * i}u + row) * n_all + corner_column + column] = strips[strip + row * ${width}u + column];
     }
     workgroupBarrier();`
-    ).join("\n")
-    : each((i, j) =>
-      `subgroupMatrixStore<row_major>(&c, (corner_row + ${16 * i}u) * n_all + corner_column + ${
-        16 * j
-      }u, c_${i}_${j}, n_all);`
-    );
+      ).join("\n")
+      : each((i, j) =>
+        `subgroupMatrixStore<row_major>(&c, (corner_row + ${16 * i}u) * n_all + corner_column + ${
+          16 * j
+        }u, c_${i}_${j}, n_all);`
+      )) +
+    again;
   return assemble(`bare product ${nameOf(bare)}`, {
     enable: `enable f16;
 enable subgroups;
@@ -143,6 +198,7 @@ alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sums = subgroup_matrix_result<f32, 16, 16>;
 ${sideA.declared}
 ${sideB.declared}
+${bare.spare === undefined ? "" : `var<workgroup> spare: array<f32, ${256 * bare.spare}>;`}
 ${strips ? `var<workgroup> strips: array<f32, ${16 * width * down * across}>;` : ""}
 @compute @workgroup_size(${threads})
 fn main(
@@ -153,6 +209,8 @@ fn main(
   let k_all = ${bare.uniform ? "sizes.x" : `${K}u`};
   let n_all = ${bare.uniform ? "sizes.y" : `${N}u`};
   let flat = flat_workgroup(workgroup, grid);
+  ${bare.guarded ? "if (flat >= sizes.z) { return; }" : ""}
+  ${bare.scaled ? "let one = f32(min(sizes.x, 1u));" : ""}
   let tile_row = flat / (n_all / ${wide}u);
   let tile_column = flat % (n_all / ${wide}u);
   let group = lid / 32u;
@@ -161,11 +219,13 @@ fn main(
   let corner_row = tile_row * ${high}u + first_row;
   let corner_column = tile_column * ${wide}u + first_column;
   ${strips ? `let strip = group * ${16 * width}u;` : ""}
+  ${bare.spare === undefined ? "" : "spare[lid] = f32(lid);"}
   ${sideA.registers}
   ${sideB.registers}
   ${each((i, j) => `var c_${i}_${j} = Sums();`)}
   ${loop}
   ${out}
+  ${bare.spare === undefined ? "" : "if (sizes.w == 1u) { c[lid] = spare[sizes.x % 256u]; }"}
 }
 `,
   });
@@ -193,7 +253,7 @@ async function prepare(gpu: Gpu, { M = 1, K = 1, N = 1 }: LineShape, bare: BareP
     bare.transposed ? (n) => valueB(n % K, Math.floor(n / K)) : (n) => valueB(Math.floor(n / N), n % N),
   );
   const usage = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
-  const sizes = gpu.upload(Uint32Array.of(K, N, 0, 0), { label: "sizes", usage });
+  const sizes = gpu.upload(Uint32Array.of(K, N, M / high * (N / wide), 0), { label: "sizes", usage });
   const c = Tensor.empty(gpu, [M, N]);
   const plan = planOf({
     name: "bare product",
@@ -242,7 +302,18 @@ export const bareProducts: readonly BareProduct[] = [
   { ...four, terms: 32, transposed: true },
   { ...four, terms: 32, strips: true },
   { ...four, terms: 32, uniform: true },
+  { ...four, terms: 32, strips: true, written: true },
+  { ...eight, terms: 32, strips: true },
+  ...[4, 8, 12, 16, 24].map((spare) => ({ ...four, terms: 32, spare })),
+  { ...four, terms: 32, scaled: true },
+  { ...four, terms: 32, again: true },
+  { ...four, terms: 32, guarded: true },
+  { ...four, terms: 64 },
+  { ...four, terms: 64, transposed: true, uniform: true, scaled: true, again: true, guarded: true },
+  { ...four, terms: 32, transposed: true, uniform: true, scaled: true, again: true, guarded: true },
   { ...four, terms: 32, transposed: true, strips: true, uniform: true },
+  { rows: 4, columns: 4, down: 4, across: 2, terms: 32 },
+  { rows: 4, columns: 4, down: 2, across: 4, terms: 32 },
   { ...four, terms: 32, buffers: 2 },
   { ...four, terms: 32, once: true },
   { ...eight, terms: 32 },

@@ -68,8 +68,9 @@ async function check(
   },
 ): Promise<LineError> {
   const [is, js] = [spread(M), spread(N)];
-  const rows = await vectors(gpu, a, is, K);
-  const columns = await vectors(gpu, b, js, K);
+  // With those that have one scale with them.
+  const rows = await vectors(gpu, a, is, { K, count: M, scaled: plan.scaled?.a ?? 1 });
+  const columns = await vectors(gpu, b, js, { K, count: N, scaled: plan.scaled?.b ?? 1 });
   const exact = a.tensor.dtype === "f16";
   const got = new Float32Array(is.length * js.length);
   const truth = new Float64Array(got.length);
@@ -78,9 +79,10 @@ async function check(
     const row = await part(gpu, c, i * N, N);
     for (const [n, j] of js.entries()) {
       const at = m * js.length + n;
-      const [x, y] = [rows[m]!, columns[n]!];
+      const { own: x, beside: besideA } = rows[m]!;
+      const { own: y, beside: besideB } = columns[n]!;
       for (let k = 0; k < K; k++) truth[at]! += x[k]! * y[k]!;
-      const bound = matmulBound(plan, x, y, { exact, result: c.dtype });
+      const bound = matmulBound(plan, x, y, { besideA, besideB, exact, result: c.dtype });
       worst = Math.max(worst, bound);
       // An entry beyond its own bound must not hide behind the largest.
       got[at] = Math.abs(row[j]! - truth[at]!) <= bound ? row[j]! : NaN;
@@ -96,17 +98,29 @@ function spread(extent: number): number[] {
   return Array.from({ length: count }, (_, n) => count === 1 ? 0 : Math.round(n * (extent - 1) / (count - 1)));
 }
 
-/** Rows of A or columns of B, over the sum. */
+/** A row of A or a column of B, over the sum, and those of one scale with it. */
+interface Vector {
+  readonly own: Float32Array;
+  readonly beside: readonly Float32Array[];
+}
+
 async function vectors(
   gpu: Gpu,
   { tensor, across }: Sampled,
   at: readonly number[],
-  K: number,
-): Promise<Float32Array[]> {
-  if (!across) return await Promise.all(at.map((i) => part(gpu, tensor, i * K, K)));
+  { K, count, scaled }: { readonly K: number; readonly count: number; readonly scaled: number },
+): Promise<Vector[]> {
   const width = tensor.shape.at(-1)!;
-  const all = await tensor.read();
-  return at.map((i) => Float32Array.from({ length: K }, (_, k) => all[k * width + i]!));
+  const all = across ? await tensor.read() : undefined;
+  return await Promise.all(at.map(async (i) => {
+    const first = i - i % scaled;
+    const rows = Math.min(scaled, count - first);
+    const block = all === undefined ? await part(gpu, tensor, first * K, rows * K) : undefined;
+    const vector = (row: number): Float32Array =>
+      block?.subarray(row * K, row * K + K) ??
+        Float32Array.from({ length: K }, (_, k) => all![k * width + first + row]!);
+    return { own: vector(i - first), beside: Array.from({ length: rows }, (_, row) => vector(row)) };
+  }));
 }
 
 async function part(gpu: Gpu, { buffer, dtype }: Tensor, offset: number, length: number): Promise<Float32Array> {
@@ -127,36 +141,21 @@ const named = (options: Variant["options"], more: Variant["options"] = {}, words
 };
 
 const blocks = [
+  tiles(4, 4, 2, 2, 1),
+  tiles(4, 4, 2, 2, 2),
+  tiles(4, 4, 2, 4, 1),
+  tiles(4, 4, 4, 2, 1),
   tiles(2, 4, 4, 2, 1),
   tiles(2, 4, 4, 2, 2),
   tiles(2, 4, 4, 2, 4),
-  tiles(2, 4, 2, 2, 2),
-  tiles(4, 2, 2, 4, 2),
-  tiles(4, 4, 2, 2, 1),
-  tiles(4, 4, 2, 2, 2),
-  tiles(4, 4, 2, 4, 1),
-  tiles(4, 4, 2, 4, 2),
+  tiles(2, 2, 2, 2, 2),
   tiles(2, 2, 4, 4, 2),
 ];
-const stagedBlocks = [
-  tiles(2, 4, 4, 2, 1),
-  tiles(2, 4, 4, 2, 2),
-  tiles(4, 4, 2, 2, 1),
-  tiles(4, 4, 2, 2, 2),
-  tiles(4, 4, 2, 4, 1),
-];
-const staged = stagedBlocks.map((options) => named(options, { staged: true }, ", staged"));
-
 const splitVariants: readonly Variant[] = [
   variant("default", { mode: "split" }),
-  ...blocks.map((options) => named(options, { staged: false, mode: "split" })),
-  // Two tiles of both halves at a time are more than workgroup memory holds.
-  ...staged.filter(({ options }) => options.unroll === 1).map(({ name, options }) =>
-    variant(name, { ...options, mode: "split" })
-  ),
+  ...blocks.filter(({ unroll }) => (unroll as number) < 4).map((options) => named(options, { mode: "split" })),
   ...[128, 512, 1024, 2 ** 20].map((chunk) => variant(`chunk ${chunk}`, { mode: "split", chunk })),
   ...[1, 4, 16].map((swizzle) => variant(`swizzle ${swizzle}`, { mode: "split", swizzle })),
-  ...[2, 4].map((parts) => variant(`${parts} parts`, { mode: "split", parts })),
   variant("B transposed", { mode: "split", transposeB: true }),
   variant("A transposed", { mode: "split", transposeA: true }),
 ];
@@ -164,11 +163,9 @@ const splitVariants: readonly Variant[] = [
 const halfVariants: readonly Variant[] = [
   variant("default", { mode: "f16" }),
   variant("f32 result", { mode: "f16", wide: true }),
-  ...blocks.map((options) => named(options, { staged: false, mode: "f16" })),
-  ...blocks.map((options) => named(options, { staged: false, mode: "f16", direct: false }, ", packed")),
-  ...staged.map(({ name, options }) => variant(name, { ...options, mode: "f16" })),
-  ...[1, 4, 16].map((swizzle) => variant(`swizzle ${swizzle}`, { mode: "f16", swizzle })),
-  ...[2, 4].map((parts) => variant(`${parts} parts`, { mode: "f16", parts })),
+  ...blocks.map((options) => named(options, { mode: "f16", wide: true })),
+  ...[1, 4, 16].map((swizzle) => variant(`swizzle ${swizzle}`, { mode: "f16", wide: true, swizzle })),
+  ...[2, 4].map((parts) => variant(`${parts} parts`, { mode: "f16", wide: true, parts })),
   variant("B transposed", { mode: "f16", transposeB: true }),
   variant("A transposed", { mode: "f16", transposeA: true }),
 ];

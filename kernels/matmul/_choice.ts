@@ -16,6 +16,8 @@ export interface ChoiceOptions {
    * Small is what plain f32, a single dispatch, has done by the time that packing has begun: 0.3 GFLOP.
    */
   readonly mode?: MatrixMode;
+  /** The mode of products that are not small, on matrix units; without them f32. */
+  readonly large?: MatrixMode;
   /** Whether to use matrix units; default: whether the device has them, unless the mode is `f32`. */
   readonly hardware?: boolean;
   /**
@@ -36,7 +38,7 @@ function isSmall({ batches, M, N, K }: Problem, invariant: boolean): boolean {
 export function choose(
   gpu: Gpu,
   problem: Problem,
-  { mode, hardware, invariant = false, tiled }: ChoiceOptions & { readonly tiled: boolean },
+  { mode, large = "split", hardware, invariant = false, tiled }: ChoiceOptions & { readonly tiled: boolean },
 ): Choice {
   const units = mode !== "f32" && withoutHardware(gpu) === undefined && gpu.subgroups?.max === 32;
   if (mode !== undefined) return { mode, hardware: hardware ?? units };
@@ -44,5 +46,5 @@ export function choose(
   const halves = [problem.a, problem.b].every(({ tensor }) => tensor.dtype === "f16");
   if (halves) return { mode: "f16", hardware: true };
   const plain = hardware === undefined && !tiled && isSmall(problem, invariant);
-  return plain ? { mode: "f32", hardware: false } : { mode: "split", hardware: true };
+  return plain || large === "f32" ? { mode: "f32", hardware: false } : { mode: large, hardware: true };
 }

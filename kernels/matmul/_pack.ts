@@ -1,6 +1,6 @@
 /**
  * Brings one operand into the order and the precision of a matrix unit: 16 × 16 tiles one after the other, rows (of A; of B
- * columns) scaled by powers of two so that halves hold them. What lies beyond the ends is zero.
+ * columns), 16 together or one by one, scaled by powers of two so that halves hold them. What lies beyond the ends is zero.
  *
  * A workgroup takes 16 rows of one chunk of the sum: it finds their largest magnitudes, then scales and stores.
  */
@@ -12,6 +12,8 @@ import type { Side } from "./_problem.ts";
 import { type Sizes, sizesText } from "./_sizes.ts";
 
 export const PACK_THREADS = 256;
+/** Slabs of 64 terms that an invocation reads at once, where operands are large. */
+const AHEAD = 8;
 
 /** An operand as it is packed. */
 export interface Packed {
@@ -20,8 +22,12 @@ export interface Packed {
   readonly blocks: number;
   /** Of 16 terms of the sum. */
   readonly tiles: number;
-  /** Tiles of a chunk, over which a row has one scale. */
+  /** Tiles of a chunk, over which a scale holds. */
   readonly chunkTiles: number;
+  /** Rows of one scale. */
+  readonly scaled: 1 | 16;
+  /** Whether a tile's numbers of one term lie together, 16 rows of it, rather than those of one row. */
+  readonly termwise: boolean;
   /** Blocks whose tiles lie together, those of a workgroup: for each of the sum's tiles, that of every block. */
   readonly panel: number;
 }
@@ -34,10 +40,13 @@ export const packedTiles = ({ blocks, tiles, panel }: Packed): number => Math.ce
 /** Elements of the packed operand. */
 export const packedLength = (packed: Packed): number => 256 * packed.batches * packedTiles(packed);
 
-/** Numbers of the reciprocal scales, `[batches, chunks, 16·blocks]`. */
-export const scalesLength = (packed: Packed): number => packed.batches * chunksOf(packed) * 16 * packed.blocks;
+/** Reciprocal scales of a chunk. */
+export const scalesEach = ({ blocks, scaled }: Packed): number => blocks * (16 / scaled);
 
-/** The exponent that a scaled row's largest number gets, and the largest a scale may have, so that both are normal. */
+/** Numbers of all, `[batches, chunks, each]`. */
+export const scalesLength = (packed: Packed): number => packed.batches * chunksOf(packed) * scalesEach(packed);
+
+/** The exponent that the largest number of a scale gets, and the largest a scale may have, so that both are normal. */
 const TOP = 14;
 const MOST = 126;
 
@@ -62,16 +71,34 @@ export function packSizes({ outer, inner }: Side, packed: Packed): Sizes {
 
 /** Bindings: the operand, its reciprocal scales, the packed arrays, and {@linkcode packSizes}. */
 export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string {
-  const { panel } = packed;
+  const { panel, scaled, termwise } = packed;
+  // Of four numbers: of one row, or one of each.
+  const [one, apart] = [side.along || scaled === 16, scaled === 1];
   // Along the sum, 16 threads read a row; across it, 4 threads read 16 rows at 64 terms.
   const place = side.along
-    ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad: "x_quad(batch, 16u * block + row, k)" }
-    : { row: "4u * (lid / 16u % 4u)", k: "lid % 16u + 16u * (lid / 64u)", quad: "x_quad(batch, k, 16u * block + row)" };
+    ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad: (k: string) => `x_quad(batch, 16u * block + row, ${k})` }
+    : {
+      row: "4u * (lid / 16u % 4u)",
+      k: "lid % 16u + 16u * (lid / 64u)",
+      quad: (k: string) => `x_quad(batch, ${k}, 16u * block + row)`,
+    };
   const put = [0, 1, 2, 3].map((c) => {
-    const at = side.along ? `to + ${c}u` : `to + ${16 * c}u`;
-    return unit.put("packed", at, `quad[${c}] * scale${side.along ? "" : `[${c}]`}`);
+    const at = side.along === termwise ? `to + ${16 * c}u` : `to + ${c}u`;
+    return unit.put("packed", at, `quad[${c}] * scale${one ? "" : `[${c}]`}`);
   });
-  const vector = side.along ? "f32" : "vec4f";
+  const slabs = Array.from({ length: unit.hardware ? AHEAD : 1 }, (_, n) => n);
+  /** All terms of an invocation: those of several slabs are on their way at once. */
+  const terms = (then: string): string =>
+    `for (var slab = first; slab < end; slab += ${64 * slabs.length}u) {
+    let k_0 = slab + ${place.k};
+    ${slabs.slice(1).map((n) => `let k_${n} = k_0 + ${64 * n}u;`).join(" ")}
+    ${
+      slabs.map((n) => `var quad_${n} = vec4f(); if (k_${n} < end) { quad_${n} = ${place.quad(`k_${n}`)}; }`).join(
+        "\n    ",
+      )
+    }
+    ${slabs.map((n) => `if (k_${n} < end) { let k = k_${n}; let quad = quad_${n}; ${then} }`).join("\n    ")}
+  }`;
   return /* wgsl */ `${unit.prelude}
 ${sizesText(packSizes(side, packed), 2 + unit.arrays("packed").length)}
 ${quadLoad("x", 0, side, { outer: "sizes.outer", inner: "sizes.inner", matrix: "batch", whole: side.inner % 4 === 0 })}
@@ -79,7 +106,7 @@ ${quadLoad("x", 0, side, { outer: "sizes.outer", inner: "sizes.inner", matrix: "
 ${unit.storage("packed", 2, "read_write")}
 ${unit.functions}
 ${flatWorkgroup}
-var<workgroup> largest: array<${vector}, ${PACK_THREADS}>;
+var<workgroup> largest: array<${one ? "f32" : "vec4f"}, ${PACK_THREADS}>;
 
 /* Powers of two: what brings a number of this size to [2^${TOP}, 2^${TOP + 1}), and back. */
 fn scale_of(size: f32) -> f32 {
@@ -106,34 +133,46 @@ fn main(
   let end = min(first + sizes.chunk, sizes.terms);
 
   var most = vec4f();
-  for (var k = first + ${place.k}; k < end; k += 64u) { most = max(most, abs(${place.quad})); }
-  largest[lid] = ${side.along ? "max(max(most.x, most.y), max(most.z, most.w))" : "most"};
-  workgroupBarrier();
+  ${terms("most = max(most, abs(quad));")}
+  largest[lid] = ${one ? "max(max(most.x, most.y), max(most.z, most.w))" : "most"};
+  ${apart ? rowScales(side) : blockScale}
   ${
-    side.along
-      ? "var size = 0.0; for (var i = 0u; i < 16u; i++) { size = max(size, largest[lid / 16u * 16u + i]); }"
-      : `var size = vec4f();
-  for (var i = 0u; i < 64u; i++) { size = max(size, largest[i % 16u + 64u * (i / 16u) + lid / 16u % 4u * 16u]); }`
-  }
-  ${
-    side.along
-      ? "let scale = scale_of(size);"
-      : "let scale = vec4f(scale_of(size.x), scale_of(size.y), scale_of(size.z), scale_of(size.w));"
-  }
-  let at = ((batch * sizes.chunks + chunk) * sizes.blocks + block) * 16u + row;
-  if (${side.along ? "lid % 16u == 0u" : "lid % 16u == 0u && lid < 64u"}) {
-    ${
-    side.along
-      ? "scales[at] = reciprocal(scale);"
-      : [0, 1, 2, 3].map((c) => `scales[at + ${c}u] = reciprocal(scale[${c}]);`).join(" ")
-  }
-  }
-  for (var k = first + ${place.k}; k < end; k += 64u) {
-    let quad = ${place.quad};
-    let tile = batch * sizes.matrix + (block / ${panel}u * (sizes.terms / 16u) + k / 16u) * ${panel}u + block % ${panel}u;
-    let to = tile * 256u + row * 16u + k % 16u;
-    ${put.join("\n    ")}
+    terms(
+      `let tile = batch * sizes.matrix + (block / ${panel}u * (sizes.terms / 16u) + k / 16u) * ${panel}u + block % ${panel}u;
+    let to = tile * 256u + ${termwise ? "k % 16u * 16u + row" : "row * 16u + k % 16u"};
+    ${put.join("\n    ")}`,
+    )
   }
 }
 `;
+}
+
+const blockScale = /* wgsl */ `
+  for (var other = ${PACK_THREADS / 2}u; other > 0u; other /= 2u) {
+    workgroupBarrier();
+    if (lid < other) { largest[lid] = max(largest[lid], largest[lid + other]); }
+  }
+  workgroupBarrier();
+  let scale = scale_of(largest[0]);
+  if (lid == 0u) { scales[(batch * sizes.chunks + chunk) * sizes.blocks + block] = reciprocal(scale); }`;
+
+/** A scale of each of the 16 rows. */
+function rowScales({ along }: Side): string {
+  const four = [0, 1, 2, 3];
+  const at = "let at = ((batch * sizes.chunks + chunk) * sizes.blocks + block) * 16u + row;";
+  return along
+    ? /* wgsl */ `
+  workgroupBarrier();
+  var size = 0.0;
+  for (var i = 0u; i < 16u; i++) { size = max(size, largest[lid / 16u * 16u + i]); }
+  let scale = scale_of(size);
+  ${at}
+  if (lid % 16u == 0u) { scales[at] = reciprocal(scale); }`
+    : /* wgsl */ `
+  workgroupBarrier();
+  var size = vec4f();
+  for (var i = 0u; i < 64u; i++) { size = max(size, largest[i % 16u + 64u * (i / 16u) + lid / 16u % 4u * 16u]); }
+  let scale = vec4f(${four.map((c) => `scale_of(size[${c}])`).join(", ")});
+  ${at}
+  if (lid % 16u == 0u && lid < 64u) { ${four.map((c) => `scales[at + ${c}u] = reciprocal(scale[${c}]);`).join(" ")} }`;
 }

@@ -1,7 +1,8 @@
 /** A product in plain f32, made ready. */
 
 import type { Gpu } from "../gpu.ts";
-import { BUSY, type Design, type Memory, partsOf, writesPartial } from "./_design.ts";
+import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
+import { planFinish } from "./_finish.ts";
 import {
   plainBytes,
   plainShader,
@@ -15,7 +16,6 @@ import {
 import type { Problem } from "./_problem.ts";
 import { sizesWords } from "./_sizes.ts";
 import { InputError } from "../../models/error.ts";
-import type { Tensor } from "../tensor.ts";
 
 export type { PlainTuning } from "./_plain.ts";
 
@@ -39,14 +39,16 @@ export interface PlainOptions extends PlainTuning {
   readonly parts?: number;
 }
 
-export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory, options: PlainOptions): Design {
+export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: PlainOptions): Design {
   const { limits } = gpu;
+  const { c } = problem;
   const fits = (tuning: Required<PlainTuning>): boolean =>
     plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
     plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
   const workgroups = (tuning: Required<PlainTuning>): number =>
     plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, bias: false, single: false });
-  const partsFor = (tuning: Required<PlainTuning>): number => partsOf(problem, workgroups(tuning), options.parts, 512);
+  const partsFor = (tuning: Required<PlainTuning>): number =>
+    partsOf(problem, workgroups(tuning), { asked: options.parts, least: 512 });
   const suggested = (): Required<PlainTuning> => {
     if (fits(large) && workgroups(large) >= BUSY) return large;
     return fits(medium) && workgroups(medium) * partsFor(medium) >= BUSY ? medium : small;
@@ -61,8 +63,13 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
     );
   }
   const parts = partsFor(tuning);
-  const partial = writesPartial(c, { parts, hardware: false });
-  const [accumulate, bias] = [options.accumulate && !partial, partial ? undefined : problem.bias];
+  // Halves are not addressable one by one.
+  const partial = parts > 1 || c.dtype === "f16" ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
+  const finish = partial && planFinish(gpu, memory, {
+    ...{ c, bias: problem.bias, accumulate: options.accumulate },
+    partial: { buffer: partial, parts, rows: problem.M, columns: problem.N },
+  });
+  const [accumulate, bias] = partial ? [false, undefined] : [options.accumulate, problem.bias];
   // What compiles on the CPU takes long to.
   const plain = { problem, tuning, parts, accumulate, bias: bias !== undefined, single: gpu.adapter.software };
   const sizes = memory.uniform(sizesWords(plainSizes(plain)));
@@ -72,16 +79,17 @@ export function planPlain(gpu: Gpu, problem: Problem, c: Tensor, memory: Memory,
     mode: "f32",
     hardware: false,
     chunk: termsEach(plain),
-    direct: true,
     parts,
-    async dispatches(result) {
-      const pipeline = await gpu.compile({ label: "matmul f32", code: plainShader(plain) });
+    async dispatches() {
+      // Kernels are compiled together.
+      const [pipeline, last] = await Promise.all([
+        gpu.compile({ label: "matmul f32", code: plainShader(plain) }),
+        finish?.(),
+      ]);
       const { a, b } = problem;
-      return [{
-        pipeline,
-        buffers: [a.tensor.buffer, b.tensor.buffer, result, sizes, ...(bias ? [bias.buffer] : [])],
-        workgroups: plainWorkgroups(plain),
-      }];
+      const buffers = [a.tensor.buffer, b.tensor.buffer, partial ?? c.buffer, sizes, ...(bias ? [bias.buffer] : [])];
+      const product = { pipeline, buffers, workgroups: plainWorkgroups(plain) };
+      return last === undefined ? [product] : [product, last];
     },
   };
 }

@@ -1,41 +1,62 @@
-/** A product on a matrix unit, made ready: packing, then tiles; or tiles of halves as they lie. */
+/** A product on a matrix unit, made ready: packing, then tiles, then whatever C asks for beyond them. */
 
 import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
-import type { Tensor } from "../tensor.ts";
-import { BUSY, type Design, type Memory, partsOf, writesPartial } from "./_design.ts";
-import { type Packed, packedLength, packShader, packSizes, packWorkgroups, scalesLength } from "./_pack.ts";
+import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
+import { planFinish } from "./_finish.ts";
+import {
+  chunksOf,
+  type Packed,
+  packedLength,
+  packShader,
+  packSizes,
+  packWorkgroups,
+  scalesEach,
+  scalesLength,
+} from "./_pack.ts";
 import type { Problem, Side } from "./_problem.ts";
-import { type Spread } from "./_spread.ts";
-import { productBytes, productShader, productSizes, productWorkgroups, threadsOf } from "./_product.ts";
+import {
+  productBytes,
+  productShader,
+  productSizes,
+  productWorkgroups,
+  threadsOf,
+  unscales,
+  wholeSides,
+} from "./_product.ts";
 import { sizesWords } from "./_sizes.ts";
+import type { Spread } from "./_spread.ts";
 import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {
   /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 256, f16 all. */
   readonly chunk?: number;
-  /** Whether halves may be multiplied as they lie; default true. */
-  readonly direct?: boolean;
 }
 
 export interface TilesOptions extends TilesTuning {
   readonly accumulate: boolean;
   readonly parts?: number;
+  readonly invariant?: boolean;
 }
 
 /** Terms that matrix units add up in `split`, by default. */
 const CHUNK = 256;
+/** Least terms of a part that is there to keep a device busy, and how many workgroups do: three a multiprocessor. */
+const LEAST = 1024;
+const MANY = 400;
+/** Of partial sums at a time. */
+const PARTIAL_BYTES = 2 ** 28;
 
-const large: Tiling = { rows: 2, columns: 4, down: 4, across: 2, unroll: 1, staged: true, swizzle: 8 };
-const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, staged: false, swizzle: 8 };
+const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, swizzle: 8 };
+const splits: Tiling = { ...halves, unroll: 1 };
+const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, swizzle: 8 };
 /** Loops that imitate matrix units are for checks: small enough to compile fast. */
-const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, staged: false, swizzle: 8 };
+const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, swizzle: 8 };
 
 export function planTiles(
   gpu: Gpu,
   problem: Problem,
-  c: Tensor,
   unit: MatrixUnit,
   memory: Memory,
   options: TilesOptions,
@@ -46,100 +67,124 @@ export function planTiles(
   if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
-  const candidates = unit.hardware ? [large, small] : [imitated];
-  const spreads = candidates.map((defaults) => spreadOf(problem, c, unit, tilingOf(given(options), defaults), options));
-  const spread = fitting(
-    gpu,
-    unit,
-    spreads.find((spread) => productWorkgroups(spread) >= BUSY) ?? spreads.at(-1)!,
-  );
-  const { tiling, parts, direct } = spread;
-  const bias = spread.bias ? [problem.bias!.buffer] : [];
-  const chunk = 16 * spread.a.chunkTiles;
-  const packs = direct
-    ? []
-    : [pack(gpu, memory, unit, problem.a, spread.a), pack(gpu, memory, unit, problem.b, spread.b)];
-  const sizes = memory.uniform(sizesWords(productSizes(spread)));
+  const candidates = unit.hardware ? [unit.mode === "split" ? splits : halves, small] : [imitated];
+  const spreads = candidates.map((defaults) => spreadOf(problem, unit, tilingOf(given(options), defaults), options));
+  const spread = chosen(spreads);
+  assertFits(gpu, unit, spread);
+  const { tiling, parts, a, b } = spread;
+  const packs = [pack(gpu, memory, unit, problem.a, a), pack(gpu, memory, unit, problem.b, b)] as const;
+  const sides = wholeSides(spread);
+  const { c, bias } = problem;
+  const { accumulate } = options;
+  const one = 4 * problem.batches * sides.rows * sides.columns;
+  const itself = unscales(spread) && parts === 1 && !accumulate && bias === undefined && c.dtype === "f32" &&
+    sides.rows === problem.M && sides.columns === problem.N;
+  // As many parts at a time as scratch memory should hold.
+  const each = Math.max(1, Math.min(parts, Math.floor(PARTIAL_BYTES / one)));
+  const result = itself ? c.buffer : memory.scratch(each * one, "partial sums");
+  const rounds = Array.from({ length: Math.ceil(parts / each) }, (_, round) => {
+    const of = { ...spread, first: round * each, parts: Math.min(each, parts - round * each) };
+    const sizes = memory.uniform(sizesWords(productSizes(of)));
+    const scales = {
+      ...{ a: packs[0].scales, b: packs[1].scales, first: of.first, chunks: chunksOf(a) },
+      ...{ ofA: scalesEach(a), ofB: scalesEach(b), batchedB: b.batches > 1 },
+    };
+    const finish = itself ? undefined : planFinish(gpu, memory, {
+      c,
+      bias: of.first + of.parts === parts ? bias : undefined,
+      accumulate: accumulate || round > 0,
+      partial: { buffer: result, parts: of.parts, ...sides, ...(unscales(spread) ? {} : { scales }) },
+    });
+    return async (): Promise<Dispatch[]> => {
+      const [pipeline, then] = await Promise.all([
+        gpu.compile({ label: `matmul ${unit.key}`, code: productShader(unit, of) }),
+        finish?.(),
+      ]);
+      const operands = packs.flatMap(({ operands }) => operands);
+      const factors = unscales(spread) ? packs.map(({ scales }) => scales) : [];
+      const buffers = [result, sizes, ...operands, ...factors];
+      const product = { pipeline, buffers, workgroups: productWorkgroups(of) };
+      return then === undefined ? [product] : [product, then];
+    };
+  });
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
-    variant:
-      `${unit.key}, ${block} by ${tiling.down}x${tiling.across}, ${tiling.staged ? "staged" : "from storage"}, ` +
-      `${direct ? "as they lie" : `packed, chunk ${chunk}`}, ${parts === 1 ? "1 part" : `${parts} parts`}`,
+    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}, chunk ${16 * a.chunkTiles}, ` +
+      (parts === 1 ? "1 part" : `${parts} parts`),
     mode: unit.mode,
     hardware: unit.hardware,
-    chunk,
-    direct,
+    chunk: 16 * a.chunkTiles,
+    scaled: { a: a.scaled, b: b.scaled },
     parts,
-    async dispatches(result) {
-      const [pipeline, ...first] = await Promise.all([
-        gpu.compile({ label: `matmul ${unit.key}`, code: productShader(unit, spread) }),
-        ...packs.map(({ dispatch }) => dispatch()),
+    async dispatches() {
+      const [packing, products] = await Promise.all([
+        Promise.all(packs.map(({ dispatch }) => dispatch())),
+        Promise.all(rounds.map((round) => round())),
       ]);
-      const operands = direct
-        ? [problem.a.tensor.buffer, problem.b.tensor.buffer]
-        : [...packs.flatMap(({ operands }) => operands), ...packs.map(({ scales }) => scales)];
-      const buffers = [result, ...operands, sizes, ...bias];
-      return [...first, { pipeline, buffers, workgroups: productWorkgroups(spread) }];
+      return [...packing, ...products.flat()];
     },
   };
 }
 
-function given({ rows, columns, down, across, unroll, staged, swizzle }: TileTuning): TileTuning {
+/** The largest blocks that keep a device busy and do not reach beyond C by much more than the smallest do. */
+function chosen(spreads: readonly Spread[]): Spread {
+  const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
+  const smallest = spreads.at(-1)!;
+  return spreads.find((spread) => productWorkgroups(spread) >= BUSY && area(spread) <= 1.2 * area(smallest)) ??
+    smallest;
+}
+
+function given({ rows, columns, down, across, unroll, swizzle }: TileTuning): TileTuning {
   return Object.fromEntries(
-    Object.entries({ rows, columns, down, across, unroll, staged, swizzle }).filter(([, value]) => value !== undefined),
+    Object.entries({ rows, columns, down, across, unroll, swizzle }).filter(([, value]) => value !== undefined),
   );
 }
 
-function spreadOf(problem: Problem, c: Tensor, unit: MatrixUnit, tiling: Tiling, options: TilesOptions): Spread {
+function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: TilesOptions): Spread {
   const { batches, M, N, K, a, b } = problem;
   const { unroll } = tiling;
-  const direct = (options.direct ?? true) && !tiling.staged && unit.hardware && unit.mode === "f16" &&
-    a.tensor.dtype === "f16" && b.tensor.dtype === "f16" && M % 16 === 0 && N % 16 === 0 && K % (16 * unroll) === 0;
   const tiles = Math.ceil(K / (16 * unroll)) * unroll;
   const whole = (terms: number): number => Math.min(tiles, Math.ceil(terms / (16 * unroll)) * unroll);
   const block = blockOf(tiling);
-  const packed = (side: Side, rows: number, chunkTiles: number, panel: number): Packed => ({
+  const packed = (
+    side: Side,
+    rows: number,
+    chunkTiles: number,
+    panel: number,
+  ): Omit<Packed, "scaled" | "termwise"> => ({
     batches: side.batched ? batches : 1,
     blocks: Math.ceil(rows / 16),
     tiles,
     chunkTiles,
-    panel: tiling.staged ? panel : 1,
+    panel,
   });
   const spread = (wanted: number): Spread => {
-    const chunkTiles = whole(options.chunk ?? (unit.mode === "f16" ? Math.ceil(K / wanted) : CHUNK));
-    const parts = Math.min(wanted, Math.ceil(tiles / chunkTiles));
-    const partial = writesPartial(c, { parts, hardware: unit.hardware });
+    const most = options.chunk ?? (unit.mode === "split" ? CHUNK : K);
+    const least = Math.max(wanted, Math.ceil(K / most));
+    const chunkTiles = whole(Math.min(most, Math.ceil(K / least)));
     return {
       problem,
       tiling,
-      a: packed(a, M, chunkTiles, block.down),
-      b: packed(b, N, chunkTiles, block.across),
-      direct,
-      parts,
-      type: partial ? "f32" : c.dtype,
-      strip: tiling.columns,
-      accumulate: options.accumulate && !partial,
-      bias: problem.bias !== undefined && !partial,
+      // A row must not round as its neighbours are.
+      a: { ...packed(a, M, chunkTiles, block.down), scaled: options.invariant === true ? 1 : 16, termwise: false },
+      b: { ...packed(b, N, chunkTiles, block.across), scaled: 16, termwise: true },
+      first: 0,
+      parts: Math.ceil(tiles / chunkTiles),
     };
   };
-  return spread(partsOf(problem, productWorkgroups(spread(1)), options.parts, 1024));
+  const { batches: times } = problem;
+  const alone = times * Math.ceil(M / (16 * block.down)) * Math.ceil(N / (16 * block.across));
+  return spread(partsOf(problem, alone, { asked: options.parts, least: LEAST, busy: unit.hardware ? MANY : BUSY }));
 }
 
-/** The same with the widest strips that workgroup memory has room for. */
-function fitting(gpu: Gpu, unit: MatrixUnit, spread: Spread): Spread {
-  const { limits } = gpu;
-  const { columns } = spread.tiling;
-  const strips = Array.from({ length: columns }, (_, i) => columns - i).filter((strip) => columns % strip === 0);
-  const fits = (strip: number): boolean =>
-    productBytes(unit, { ...spread, strip }) <= limits.maxComputeWorkgroupStorageSize;
-  const strip = strips.find(fits);
-  const threads = threadsOf(unit, spread.tiling);
-  if (strip !== undefined && threads <= limits.maxComputeInvocationsPerWorkgroup) return { ...spread, strip };
+/** Throws an {@link InputError} if the device has no room for a workgroup. */
+function assertFits(gpu: Gpu, unit: MatrixUnit, spread: Spread): void {
+  const { maxComputeWorkgroupStorageSize: room, maxComputeInvocationsPerWorkgroup: most } = gpu.limits;
+  const [bytes, threads] = [productBytes(unit, spread), threadsOf(unit, spread.tiling)];
+  if (bytes <= room && threads <= most) return;
   throw new InputError(
-    `Cannot multiply: these tiles take ${threads} invocations and ${
-      productBytes(unit, { ...spread, strip: 1 })
-    } bytes of ` +
-      `workgroup memory, the device allows ${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
+    `Cannot multiply: these tiles take ${threads} invocations and ${bytes} bytes of workgroup memory, ` +
+      `the device allows ${most} and ${room}`,
   );
 }
 

@@ -1,7 +1,7 @@
 /** What a matrix product is on given tensors, once its shapes are checked. */
 
 import { InputError } from "../../models/error.ts";
-import { assertShape, lengthOf, type Tensor } from "../tensor.ts";
+import { assertShape, lengthOf, Tensor } from "../tensor.ts";
 
 /** Batches of matrices as they lie: `[batches, outer, inner]`, the last axis contiguous. */
 export interface Side {
@@ -22,6 +22,8 @@ export interface Problem {
   readonly K: number;
   readonly a: Side;
   readonly b: Side;
+  /** `[batches, M, N]`. */
+  readonly c: Tensor;
   /** `[N]`, added to every row. */
   readonly bias: Tensor | undefined;
 }
@@ -67,11 +69,13 @@ export function problemOf(
   const batches = lengthOf(batch);
   // Rows of all batches are rows of one matrix where all meet the same B.
   const folded = shared && !transposeA;
+  const matrices = folded ? [1, batches * M] as const : [batches, M] as const;
   return {
-    batches: folded ? 1 : batches,
-    M: folded ? batches * M : M,
+    batches: matrices[0],
+    M: matrices[1],
     N,
     K,
+    c: new Tensor(c.gpu, c.buffer, [...matrices, N], c.dtype),
     a: { tensor: a, outer: folded ? batches * outerA : outerA, inner: innerA, batched: true, along: !transposeA },
     b: { tensor: b, outer: outerB, inner: innerB, batched: !shared, along: transposeB },
     bias,

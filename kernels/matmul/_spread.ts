@@ -10,15 +10,7 @@ export interface Spread {
   readonly tiling: Tiling;
   readonly a: Packed;
   readonly b: Packed;
-  /** Whether operands are the tensors themselves, unscaled halves. */
-  readonly direct: boolean;
-  /** Parts of the sum, each by workgroups of its own. */
+  /** Parts of the sum, the packed operands' chunks, each by workgroups of its own: those from `first` on. */
+  readonly first: number;
   readonly parts: number;
-  /** What is written: numbers of C, or of partial sums `[parts, batches, M, N]`. */
-  readonly type: "f32" | "f16";
-  /** Tiles that a group brings through workgroup memory at a time; divides its columns. */
-  readonly strip: number;
-  readonly accumulate: boolean;
-  /** Whether the problem's bias is added. */
-  readonly bias: boolean;
 }

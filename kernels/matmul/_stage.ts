@@ -3,32 +3,48 @@
  * takes cost more than the wait, which other workgroups fill.
  */
 
-import type { MatrixUnit } from "../matrix_unit.ts";
+import type { MatrixUnit, Operand } from "../matrix_unit.ts";
 import type { Packed } from "./_pack.ts";
 import type { Spread } from "./_spread.ts";
-import type { OperandText } from "./_stored.ts";
 import type { Tiling } from "./_tiling.ts";
 
-/** Elements from one row to the next: so many more than a row has that rows of a tile meet no bank twice. */
-const strideOf = ({ unroll }: Tiling): number => 16 * unroll + 8;
+/** What the kernel's text needs of its operands. */
+export interface OperandText {
+  /** Of workgroup memory. */
+  readonly bytes: number;
+  readonly declarations: string;
+  /** Once. */
+  readonly prepare: string;
+  /** Ahead of the product at tile `k` of the sum. */
+  readonly step: string;
+  readonly a: Operand;
+  readonly b: Operand;
+}
 
-export function stagedOperands(unit: MatrixUnit, { tiling, a, b }: Spread): OperandText & { readonly bytes: number } {
+/**
+ * Elements from one row of A to the next (a term of B to the next): so many more than there are that rows of a tile meet no
+ * bank twice.
+ */
+const strideA = ({ unroll }: Tiling): number => 16 * unroll + 8;
+const strideB = ({ panel }: Packed): number => 16 * panel + 8;
+
+export function stagedOperands(unit: MatrixUnit, { tiling, a, b }: Spread): OperandText {
   const { rows, columns, down, across, unroll } = tiling;
-  const stride = strideOf(tiling);
   const threads = unit.lanes * down * across;
   const declarations: string[] = [];
   const prepare: string[] = [];
   const reads: string[] = [];
   const writes: string[] = [];
-  let binding = 1;
-  const side = (name: "a" | "b", { panel }: Packed, place: string): void => {
+  let binding = 2;
+  /** `to`: where the four numbers `quad` of the panel go, which are the `inside`-th of its tile. */
+  const side = (name: "a" | "b", { panel }: Packed, place: string, to: string): void => {
     // Of a panel's tiles, which lie one after the other.
     const quads = panel * unroll * 64;
     prepare.push(
       `let panel_${name} = 64u * (batch * sizes.matrix_${name} + ${place} * ${panel}u * sizes.tiles) + lid;`,
     );
     unit.arrays(name).forEach((array, part) => {
-      const to = unit.arrays(`${name}_tile`)[part]!;
+      const tile = unit.arrays(`${name}_tile`)[part]!;
       declarations.push(
         `@group(0) @binding(${binding++}) var<storage, read> ${array}: array<vec4<${unit.element}>>;`,
       );
@@ -37,21 +53,30 @@ export function stagedOperands(unit: MatrixUnit, { tiling, a, b }: Spread): Oper
         const only = from + threads <= quads ? "" : `if (lid + ${from}u < ${quads}u) `;
         reads.push(`var ${register}: vec4<${unit.element}>;`);
         reads.push(`${only}{ ${register} = ${array}[panel_${name} + k * ${64 * panel}u + ${from}u]; }`);
-        const stores = [0, 1, 2, 3].map((c) => `${to}[to + ${c}u] = ${register}[${c}];`);
-        const row = `(quad / 64u % ${panel}u * 16u + quad % 64u / 4u)`;
+        const stores = [0, 1, 2, 3].map((c) => `${tile}[to + ${c}u] = ${register}[${c}];`);
         writes.push(
-          `${only}{ let quad = lid + ${from}u; ` +
-            `let to = ${row} * ${stride}u + quad / ${64 * panel}u * 16u + quad % 4u * 4u; ${stores.join(" ")} }`,
+          `${only}{ let quad = lid + ${from}u; let inside = quad % 64u; let tile = quad / 64u; let to = ${to}; ` +
+            `${stores.join(" ")} }`,
         );
       }
     });
   };
-  side("a", a, "tile_row");
-  side("b", b, "tile_column");
-  const starts = (count: number, first: string): string[] =>
-    Array.from({ length: count }, (_, i) => `(${first} + ${i}u) * ${16 * stride}u`);
-  const counts = [16 * a.panel * stride, 16 * b.panel * stride] as const;
-  const shared = { at: "0u", stride, step: 16 };
+  const [left, right] = [strideA(tiling), strideB(b)];
+  side(
+    "a",
+    a,
+    "tile_row",
+    `(tile % ${a.panel}u * 16u + inside / 4u) * ${left}u + tile / ${a.panel}u * 16u + inside % 4u * 4u`,
+  );
+  side(
+    "b",
+    b,
+    "tile_column",
+    `(tile / ${b.panel}u * 16u + inside / 4u) * ${right}u + tile % ${b.panel}u * 16u + inside % 4u * 4u`,
+  );
+  const starts = (count: number, first: string, each: number): string[] =>
+    Array.from({ length: count }, (_, i) => `(${first} + ${i}u) * ${each}u`);
+  const counts = [16 * a.panel * left, 16 * unroll * right] as const;
   return {
     bytes: unit.bytes(counts[0]) + unit.bytes(counts[1]),
     declarations: [...declarations, unit.declare("a_tile", counts[0]), unit.declare("b_tile", counts[1])].join("\n"),
@@ -62,7 +87,13 @@ export function stagedOperands(unit: MatrixUnit, { tiling, a, b }: Spread): Oper
       ${writes.join("\n")}
       }
       workgroupBarrier();`,
-    a: { name: "a_tile", ...shared, starts: starts(rows, `${rows}u * down`) },
-    b: { name: "b_tile", ...shared, transposed: true, starts: starts(columns, `${columns}u * across`) },
+    a: { name: "a_tile", at: "0u", stride: left, step: 16, starts: starts(rows, `${rows}u * down`, 16 * left) },
+    b: {
+      name: "b_tile",
+      at: "0u",
+      stride: right,
+      step: 16 * right,
+      starts: starts(columns, `${columns}u * across`, 16),
+    },
   };
 }

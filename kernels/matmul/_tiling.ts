@@ -9,10 +9,8 @@ export interface TileTuning {
   /** Groups of a workgroup, down and across. */
   readonly down?: number;
   readonly across?: number;
-  /** Tiles along the sum that are loaded together. */
+  /** Tiles along the sum that are brought into workgroup memory together. */
   readonly unroll?: number;
-  /** Whether operands pass through workgroup memory; from storage otherwise. */
-  readonly staged?: boolean;
   /** Rows of workgroups that walk the columns together, for the sake of the cache. */
   readonly swizzle?: number;
 }
@@ -22,8 +20,7 @@ export type Tiling = Required<TileTuning>;
 /** Throws an {@link InputError} if a number is not a positive integer. */
 export function tilingOf(tuning: TileTuning, defaults: Tiling): Tiling {
   const tiling = { ...defaults, ...tuning };
-  const { staged: _, ...numbers } = tiling;
-  for (const [name, value] of Object.entries(numbers)) {
+  for (const [name, value] of Object.entries(tiling)) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new InputError(`Cannot multiply: ${name} must be an integer ≥ 1, got ${value}`);
   }

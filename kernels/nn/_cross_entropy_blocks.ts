@@ -3,7 +3,9 @@
 import { InputError } from "../../models/error.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { type MatmulOptions, type MatmulPlan, planMatmul } from "../matmul.ts";
+import type { MatrixMode } from "../matrix_unit.ts";
 import { assertShape, Tensor } from "../tensor.ts";
+import { chosenProducts } from "./_products.ts";
 
 /** Rows at a time, all but the last block's: a multiple of 64, so that they start where a binding may. */
 const ROWS = 64;
@@ -24,6 +26,8 @@ export interface CrossEntropyInputs {
 export interface CrossEntropyOptions {
   /** Bytes of scratch for logits; default 256 MiB, on a software adapter 4 MiB. At least 64 rows are held. */
   readonly logitsBytes?: number;
+  /** How products with a large head are computed on matrix units; default: as `planMatmul` chooses. */
+  readonly mode?: MatrixMode | undefined;
 }
 
 export interface CrossEntropySizes {
@@ -153,6 +157,10 @@ export class BlockProducts {
 }
 
 /** The mode of a product with a head: small vocabularies in plain f32. */
-export function headOptions({ vocabulary }: CrossEntropySizes, options: MatmulOptions): MatmulOptions {
-  return vocabulary <= 1024 ? { ...options, mode: "f32" } : options;
+export function headOptions(
+  { vocabulary }: CrossEntropySizes,
+  { mode }: CrossEntropyOptions,
+  options: MatmulOptions,
+): MatmulOptions {
+  return { ...options, ...(vocabulary <= 1024 ? { mode: "f32" } : chosenProducts(mode)) };
 }

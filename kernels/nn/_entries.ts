@@ -66,12 +66,12 @@ export function map(recorder: Recorder, activation: Activation, x: Value): Value
 
 export function dropout(recorder: Recorder, x: Value, rate: number, site: number): Value {
   if (!(rate >= 0 && rate < 1)) throw new InputError(`Cannot drop out: rate must be in [0, 1), got ${rate}`);
-  if (recorder.tape === undefined || rate === 0) return x;
+  if (rate === 0) return x;
   const y = result(recorder, x.shape, [x]);
   const record = (x: Slot, y: Slot, accumulate: boolean): void =>
     step(recorder, "dropout", [x], [y], (at) => prepareDropout(recorder.gpu, { x, y, rate, site, accumulate }, at));
   record(x.slot, y.slot, false);
-  recorder.tape.record(y, (g) => {
+  recorder.tape?.record(y, (g) => {
     recorder.tape!.contribute(x, (dx, accumulate) => record(g, dx, accumulate));
   });
   return y;

@@ -57,7 +57,7 @@ function flatten({ program }: Recorder, { x, head, targets, weights }: Scored): 
 }
 
 export function crossEntropy(recorder: Recorder, scored: Scored): Value {
-  const { gpu, tape } = recorder;
+  const { gpu, tape, mode } = recorder;
   const { x, head } = scored;
   const { rows, width, stats, read, inputs } = flatten(recorder, scored);
   const loss = result(recorder, [], [x, head]);
@@ -66,7 +66,7 @@ export function crossEntropy(recorder: Recorder, scored: Scored): Value {
     "cross-entropy",
     read,
     [loss.slot, stats],
-    (at) => planCrossEntropy(gpu, { ...inputs(at), loss: at.tensor(loss.slot.view([1])) }),
+    (at) => planCrossEntropy(gpu, { ...inputs(at), loss: at.tensor(loss.slot.view([1])) }, { mode }),
   );
   tape?.record(loss, (g) =>
     contributeTogether(recorder, { x, head }, (targets, accumulate) => {
@@ -77,7 +77,7 @@ export function crossEntropy(recorder: Recorder, scored: Scored): Value {
           dx: at.tensor(dx),
           dHead: at.tensor(targets.head),
           cotangent: at.tensor(g),
-        }, { accumulate }));
+        }, { accumulate, mode }));
     }));
   return loss;
 }
@@ -92,7 +92,7 @@ export interface Scores {
 
 /** Each row's loss, its likeliest id, and by how much it wins. */
 export function scores(recorder: Recorder, scored: Scored): Scores {
-  const { gpu, program } = recorder;
+  const { gpu, program, mode } = recorder;
   const { rows, stats, read, inputs } = flatten(recorder, scored);
   const made = { losses: program.slot([rows]), best: program.slot([rows]), margins: program.slot([rows]) };
   const loss = program.slot([1]);
@@ -103,6 +103,6 @@ export function scores(recorder: Recorder, scored: Scored): Scores {
       losses: at.tensor(made.losses),
       best: at.tensor(made.best).buffer,
       margins: at.tensor(made.margins),
-    }));
+    }, { mode }));
   return made;
 }

@@ -93,11 +93,11 @@ interface Begun {
   readonly hidden: Value;
 }
 
-function begin(parts: SessionParts, shape: Shape, training: boolean): Begun {
+function begin(parts: SessionParts, shape: Shape, training: boolean, dropout: boolean): Begun {
   const { gpu, network, parameters, pool, knobs, mode } = parts;
   const what = `${training ? "step" : "predict"} ${network.name} ${shape.B}x${shape.n}`;
   const program = new Program(gpu, what, { pool, knobs });
-  const ops = new GpuOps(program, { training, ...(mode && { mode }) });
+  const ops = new GpuOps(program, { training, dropout, ...(mode && { mode }) });
   const batch = new Batch(gpu, shape);
   try {
     const values = parameters.values(training);
@@ -109,9 +109,9 @@ function begin(parts: SessionParts, shape: Shape, training: boolean): Begun {
   }
 }
 
-export function recordStep(parts: SessionParts, shape: Shape): StepProgram {
+export function recordStep(parts: SessionParts, shape: Shape, dropout: boolean): StepProgram {
   const { parameters, halted, optimiser = {} } = parts;
-  const { program, ops, batch, values, hidden } = begin(parts, shape, true);
+  const { program, ops, batch, values, hidden } = begin(parts, shape, true, dropout);
   const loss = ops.crossEntropy(hidden, values["head"]!, batch.targets, Value.of(batch.weights));
   ops.backward(loss);
   const norm = recordUpdate(ops, { parameters, values, loss, halted, optimiser });
@@ -143,7 +143,7 @@ export function recordStep(parts: SessionParts, shape: Shape): StepProgram {
 
 export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram {
   const { gpu } = parts;
-  const { program, ops, batch, values, hidden } = begin(parts, shape, false);
+  const { program, ops, batch, values, hidden } = begin(parts, shape, false, false);
   const weights = Value.of(batch.weights);
   const { losses, best, margins } = scores(ops, { x: hidden, head: values["head"]!, targets: batch.targets, weights });
   const results = [losses, best, margins];

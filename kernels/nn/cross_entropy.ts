@@ -75,7 +75,7 @@ export async function planCrossEntropy(
       compileShader(gpu, meanShader(true)),
       Promise.all(blocks.map((block) => {
         const product = { a: firstRows(x, block.count), b: head, c: firstRows(logits, block.count) };
-        return products.dispatches("logits", block, product, [x], headOptions(sizes, { invariant: true }));
+        return products.dispatches("logits", block, product, [x], headOptions(sizes, options, { invariant: true }));
       })),
     ]);
     const dispatches: Dispatch[] = blocks.flatMap((block, i) => [

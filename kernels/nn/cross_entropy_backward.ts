@@ -76,7 +76,7 @@ export async function planCrossEntropyBackward(
       ];
       const add = accumulate || block.first > 0;
       const product = (name: string, a: Tensor, b: Tensor, c: Tensor, more = {}): Promise<Dispatch[]> =>
-        products.dispatches(name, block, { a, b, c }, [x, dx], headOptions(sizes, more));
+        products.dispatches(name, block, { a, b, c }, [x, dx], headOptions(sizes, options, more));
       return Promise.all([
         product("logits", xRows, head, slopeRows, { invariant: true }),
         product("dx", slopeRows, head, dxRows, { transposeB: true, accumulate }),

@@ -37,8 +37,10 @@ import { Tape } from "./tape.ts";
 import type { Value } from "./value.ts";
 
 export interface GpuOpsOptions {
-  /** Whether gradients are wanted and dropout drops; default false. */
+  /** Whether gradients are wanted; default false. */
   readonly training?: boolean;
+  /** Whether dropout drops; default: where gradients are wanted. */
+  readonly dropout?: boolean;
   /** How matrix products are computed; default: as `planMatmul` chooses for the device. */
   readonly mode?: MatrixMode;
 }
@@ -51,13 +53,15 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   /** Caches that are brought up to date where they lie. */
   readonly updated: Set<Storage> = new Set<Storage>();
   readonly #sorted = new Map<Ids, Sorted>();
+  readonly #dropout: boolean;
   #sites = 0;
 
-  constructor(program: Program, { training = false, mode }: GpuOpsOptions = {}) {
+  constructor(program: Program, { training = false, dropout = training, mode }: GpuOpsOptions = {}) {
     this.gpu = program.gpu;
     this.program = program;
     this.tape = training ? new Tape(program) : undefined;
     this.mode = mode;
+    this.#dropout = dropout;
   }
 
   /**
@@ -127,7 +131,7 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
     return embedding(this, table, ids, this.#sorted);
   }
   dropout(x: Value, rate: number): Value {
-    return dropout(this, x, rate, this.#sites++);
+    return dropout(this, x, this.#dropout ? rate : 0, this.#sites++);
   }
   reshape(x: Value, shape: readonly number[]): Value {
     return reshape(this, x, shape);

@@ -107,13 +107,18 @@ class Session implements TrainingSession {
     return { live: this.#closed ? 0 : live, peak: this.#peak };
   }
 
-  step(batch: TokenBatch, rate: number, { ahead = false }: StepOptions = {}): Promise<StepResult> {
+  step(batch: TokenBatch, rate: number, { ahead = false, dropout = true }: StepOptions = {}): Promise<StepResult> {
     const submitted = this.#inTurn("step", async () => {
       checkBatch(batch, this.#network.vocabulary);
       if (!(rate >= 0 && rate < Infinity)) {
         throw new InputError(`Cannot step: the learning rate must be finite and ≥ 0, got ${rate}`);
       }
-      const program = this.#programFor(this.#stepping, batch, () => recordStep(this.#parts(), batch));
+      const program = this.#programFor(
+        this.#stepping,
+        batch,
+        () => recordStep(this.#parts(), batch, dropout),
+        dropout ? "" : "whole",
+      );
       await program.ready();
       const readback = await this.#readbacks.take();
       this.#assertOpen("step");
@@ -194,8 +199,8 @@ class Session implements TrainingSession {
     }
   }
 
-  #programFor<P>(programs: Map<string, P>, { B, n }: TokenBatch, record: () => P): P {
-    const key = `${B} ${n}`;
+  #programFor<P>(programs: Map<string, P>, { B, n }: TokenBatch, record: () => P, kind = ""): P {
+    const key = `${B} ${n} ${kind}`;
     const known = programs.get(key);
     if (known !== undefined) return known;
     const program = record();

@@ -60,6 +60,8 @@ export interface StepOptions {
    * nothing, and its norm is not finite. For a caller who has not seen the result of the step before; default false.
    */
   readonly ahead?: boolean;
+  /** Whether the network's dropout drops anything; default true. */
+  readonly dropout?: boolean;
 }
 
 /** A network on a device with its optimiser. */

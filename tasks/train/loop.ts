@@ -88,7 +88,10 @@ export async function* trainingSteps(
     const length = lengthAt(stage, seed, index);
     const rate = (stage.share ?? 1) * rateAt(plan.schedule, plan.rate, index, total);
     const batch = task.batch({ seed, split: "train", index, B: plan.batch, n: length });
-    const ended = session.step(batch, rate, options).then((result) => ({ ...result, at: performance.now() }));
+    const ended = session.step(batch, rate, { ...options, dropout: stage.dropout ?? true }).then((result) => ({
+      ...result,
+      at: performance.now(),
+    }));
     // Whoever waits hears of it.
     ended.catch(() => {});
     return { step: index + 1, length, rate, tokens: batch.tokens.length, began, ended };

@@ -17,6 +17,8 @@ export interface Stage {
   readonly stop?: number;
   /** Share of the schedule's rate; default 1. */
   readonly share?: number;
+  /** Whether the network's dropout drops anything; default true. */
+  readonly dropout?: boolean;
 }
 
 export interface TrainingPlan {

@@ -199,6 +199,11 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
   ],
   ["a batch of nothing", ["s5", "--batch", "0"], /^Cannot use --batch: it must be a whole number ≥ 1, got 0$/],
   ["half a block", ["s5", "--layers", "0.5"], /^Cannot use --layers: it must be a whole number ≥ 1, got 0.5$/],
+  [
+    "dropout of everything",
+    ["s5", "--dropout", "1"],
+    /^Cannot use --dropout: it must be a number from 0 to below 1, got 1$/,
+  ],
   ["no token", ["s5", "--length", "0"], /^Cannot use --length: it must be a whole number ≥ 1, got 0$/],
   ["products of no kind", ["s5", "--products", "bf16"], /^Cannot use --products: .*f32, split, f16.*got bf16$/],
   ["a rate of 0", ["s5", "--rate", "0"], /^Cannot use --rate: it must be a number > 0, got 0$/],
