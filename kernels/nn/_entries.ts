@@ -64,9 +64,14 @@ export function map(recorder: Recorder, activation: Activation, x: Value): Value
   return y;
 }
 
-export function dropout(recorder: Recorder, x: Value, rate: number, site: number): Value {
+export function dropout(
+  recorder: Recorder,
+  x: Value,
+  rate: number,
+  { site, drops }: { readonly site: number; readonly drops: boolean },
+): Value {
   if (!(rate >= 0 && rate < 1)) throw new InputError(`Cannot drop out: rate must be in [0, 1), got ${rate}`);
-  if (rate === 0) return x;
+  if (!drops || rate === 0) return x;
   const y = result(recorder, x.shape, [x]);
   const record = (x: Slot, y: Slot, accumulate: boolean): void =>
     step(recorder, "dropout", [x], [y], (at) => prepareDropout(recorder.gpu, { x, y, rate, site, accumulate }, at));

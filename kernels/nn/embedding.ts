@@ -3,7 +3,7 @@
  * tokens, without atomics.
  *
  * Tokens are sorted by id first, stably: a token's place is the number of smaller ids and of equal ones before it, counted
- * by looking at all of them (n² comparisons, 30 µs of an H200 for 16k). A row then finds its tokens by bisection.
+ * by looking at all of them, n² comparisons. A row then finds its tokens by bisection.
  */
 import type { Gpu } from "../gpu.ts";
 import { assemble, compileShader, dispatch, dispatchItems, entryPerItem, type Shader, storage } from "../wgsl.ts";
@@ -24,7 +24,12 @@ const gatherShader: Shader = assemble("embedding", {
 
 const BLOCK = 256;
 
-/** Sizes: tokens. Writes each token to its place, and its id to the same place. */
+/**
+ * Sizes: tokens. Writes each token to its place, and its id to the same place.
+ *
+ * All tokens of a block before one's own come first if their ids are not above, of a block behind it if they are below: which
+ * of two equal ids is the earlier has to be looked at inside the own block alone.
+ */
 const sortShader: Shader = assemble("sort ids", {
   bindings: [
     sizesBinding,
@@ -33,26 +38,36 @@ const sortShader: Shader = assemble("sort ids", {
     storage("sorted", "u32", "read_write"),
   ],
   source: /* wgsl */ `
-var<workgroup> block: array<u32, ${BLOCK}>;
+var<workgroup> block: array<vec4u, ${BLOCK / 4}>;
 @compute @workgroup_size(${BLOCK})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let token = flat_workgroup(workgroup, grid) * ${BLOCK}u + local;
+  let start = flat_workgroup(workgroup, grid) * ${BLOCK}u;
+  let token = start + local;
   let own = ids[min(token, sizes.x - 1u)];
-  var place = 0u;
+  var places = vec4u();
   for (var first = 0u; first < sizes.x; first += ${BLOCK}u) {
-    block[local] = ids[min(first + local, sizes.x - 1u)];
+    // Beyond the last token there is no smaller id.
+    let at = first + local;
+    block[local / 4u][local % 4u] = select(0xffffffffu, ids[min(at, sizes.x - 1u)], at < sizes.x);
     workgroupBarrier();
-    for (var i = 0u; i < min(${BLOCK}u, sizes.x - first); i++) {
-      let other = block[i];
-      place += u32(other < own || (other == own && first + i < token));
+    if (first == start) {
+      for (var i = 0u; i < ${BLOCK / 4}u; i++) {
+        let earlier = vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u) < vec4u(local);
+        places += vec4u(block[i] < vec4u(own)) + vec4u(earlier & (block[i] == vec4u(own)));
+      }
+    } else if (first < start) {
+      for (var i = 0u; i < ${BLOCK / 4}u; i++) { places += vec4u(block[i] <= vec4u(own)); }
+    } else {
+      for (var i = 0u; i < ${BLOCK / 4}u; i++) { places += vec4u(block[i] < vec4u(own)); }
     }
     workgroupBarrier();
   }
   if (token >= sizes.x) { return; }
+  let place = places.x + places.y + places.z + places.w;
   order[place] = token;
   sorted[place] = own;
 }

@@ -131,7 +131,7 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
     return embedding(this, table, ids, this.#sorted);
   }
   dropout(x: Value, rate: number): Value {
-    return dropout(this, x, this.#dropout ? rate : 0, this.#sites++);
+    return dropout(this, x, rate, { site: this.#sites++, drops: this.#dropout });
   }
   reshape(x: Value, shape: readonly number[]): Value {
     return reshape(this, x, shape);
