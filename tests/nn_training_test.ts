@@ -98,6 +98,34 @@ gpuTest("a step without dropout has the loss that is predicted, one with it anot
   assertGreater(Math.abs(dropping.loss - whole.loss), 1e-3);
 });
 
+gpuTest("few tokens with something to predict are picked out: the step is that of all of them", async (device) => {
+  const { tokens, targets, ...shape } = batchOf(0, 5, 4);
+  const weights = Float32Array.from(tokens, (_, i) => i % 7 === 3 ? 1 + i : 0);
+  // Weights too small to count, but none is 0.
+  const all = weights.map((weight) => weight === 0 ? 1e-30 : weight);
+  const after = async (weights: Float32Array) => {
+    const session = openTraining(device, network, { seed: 1 });
+    const batch = { ...shape, tokens, targets: targets.map((id, i) => (7 * tokens[i]! + 3) % vocabulary), weights };
+    const { losses } = await session.predict(batch);
+    const first = await session.step(batch, 0.01, { dropout: false });
+    await session.step({ ...batch, weights: batchOf(0, 5, 4).weights }, 0.01, { dropout: false });
+    const { arrays } = await session.state();
+    session.close();
+    return { ...first, losses, numbers: Object.values(arrays).flatMap(({ data }) => [...data]) };
+  };
+  const [few, many] = [await after(weights), await after(all)];
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const predicted = few.losses.reduce((sum, loss, i) => sum + loss * weights[i]!, 0) / total;
+  assertLess(Math.abs(few.loss - predicted), 1e-6 * predicted);
+  assertLess(Math.abs(few.gradientNorm - many.gradientNorm), 1e-5 * many.gradientNorm);
+  // Adam's first step is of the gradient's sign: it may turn where a gradient is all rounding.
+  const far = few.numbers.filter((x, i) => !(Math.abs(x - many.numbers[i]!) <= 1e-5)).length;
+  assertLess(far, 0.01 * few.numbers.length);
+  // The control: other weights are another step.
+  const other = await after(weights.map((weight) => weight === 0 ? 0 : 50 - weight));
+  assertGreater(Math.abs(other.gradientNorm - few.gradientNorm), 1e-3 * few.gradientNorm);
+});
+
 gpuTest("a session goes on from a saved state bit for bit; another seed is another network", async (device) => {
   const run = async (seed: number, stop?: number): Promise<{ losses: number[]; head: number[]; unused: number[] }> => {
     let session = openTraining(device, network, { seed });

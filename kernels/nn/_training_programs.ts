@@ -57,31 +57,58 @@ export interface PredictProgram extends Recorded {
 
 type Shape = Pick<TokenBatch, "B" | "n">;
 
+/**
+ * How many tokens a step has to predict something for, if that is so few that they are better picked out first: rounded up to
+ * a power of two, so that few programs serve all batches of a shape. Undefined if all are taken.
+ */
+export function pickedOf({ weights }: TokenBatch): number | undefined {
+  const asked = weights.reduce((count, weight) => count + Number(weight > 0), 0);
+  const room = 2 ** Math.ceil(Math.log2(Math.max(1, asked)));
+  return 2 * room <= weights.length ? room : undefined;
+}
+
 /** A batch on the device. */
 class Batch {
   readonly tokens: Ids;
   readonly targets: Ids;
   readonly weights: Tensor;
+  /** Which tokens the targets belong to, if not to all. */
+  readonly places: Ids | undefined;
 
-  constructor(gpu: Gpu, { B, n }: Shape) {
+  constructor(gpu: Gpu, { B, n }: Shape, picked: number | undefined) {
     this.tokens = new Ids(gpu, [B, n]);
-    this.targets = new Ids(gpu, [B, n]);
-    this.weights = Tensor.empty(gpu, [B, n], { label: "weights" });
+    const shape = picked === undefined ? [B, n] : [picked];
+    this.targets = new Ids(gpu, shape);
+    this.weights = Tensor.empty(gpu, shape, { label: "weights" });
+    this.places = picked === undefined ? undefined : new Ids(gpu, shape);
   }
 
   get bytes(): number {
-    return 3 * this.weights.bytes;
+    return 4 * (this.tokens.length + (this.places === undefined ? 2 : 3) * this.weights.length);
   }
 
   write({ tokens, targets, weights }: TokenBatch): void {
     this.tokens.write(tokens);
     // A target that has no weight may be negative.
-    this.targets.write(targets.map((id, i) => weights[i]! > 0 ? id : 0));
-    this.weights.write(weights);
+    const ids = targets.map((id, i) => weights[i]! > 0 ? id : 0);
+    if (this.places === undefined) {
+      this.targets.write(ids);
+      this.weights.write(weights);
+      return;
+    }
+    const at = new Uint32Array(this.places.length);
+    let count = 0;
+    weights.forEach((weight, i) => {
+      if (weight > 0) at[count++] = i;
+    });
+    this.places.write(at);
+    this.targets.write(at.map((i) => ids[i]!));
+    // What is beyond them belongs to the first token, and counts nothing.
+    this.weights.write(Float32Array.from(at, (i, n) => n < count ? weights[i]! : 0));
   }
 
   destroy(): void {
-    for (const each of [this.tokens, this.targets, this.weights]) each.destroy();
+    for (const each of [this.tokens, this.targets, this.weights, this.places]) each?.destroy();
   }
 }
 
@@ -93,15 +120,24 @@ interface Begun {
   readonly hidden: Value;
 }
 
-function begin(parts: SessionParts, shape: Shape, training: boolean, dropout: boolean): Begun {
+interface Kind {
+  readonly training: boolean;
+  readonly dropout: boolean;
+  readonly picked: number | undefined;
+}
+
+function begin(parts: SessionParts, shape: Shape, { training, dropout, picked }: Kind): Begun {
   const { gpu, network, parameters, pool, knobs, mode } = parts;
   const what = `${training ? "step" : "predict"} ${network.name} ${shape.B}x${shape.n}`;
   const program = new Program(gpu, what, { pool, knobs });
   const ops = new GpuOps(program, { training, dropout, ...(mode && { mode }) });
-  const batch = new Batch(gpu, shape);
+  const batch = new Batch(gpu, shape, picked);
   try {
     const values = parameters.values(training);
-    return { program, ops, batch, values, hidden: network.hidden<Value, Ids>(ops, values, batch.tokens) };
+    const all = network.hidden<Value, Ids>(ops, values, batch.tokens);
+    const rows = [shape.B * shape.n, all.shape.at(-1)!];
+    const hidden = batch.places === undefined ? all : ops.embedding(ops.reshape(all, rows), batch.places);
+    return { program, ops, batch, values, hidden };
   } catch (error) {
     batch.destroy();
     program.close();
@@ -109,9 +145,12 @@ function begin(parts: SessionParts, shape: Shape, training: boolean, dropout: bo
   }
 }
 
-export function recordStep(parts: SessionParts, shape: Shape, dropout: boolean): StepProgram {
+/** What of a step is recorded apart. */
+export type StepKind = Omit<Kind, "training">;
+
+export function recordStep(parts: SessionParts, shape: Shape, kind: StepKind): StepProgram {
   const { parameters, halted, optimiser = {} } = parts;
-  const { program, ops, batch, values, hidden } = begin(parts, shape, true, dropout);
+  const { program, ops, batch, values, hidden } = begin(parts, shape, { ...kind, training: true });
   const loss = ops.crossEntropy(hidden, values["head"]!, batch.targets, Value.of(batch.weights));
   ops.backward(loss);
   const norm = recordUpdate(ops, { parameters, values, loss, halted, optimiser });
@@ -143,7 +182,11 @@ export function recordStep(parts: SessionParts, shape: Shape, dropout: boolean):
 
 export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram {
   const { gpu } = parts;
-  const { program, ops, batch, values, hidden } = begin(parts, shape, false, false);
+  const { program, ops, batch, values, hidden } = begin(parts, shape, {
+    training: false,
+    dropout: false,
+    picked: undefined,
+  });
   const weights = Value.of(batch.weights);
   const { losses, best, margins } = scores(ops, { x: hidden, head: values["head"]!, targets: batch.targets, weights });
   const results = [losses, best, margins];

@@ -31,6 +31,7 @@ import { Tensor } from "../tensor.ts";
 import { checkBatch } from "./_batch.ts";
 import { StoredParameters } from "./_stored_parameters.ts";
 import {
+  pickedOf,
   type PredictProgram,
   recordPredict,
   recordStep,
@@ -113,12 +114,9 @@ class Session implements TrainingSession {
       if (!(rate >= 0 && rate < Infinity)) {
         throw new InputError(`Cannot step: the learning rate must be finite and ≥ 0, got ${rate}`);
       }
-      const program = this.#programFor(
-        this.#stepping,
-        batch,
-        () => recordStep(this.#parts(), batch, dropout),
-        dropout ? "" : "whole",
-      );
+      const kind = { dropout, picked: pickedOf(batch) };
+      const record = (): StepProgram => recordStep(this.#parts(), batch, kind);
+      const program = this.#programFor(this.#stepping, batch, record, JSON.stringify(kind));
       await program.ready();
       const readback = await this.#readbacks.take();
       this.#assertOpen("step");
