@@ -80,6 +80,45 @@ ${body}
 `;
 }
 
+/** Items of an invocation on hardware, where one alone does not keep enough loads on their way. */
+const SEVERAL = 4;
+
+/** How many items an invocation of {@linkcode entryOfItems} has: on the CPU one, where texts take long to compile. */
+export const itemsEach = (gpu: Pick<Gpu, "adapter">): number => gpu.adapter.software ? 1 : SEVERAL;
+
+/**
+ * An entry point for `count` results `result_of`, several to an invocation: all are computed before any is stored, as the
+ * compiler cannot know that what is stored is not read again. `value` is a WGSL expression in the u32 `id`, `once` comes before.
+ */
+export function entryOfItems(
+  { count, each, once = "", value, store }: {
+    readonly count: string;
+    readonly each: number;
+    readonly once?: string;
+    readonly value: string;
+    /** A statement, of `id` and `value`. */
+    readonly store: string;
+  },
+): string {
+  const items = Array.from({ length: each }, (_, n) => n);
+  return /* wgsl */ `
+fn value_of(id: u32) -> f32 { return ${value}; }
+fn store_of(id: u32, value: f32) { ${store} }
+@compute @workgroup_size(${WORKGROUP})
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let first = flat_workgroup(workgroup, grid) * ${WORKGROUP * each}u + local;
+  ${once}
+  ${items.map((n) => `let id_${n} = first + ${WORKGROUP * n}u; var value_${n} = 0.0;`).join("\n  ")}
+  ${items.map((n) => `if (id_${n} < ${count}) { value_${n} = value_of(id_${n}); }`).join("\n  ")}
+  ${items.map((n) => `if (id_${n} < ${count}) { store_of(id_${n}, value_${n}); }`).join("\n  ")}
+}
+`;
+}
+
 /** Compiles a shader; a shader whose text was compiled before is not compiled again. */
 export async function compileShader(gpu: Gpu, shader: Shader): Promise<Kernel> {
   return { shader, pipeline: await gpu.compile({ label: shader.label, code: shader.code }) };
@@ -96,8 +135,8 @@ export function dispatch({ shader, pipeline }: Kernel, buffers: NamedBuffers, wo
 }
 
 /** One dispatch of a kernel that has one invocation per item. */
-export function dispatchItems(kernel: Kernel, buffers: NamedBuffers, items: number): Dispatch {
-  return dispatch(kernel, buffers, Math.ceil(items / WORKGROUP));
+export function dispatchItems(kernel: Kernel, buffers: NamedBuffers, items: number, each = 1): Dispatch {
+  return dispatch(kernel, buffers, Math.ceil(items / (WORKGROUP * each)));
 }
 
 /** The bits of a quiet NaN: what buffers are filled with, so that an element nobody wrote shows. */

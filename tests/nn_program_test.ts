@@ -164,6 +164,42 @@ gpuTest(
   },
 );
 
+/** The device, but that it is told from hardware by nothing. */
+function asHardware(device: Gpu): Gpu {
+  return new Proxy(device, {
+    get(target, key) {
+      if (key === "adapter") return { ...target.adapter, software: false };
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+gpuTest("several entries of an invocation, as on hardware, are those of one alone, bit for bit", async (device) => {
+  for (const length of [1, 63, 64, 65, 257, 1000]) {
+    const results: number[][] = [];
+    for (const gpu of [device, asHardware(device)]) {
+      const program = new Program(gpu, "entries");
+      const ops = new GpuOps(program, { training: true });
+      const x = Value.from(device, drawn("x", length), [length], true);
+      const y = Value.from(device, drawn("y", length), [length], true);
+      const sum = ops.add(ops.map("gelu", ops.mul(x, y)), ops.dropout(x, 0.25));
+      ops.backward(sum, Value.from(device, drawn("g", length), [length]));
+      const kept = [sum.slot, ops.gradient(x)!, ops.gradient(y)!];
+      kept.forEach((slot) => program.keep(slot));
+      program.setKnobs({ step: 1, seed: 7, rate: 0 });
+      await program.run();
+      const all: number[] = [];
+      for (const slot of kept) all.push(...await program.tensor(slot).read());
+      results.push(all);
+      program.close();
+    }
+    const [one, several] = results as [number[], number[]];
+    assertEquals(several, one, `${length}`);
+    assert(length === 1 || new Set(one).size > length, `${length}: no entry is 0 or another's by mistake`);
+  }
+});
+
 /** Rows 0 … count − 1 of each result, for products of some modes and tilings, and a small network. */
 gpuTest("a row has the same bits whatever the other rows are, and however many", async (device) => {
   const [K, N, most] = [70, 36, 33];

@@ -3,7 +3,7 @@
  * entry's index, so that the backward pass finds the same again.
  */
 import type { Gpu } from "../gpu.ts";
-import { assemble, compileShader, dispatchItems, entryPerItem, type Shader, storage } from "../wgsl.ts";
+import { assemble, compileShader, dispatchItems, entryOfItems, itemsEach, type Shader, storage } from "../wgsl.ts";
 import { knobsStruct } from "./knobs.ts";
 import type { Placement, Prepared } from "./program.ts";
 import type { Slot } from "./slot.ts";
@@ -42,14 +42,15 @@ export function keeps(
   return mixed((mixed(index) ^ stream) >>> 0) >= thresholdOf(rate);
 }
 
-const shader: Shader = assemble("dropout", {
-  bindings: [
-    { name: "sizes", access: "uniform", type: "Sizes" },
-    { name: "knobs", access: "uniform", type: "Knobs" },
-    storage("x_of", "f32"),
-    storage("result_of", "f32", "read_write"),
-  ],
-  source: /* wgsl */ `
+const shaderOf = (items: number): Shader =>
+  assemble("dropout", {
+    bindings: [
+      { name: "sizes", access: "uniform", type: "Sizes" },
+      { name: "knobs", access: "uniform", type: "Knobs" },
+      storage("x_of", "f32"),
+      storage("result_of", "f32", "read_write"),
+    ],
+    source: /* wgsl */ `
 struct Sizes { count: u32, accumulate: u32, site: u32, threshold: u32, factor: f32, unused_0: u32, unused_1: u32, unused_2: u32 }
 ${knobsStruct}
 fn mixed(x: u32) -> u32 {
@@ -58,16 +59,17 @@ fn mixed(x: u32) -> u32 {
   h = (h ^ (h >> 15u)) * 0x846ca68bu;
   return h ^ (h >> 16u);
 }
+var<private> stream: u32;
 ${
-    entryPerItem(
-      "sizes.count",
-      `  let stream = mixed(mixed(mixed(knobs.seed) + knobs.step) + sizes.site);
-  let kept = mixed(mixed(id) ^ stream) >= sizes.threshold;
-  let value = select(0.0, x_of[id] * sizes.factor, kept);
-  if (sizes.accumulate == 0u) { result_of[id] = value; } else { result_of[id] += value; }`,
-    )
-  }`,
-});
+      entryOfItems({
+        count: "sizes.count",
+        each: items,
+        once: "stream = mixed(mixed(mixed(knobs.seed) + knobs.step) + sizes.site);",
+        value: "select(0.0, x_of[id] * sizes.factor, mixed(mixed(id) ^ stream) >= sizes.threshold)",
+        store: "if (sizes.accumulate == 0u) { result_of[id] = value; } else { result_of[id] += value; }",
+      })
+    }`,
+  });
 
 export async function prepareDropout(
   gpu: Gpu,
@@ -82,5 +84,6 @@ export async function prepareDropout(
     x_of: at.tensor(x).buffer,
     result_of: at.tensor(y).buffer,
   };
-  return { dispatches: [dispatchItems(await compileShader(gpu, shader), buffers, x.length)] };
+  const items = itemsEach(gpu);
+  return { dispatches: [dispatchItems(await compileShader(gpu, shaderOf(items)), buffers, x.length, items)] };
 }

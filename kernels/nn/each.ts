@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../gpu.ts";
 import { f32Profile } from "../profile.ts";
-import { assemble, compileShader, dispatchItems, entryPerItem, storage } from "../wgsl.ts";
+import { assemble, compileShader, dispatchItems, entryOfItems, itemsEach, storage } from "../wgsl.ts";
 import type { Placement, Prepared, Program } from "./program.ts";
 import type { Slot } from "./slot.ts";
 
@@ -41,6 +41,7 @@ async function prepareEach(gpu: Gpu, name: string, each: Each, at: Placement): P
     ...Object.fromEntries(inputs.map((slot, i) => [`${names[i]}_of`, at.tensor(slot).buffer])),
   };
   const used = names.slice(0, inputs.length);
+  const items = itemsEach(gpu);
   const shader = assemble(name, {
     bindings: [
       { name: "sizes", access: "uniform", type: "Sizes" },
@@ -51,17 +52,25 @@ async function prepareEach(gpu: Gpu, name: string, each: Each, at: Placement): P
 struct Sizes { count: u32, accumulate: u32, p: f32, q: f32, lengths: vec4u }
 ${/\bds_/.test(value) ? f32Profile.prelude + smooth : ""}
 fn formula(a: f32, b: f32, c: f32, d: f32, p: f32, q: f32, id: u32) -> f32 { return ${value}; }
+/* A division costs as much as many a formula. */
+fn place(id: u32, length: u32) -> u32 {
+  if (length >= sizes.count) { return id; }
+  return id % length;
+}
 ${
-      entryPerItem(
-        "sizes.count",
-        `  let value = formula(${
-          names.map((input, i) => used.includes(input) ? `${input}_of[id % sizes.lengths[${i}]]` : "0.0").join(", ")
-        }, sizes.p, sizes.q, id);
-  if (sizes.accumulate == 0u) { result_of[id] = value; } else { result_of[id] += value; }`,
-      )
+      entryOfItems({
+        count: "sizes.count",
+        each: items,
+        value: `formula(${
+          names.map((input, i) => used.includes(input) ? `${input}_of[place(id, sizes.lengths[${i}])]` : "0.0").join(
+            ", ",
+          )
+        }, sizes.p, sizes.q, id)`,
+        store: "if (sizes.accumulate == 0u) { result_of[id] = value; } else { result_of[id] += value; }",
+      })
     }`,
   });
-  return { dispatches: [dispatchItems(await compileShader(gpu, shader), buffers, output.length)] };
+  return { dispatches: [dispatchItems(await compileShader(gpu, shader), buffers, output.length, items)] };
 }
 
 /** Functions that formulas use beside the profile's. */
