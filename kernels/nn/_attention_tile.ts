@@ -16,8 +16,11 @@ import {
 } from "./_attention_text.ts";
 import { addRows, addScores, four, loadTile, slot, STRIDE, unrolling } from "./_attention_tiles.ts";
 
-/** Bytes of workgroup memory of a tile of so many rows. */
-export const tileBytes = (rows: number): number => 16 * STRIDE * (2 * rows + KEYS) + 4 * STRIDE * rows;
+/**
+ * Bytes of workgroup memory of a tile of so many rows: 22.5 KB of 64, so that a multiprocessor of an H200 holds two of them,
+ * which hands out 48 (bench/NOTES.md).
+ */
+export const tileBytes = (rows: number): number => 16 * STRIDE * (2 * rows + KEYS);
 
 export interface TileText {
   readonly width: number;
@@ -62,7 +65,6 @@ ${storeFour("o", width)}
 var<workgroup> queries: array<vec4f, ${rows * STRIDE}>;
 var<workgroup> keys: array<vec4f, ${KEYS * STRIDE}>;
 var<workgroup> shares: array<vec4f, ${rows * STRIDE}>;
-var<workgroup> maxima: array<f32, ${rows * STRIDE}>;
 @compute @workgroup_size(${threads})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -119,19 +121,24 @@ fn main(
       let seen = (key >= vec4u(first_key(at))) & (key < vec4u(select(0u, key_end(at, m), row + ${i} < n)));
       let masked = select(vec4f(${NOTHING}), ${of("score", i)}, seen);
       ${of("score", i)} = masked;
-      maxima[(4u * ty + ${i}) * ${STRIDE}u + tx] = max(max(masked.x, masked.y), max(masked.z, masked.w));`)
+      // Maxima lie where the shares will.
+      shares[(4u * ty + ${i}) * ${STRIDE}u + tx].x = max(max(masked.x, masked.y), max(masked.z, masked.w));`)
     }
     workgroupBarrier();
     ${
       each((i) => /* wgsl */ `
       var next = ${of("most", i)};
-      for (var e = 0u; e < ${end(8)}; e++) { next = max(next, maxima[(4u * ty + ${i}) * ${STRIDE}u + e]); }
+      for (var e = 0u; e < ${end(8)}; e++) { next = max(next, shares[(4u * ty + ${i}) * ${STRIDE}u + e].x); }
       ${of("factor", i)} = exp_at_most_1(${of("most", i)} - next);
       ${of("most", i)} = next;
-      ${of("added", i)} = 0.0;
+      ${of("added", i)} = 0.0;`)
+    }
+    workgroupBarrier();
+    ${
+      each((i) => /* wgsl */ `
       let masked = ${of("score", i)};
       shares[${slot(`(4u * ty + ${i})`, rows)} * ${STRIDE}u + tx] =
-        select(vec4f(), exp4_at_most_1(masked - vec4f(next)), masked > vec4f(${NOTHING}));`)
+        select(vec4f(), exp4_at_most_1(masked - vec4f(${of("most", i)})), masked > vec4f(${NOTHING}));`)
     }
     ${
       eachChunk.each((chunk) => /* wgsl */ `
