@@ -57,6 +57,19 @@ alias MatrixSums = subgroup_matrix_result<f32, 16, 16>;
         : `{ let mu_value = f32(${value}); let mu_index = ${index}; ` +
           `let mu_high = bitcast<f32>((bitcast<u32>(mu_value) + 0x1000u) & 0xffffe000u); ` +
           `${name}_hi[mu_index] = f16(mu_high); ${name}_lo[mu_index] = f16(mu_value - mu_high); }`,
+    fours: {
+      storage: (name, binding, access) =>
+        halves(mode, name).map((array, part) =>
+          `@group(0) @binding(${binding + part}) var<storage, ${access}> ${array}: array<vec4<f16>>;`
+        ).join("\n"),
+      put: (name, index, value) =>
+        mode === "f16"
+          ? `${name}_hi[${index}] = vec4<f16>(${value});`
+          // Rounded on the bits, as above.
+          : `{ let mu_value = vec4f(${value}); let mu_index = ${index}; ` +
+            `let mu_high = bitcast<vec4f>((bitcast<vec4u>(mu_value) + vec4u(0x1000u)) & vec4u(0xffffe000u)); ` +
+            `${name}_hi[mu_index] = vec4<f16>(mu_high); ${name}_lo[mu_index] = vec4<f16>(mu_value - mu_high); }`,
+    },
     get: (name, index) => `(${halves(mode, name).map((array) => `f32(${array}[${index}])`).join(" + ")})`,
     accumulators: (name, rows, columns) => each(rows, columns, (i, j) => `var ${name}_${i}_${j} = MatrixSums();`),
     product: (product) => productText(mode, product),

@@ -75,6 +75,14 @@ export interface MatrixUnit {
   storage(name: string, binding: number, access: "read" | "read_write"): string;
   /** Statement: stores the f32 expression `value` as element `index`. Either may be any expression; each is evaluated once. */
   put(name: string, index: string, value: string): string;
+  /**
+   * The same of four neighbours at a time, of arrays in storage memory that are declared as vectors of four: `index` counts
+   * those. Absent where numbers are put one by one.
+   */
+  readonly fours?: {
+    storage(name: string, binding: number, access: "read" | "read_write"): string;
+    put(name: string, index: string, value: string): string;
+  };
   /** f32 expression: element `index` as it is kept, both halves together. */
   get(name: string, index: string): string;
   /** Statement: declares `rows × columns` tiles of sums, zero: 8 registers a tile. Use it in a function's scope. */

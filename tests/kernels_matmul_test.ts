@@ -11,6 +11,7 @@ import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
 import { POISON32 } from "../oracle/ulp.ts";
 import { gpuForTests } from "./gpu.ts";
+import { withMatrixLoops } from "./matrix_loops.ts";
 import { wgslValidator } from "./wgsl_validator.ts";
 
 const gpu = await gpuForTests("matrix products against f64");
@@ -292,6 +293,22 @@ gpuTest("plain products as hardware has them are within the bound of f64", (devi
   return judge(device, vectors, planner as unknown as Gpu);
 });
 gpuTest("products by tiles, in loops, are within the bound of f64", (device) => judge(device, casesOf("loops")));
+/** Blocks small enough for a software adapter's compiler; whole ones of C, ones that reach beyond it, and several chunks. */
+const looped: readonly Case[] = [
+  { M: 64, N: 64, K: 72, options: { mode: "f16" } },
+  { M: 64, N: 32, K: 64, options: { mode: "split", transposeA: true, transposeB: true } },
+  { M: 37, N: 50, K: 70, bias: true, options: { mode: "split", chunk: 32, invariant: true } },
+  { M: 32, N: 40, K: 48, batch: [2], options: { mode: "f16", transposeB: true, accumulate: true } },
+];
+gpuTest("the texts for matrix units, with loops for their products, are within the bound of f64", async (device) => {
+  if (!device.features.has("shader-f16")) return;
+  const codes: string[] = [];
+  const tiling = { rows: 1, columns: 2, down: 2, across: 1, unroll: 1 };
+  const cases = looped.map((of) => ({ ...of, options: { ...tiling, ...of.options } }));
+  await judge(device, cases, withMatrixLoops(device, codes));
+  assert(codes.filter((code) => code.includes("subgroupMatrixMultiplyAccumulate")).length >= looped.length);
+});
+
 test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
   return judge(gpu!, casesOf("hardware"));
 });

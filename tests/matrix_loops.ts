@@ -34,12 +34,22 @@ export function matrixLoops(code: string): string {
     .replaceAll(/^diagnostic\(off, (chromium\.subgroup_matrix|subgroup)_uniformity\);$/gm, "")
     .replace(/alias MatrixLeft = [^;]+;/, "struct MatrixOperand { at: u32, down: u32, across: u32 }")
     .replace(/alias MatrixRight = [^;]+;/, "")
-    .replace(/alias MatrixSums = [^;]+;/, "alias MatrixSums = array<f32, 8>;");
+    .replace(/alias MatrixSums = [^;]+;/, "alias MatrixSums = array<f32, 8>;")
+    .replaceAll("subgroupMatrixScalarMultiply(", "mu_scaled(");
   const functions = new Map<string, string>();
   /** The array of every fragment, as last loaded. */
   const arrays = new Map<string, string>();
   const call = /subgroupMatrix(Load|Store|MultiplyAccumulate)(?:<(?:(\w+), )?(\w+)>)?\(/g;
   const steps = (order: string, stride: string): string => order === "row_major" ? `${stride}, 1u` : `1u, ${stride}`;
+  if (text.includes("mu_scaled(")) {
+    functions.set(
+      "mu_scaled",
+      `(given: MatrixSums, x: f32) -> MatrixSums {
+  var mu_own = given;
+  for (var n = 0u; n < 8u; n++) { mu_own[n] *= x; }
+  return mu_own;`,
+    );
+  }
   let result = "";
   let done = 0;
   for (let match = call.exec(text); match !== null; match = call.exec(text)) {

@@ -82,10 +82,14 @@ export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string
       k: "lid % 16u + 16u * (lid / 64u)",
       quad: (k: string) => `x_quad(batch, ${k}, 16u * block + row)`,
     };
-  const put = [0, 1, 2, 3].map((c) => {
-    const at = side.along === termwise ? `to + ${16 * c}u` : `to + ${c}u`;
-    return unit.put("packed", at, `quad[${c}] * scale${one ? "" : `[${c}]`}`);
-  });
+  // Four numbers that were read together lie together, or in four rows.
+  const together = side.along !== termwise;
+  const fours = together ? unit.fours : undefined;
+  const put = fours === undefined
+    ? [0, 1, 2, 3].map((c) =>
+      unit.put("packed", `to + ${together ? c : 16 * c}u`, `quad[${c}] * scale${one ? "" : `[${c}]`}`)
+    )
+    : [fours.put("packed", "to / 4u", "quad * scale")];
   const slabs = Array.from({ length: unit.hardware ? AHEAD : 1 }, (_, n) => n);
   /** All terms of an invocation: those of several slabs are on their way at once. */
   const terms = (then: string): string =>
@@ -103,7 +107,7 @@ export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string
 ${sizesText(packSizes(side, packed), 2 + unit.arrays("packed").length)}
 ${quadLoad("x", 0, side, { outer: "sizes.outer", inner: "sizes.inner", matrix: "batch", whole: side.inner % 4 === 0 })}
 @group(0) @binding(1) var<storage, read_write> scales: array<f32>;
-${unit.storage("packed", 2, "read_write")}
+${(fours ?? unit).storage("packed", 2, "read_write")}
 ${unit.functions}
 ${flatWorkgroup}
 var<workgroup> largest: array<${one ? "f32" : "vec4f"}, ${PACK_THREADS}>;
