@@ -28,8 +28,8 @@ dualscan train --resume DIR
   --dropout X          rate of dropout, from 0 to below 1
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
-  --products MODE      matrix products: f32; split (f32 as two halves) or f16 on matrix units, where there are any
-                       (default: f32 where small, else split on matrix units)
+  --products MODE      matrix products that are not small: f32; split (f32 as two halves) or f16 on matrix units, where
+                       there are any (default: split)
   --seed N             of parameters, data and dropout (default: 1)
   --evaluate LENGTHS   lengths of the test split to report on: 18,36 or 64…512
   --text PATH          text: a UTF-8 file or folder (default: the text that comes with the package)

@@ -19,7 +19,7 @@ export interface RunFacts {
   readonly seed: number;
   readonly rate: number;
   readonly batch: number;
-  /** How matrix products are computed, where the setting says. */
+  /** How matrix products that are not small are computed, where the setting says. */
   readonly products?: string;
   readonly adapter: string;
   /** When the run began. */

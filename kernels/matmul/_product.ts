@@ -68,7 +68,7 @@ export const unscales = ({ a, b }: Spread): boolean => a.scaled === 16 && b.scal
  */
 export function productShader(unit: MatrixUnit, spread: Spread): string {
   const { tiling } = spread;
-  const { rows, columns, down, across, unroll, swizzle } = tiling;
+  const { rows, columns, across, unroll, swizzle } = tiling;
   const block = blockOf(tiling);
   const count = unit.arrays("a").length;
   const operands = stagedOperands(unit, spread);

@@ -51,7 +51,7 @@ interface Place {
 }
 
 export interface EvaluatorOptions {
-  /** How matrix products are computed; default: as `planMatmul` chooses for the device. */
+  /** How matrix products that are not small are computed on matrix units, f32 elsewhere; default: `split`. */
   readonly mode?: MatrixMode;
 }
 

@@ -41,7 +41,7 @@ export interface GpuOpsOptions {
   readonly training?: boolean;
   /** Whether dropout drops; default: where gradients are wanted. */
   readonly dropout?: boolean;
-  /** How matrix products are computed; default: as `planMatmul` chooses for the device. */
+  /** How matrix products that are not small are computed on matrix units, f32 elsewhere; default: `split`. */
   readonly mode?: MatrixMode;
 }
 

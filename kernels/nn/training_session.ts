@@ -48,7 +48,7 @@ export interface TrainingOptions {
   /** Of the parameters' first numbers and of dropout; default 0. A session that loads a state needs the same. */
   readonly seed?: number;
   readonly optimiser?: OptimiserOptions;
-  /** How matrix products are computed; default: as `planMatmul` chooses for the device. */
+  /** How matrix products that are not small are computed on matrix units, f32 elsewhere; default: `split`. */
   readonly mode?: MatrixMode;
 }
 

@@ -30,7 +30,7 @@ export interface BeginLine {
   readonly shape: string;
   /** The task's {@linkcode Task.identity}. */
   readonly data: string;
-  /** How matrix products are computed, where the setting says. */
+  /** How matrix products that are not small are computed, where the setting says. */
   readonly products?: string;
   /** Of a text. */
   readonly bytesPerToken?: number;

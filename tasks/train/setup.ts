@@ -61,7 +61,7 @@ export interface Setup {
   readonly task: TaskSetup;
   readonly model: ModelSetup;
   readonly optimiser: OptimiserOptions;
-  /** How matrix products are computed (kernels/matmul.ts); default: as the device's own choice. */
+  /** How matrix products that are not small are computed on matrix units (kernels/matmul.ts), f32 elsewhere; default: split. */
   readonly products?: ProductMode;
   readonly plan: TrainingPlan;
   readonly seed: number;

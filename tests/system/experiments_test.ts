@@ -42,7 +42,7 @@ const linesOf = <L>(path: string): L[] => parsed<L>(readFileSync(path, "utf8").s
 const lines = (objects: readonly object[]): string => objects.map((object) => `${JSON.stringify(object)}\n`).join("");
 
 const runs = join(root, "runs");
-const { stages } = presets.find(({ name }) => name === "s5-small")!.plan;
+const { stages, batch } = presets.find(({ name }) => name === "s5-small")!.plan;
 const planned = 3 * stages.length;
 const lengths = [...new Set(stages.map(({ to }) => to))];
 const curriculum = ["s5", "--model", "bigram", "--steps", `${planned}`, "--evaluate", "6,18", "--rate", "0.01"];
@@ -63,11 +63,11 @@ test("runs of a folder: their test evaluations and costs, with tokens, time and 
     task: "s5",
     model: "bigram",
     preset: "s5-small",
-    shape: "d=256 heads=4 layers=1 agg=1 chunk=1",
+    shape: "d=256 heads=4 layers=1 agg=1 chunk=1 dropout=0.1",
     size: 120 * 120,
     seed: 1,
     rate: 0.01,
-    batch: 256,
+    batch,
     adapter: "cpu",
     date: begin.date,
     length: 6,
@@ -80,7 +80,7 @@ test("runs of a folder: their test evaluations and costs, with tokens, time and 
     planned,
     trainedTo: 18,
     // Three steps of every stage.
-    tokens: 3 * 256 * stages.reduce((sum, { to }) => sum + to, 0),
+    tokens: 3 * batch * stages.reduce((sum, { to }) => sum + to, 0),
     trainSeconds: Number(steps.reduce((sum, { ms }) => sum + ms / 1000, 0).toPrecision(6)),
     data: "s5 of order 120",
     command: `dualscan train s5 --model bigram --steps ${planned} --evaluate 6,18 --rate 0.01`,
