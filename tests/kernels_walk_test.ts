@@ -201,6 +201,25 @@ for (const decay of decays) {
   }
 }
 
+for (const decay of decays) {
+  // Without subgroups tokens are taken one by one.
+  const skip = gpu?.subgroups === undefined;
+  test(`a walk that reads tokens ahead, decay ${decay}: the bits of one that does not`, { skip }, async () => {
+    const device = gpu!;
+    const reverse = decay === "rows" || decay === "head";
+    const size: Case = { B: 1, T: 21, H: 2, R: 16, C: 4, decay, reverse };
+    const data = dataOf(size);
+    const tiling = { rows: 4, columns: 2, block: 4, subgroups: true } as const;
+    const { outputs, final } = await ran(device, size, data, tiling);
+    assert(outputs.some((x) => x !== 0));
+    for (const ahead of [1, 4]) {
+      const other = await ran(device, size, data, { ...tiling, ahead });
+      assertEquals([...other.outputs], [...outputs], `${ahead} ahead`);
+      assertEquals([...other.final], [...final], `${ahead} ahead`);
+    }
+  });
+}
+
 // Every kind of decay in both directions, once each, in small kernels; a last segment that is not full.
 for (const decay of decays) {
   gpuTest(`a walk in segments, decay ${decay}: within the bound of the whole`, async (device) => {
@@ -277,6 +296,7 @@ gpuTest("unusable tensors and options of a walk are refused in one line", async 
       () => planWalk(device, { x, y, z, out }, { chunk: 48 }),
       () => planWalk(device, { x, y, z, out }, { rows: 3 }),
       () => planWalk(device, { x, y, z, out }, { segments: 0 }),
+      () => planWalk(device, { x, y, z, out }, { ahead: 0.5 }),
     ]
   ) await assertRejects(attempt, InputError, "Cannot");
 });

@@ -156,6 +156,9 @@ const tilings: readonly WalkOptions[] = [
   { rows: 4, columns: 2, threads: 512 },
   { rows: 8, columns: 2, threads: 256 },
   { rows: 4, columns: 4, threads: 256 },
+  ...[1, 2, 8].map((ahead) => ({ ahead })),
+  { ahead: 2, block: 32 },
+  { ahead: 2, segments: 2 },
   ...[2, 3, 4, 8].map((segments) => ({ segments })),
   // Fewer words of workgroup memory a multiply-add, once segments make up for the fewer invocations of a sequence.
   ...[4, 8].map((segments) => ({ segments, rows: 16, columns: 4 })),

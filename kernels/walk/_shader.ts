@@ -24,6 +24,8 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
+  /** Tokens whose numbers are read from workgroup memory before they are needed: they are on their way while others are added. */
+  readonly ahead: number;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   readonly fault: Fault | undefined;
@@ -84,25 +86,35 @@ export function walkShader(text: WalkText): Shader {
   ];
   const perHead: Binding[] = decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" }] : [];
 
+  /** Statements: reads a token's numbers. */
+  function reads({ read }: Registers, token: number): string {
+    const row = (name: string): string => read(name, at(name, token, 0), `${name}${token}_`);
+    const number = (name: string): string => `let ${name}${token} = s_${name}[${at(name, token, 0)}];`;
+    return [
+      row("x"),
+      row("z"),
+      number("y"),
+      decay === "rows" ? row("g") : "",
+      decay === "columns" || decay === "scalar" ? number("g") : "",
+    ].join("\n");
+  }
+
+  /** Statements: adds a token to the state and reads the state out. */
   function step(lanes: Registers, token: number): string {
-    const { read, part, each, dot, type } = lanes;
+    const { each, dot, type } = lanes;
+    const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
     const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
-    const gate = (r: number): string => decay === "rows" ? wide(part("g", r)) : decay === "columns" ? "g" : "decay";
+    const gate = (r: number): string =>
+      decay === "rows" ? wide(part("g", r)) : decay === "head" ? "decay" : `g${token}`;
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
     const there = unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
     const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;
     // Swapped, the decay meets what is added instead of what was there.
     const swapped = fault === "swapped-operands" && !reverse && decay !== "none";
     const added = (r: number): string => swapped ? `${gate(r)} * ${wide(part("x", r))}` : wide(part("x", r));
-    const add = (r: number, before: string): string => `s${r} = fma(${added(r)}, y, ${before});`;
+    const add = (r: number, before: string): string => `s${r} = fma(${added(r)}, y${token}, ${before});`;
     return [
       "{",
-      read("x", at("x", token, 0)),
-      read("z", at("z", token, 0)),
-      `let y = s_y[${at("y", token, 0)}];`,
-      decay === "rows" ? read("g", at("g", token, 0)) : "",
-      decay === "columns" ? `let g = s_g[${at("g", token, 0)}];` : "",
-      decay === "scalar" ? `let decay = s_g[${at("g", token, 0)}];` : "",
       decay === "head" ? `let decay = ${there};` : "",
       each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r))),
       dot("o", (r) => part("z", r), "s"),
@@ -115,9 +127,15 @@ export function walkShader(text: WalkText): Shader {
 
   const tokens = (lanes: Registers): string => {
     const all = Array.from({ length: unroll }, (_, token) => token);
+    const order = reverse ? [...all].reverse() : all;
+    const ahead = Math.min(text.ahead, unroll);
     return [
       ...all.map((token) => `var o${token}: ${lanes.type};`),
-      ...(reverse ? [...all].reverse() : all).map((token) => step(lanes, token)),
+      ...order.slice(0, ahead).map((token) => reads(lanes, token)),
+      ...order.flatMap((token, n) => [
+        ...order.slice(n + ahead, n + ahead + 1).map((next) => reads(lanes, next)),
+        step(lanes, token),
+      ]),
       lanes.spread("out", "o", false),
       `if (lane < ${unroll}u && t0 + i + lane < p.T) { store_out_o(${rowOf("lane", 1, 0)}, out${factor}); }`,
     ].join("\n");

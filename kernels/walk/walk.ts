@@ -63,6 +63,8 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
+  /** Tokens whose numbers are read from workgroup memory before their turn; default 0. */
+  readonly ahead?: number;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
@@ -80,6 +82,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
+    ahead = 0,
     fault,
     ...tiling
   } = options;
@@ -112,6 +115,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   }
   if (!Number.isInteger(Math.log2(chunk)) || chunk < 1) refuse(`chunk must be a power of two ≥ 1, got ${chunk}`);
   if (!Number.isSafeInteger(asked) || asked < 1) refuse(`segments must be a whole number ≥ 1, got ${asked}`);
+  if (!Number.isSafeInteger(ahead) || ahead < 0) refuse(`ahead must be a whole number ≥ 0, got ${ahead}`);
   const chunks = Math.ceil(T / chunk);
   if (chunkStates !== undefined) assertShape("chunkStates", chunkStates, [B, chunks, H, R, C]);
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
@@ -128,6 +132,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const text = { rows: R, columns: C, decay, form, reverse, dtypes } as const;
   const shader = walkShader({
     ...text,
+    ahead,
     scale: rounded,
     tile,
     initial: initial !== undefined || segments > 1,
@@ -149,7 +154,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   };
   const given = [x, y, z, g, out, initial, final, chunkStates].filter((tensor) => tensor !== undefined);
   const dispatches: Dispatch[] = [];
-  let words = "";
+  let words = ahead === 0 ? "" : `, ${ahead} read ahead`;
   try {
     const kernel = await compileShader(gpu, shader);
     let start = initial?.buffer;
@@ -192,7 +197,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
         ),
       );
       start = starts;
-      words = `, ${segments} segments of ${segment}`;
+      words += `, ${segments} segments of ${segment}`;
     }
     dispatches.push(dispatch(kernel, { ...outputs, ...(start === undefined ? {} : { initial: start }) }, workgroups));
   } catch (error) {
