@@ -93,6 +93,11 @@ test("a wrong error is refused, and a bound that would let 2^-10 pass is named",
   assertMatch(looseness("f32", { max: 0, rms: 0, allowed: 2 ** -9 })!, /relative fault of 2\^-10 pass/);
   assertEquals(looseness("f32", { max: 0, rms: 0, allowed: 2 ** -9, peak: 4 }), undefined);
   assertEquals(looseness("f16", { max: 0, rms: 0, allowed: 2 ** -9 }), undefined);
+  assertEquals(looseness("f32", { max: 0, rms: 0, allowed: 9, shows: 2 ** -11 }), undefined);
+  assertMatch(
+    looseness("f32", { max: 0, rms: 0, allowed: 9, shows: 2 ** -9 })!,
+    /below 0.00195; one of 2\^-10 would pass/,
+  );
 });
 
 const shape = (N: number): LineShape => ({ N });

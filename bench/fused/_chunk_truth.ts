@@ -30,10 +30,10 @@ export interface ChunkMachine {
   readonly stored: number;
 }
 
-/** Outputs `[T, V]`, and the largest error that any of them is allowed. */
+/** Outputs `[T, V]`, and the error that each of them is allowed. */
 export interface ChunkTruth {
   readonly outputs: Float64Array;
-  readonly allowed: number;
+  readonly radii: Float64Array;
 }
 
 /**
@@ -71,9 +71,9 @@ export function chunkTruth({ T, K, V, q, k, v, gate }: ChunkSequence, machine: C
   }
   const floor = machine.mode === "f32" ? 0 : CHUNK_FLOOR * K * query * (2 * high + 4 * machine.chunk * keys * values) +
     2 * CHUNK_FLOOR * T * keys * values * K * query;
-  let allowed = 0;
-  for (let i = 0; i < radii.length; i++) {
-    allowed = Math.max(allowed, radii[i]! + machine.stored * (Math.abs(outputs[i]!) + radii[i]!));
-  }
-  return { outputs, allowed: (allowed + floor) * (1 + 2 ** -20) };
+  // Halves below 2^−14 are multiples of 2^−24.
+  const least = machine.stored === 0 ? 0 : 2 ** -25;
+  const allowed = (radius: number, x: number): number =>
+    (radius + machine.stored * (Math.abs(x) + radius) + least + floor) * (1 + 2 ** -20);
+  return { outputs, radii: radii.map((radius, i) => allowed(radius, outputs[i]!)) };
 }

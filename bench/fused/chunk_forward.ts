@@ -12,7 +12,7 @@ import { matrixUnit } from "../../kernels/matrix_unit.ts";
 import { type DType, Tensor } from "../../kernels/tensor.ts";
 import { queryScale } from "../../models/affine.ts";
 import { chunkTruth } from "./_chunk_truth.ts";
-import { lineError, worstError } from "./errors.ts";
+import { boundedError, worstError } from "./errors.ts";
 import type { FusedLine, LineError, LineShape, Prepared, Variant } from "./line.ts";
 import { randomTensor } from "./random.ts";
 
@@ -89,7 +89,7 @@ export async function prepareChunks(
           : decay.kind === "scalar"
           ? (t: number) => Math.exp(gates[t]!)
           : (t: number, i: number) => Math.exp(gates[t * K + i]!);
-        const { outputs, allowed } = chunkTruth({
+        const { outputs, radii } = chunkTruth({
           T,
           K,
           V,
@@ -105,9 +105,7 @@ export async function prepareChunks(
           gateRoundings: decay.form === "factor" ? 1 : 4 + 2 ** -13,
           stored: dtype === "f16" ? 2 ** -11 : 0,
         });
-        const error = lineError(await sequence(gpu, o, b, h), outputs, 0);
-        const size = Math.sqrt(outputs.reduce((sum, x) => sum + x * x, 0) / outputs.length) || 1;
-        errors.push({ ...error, allowed: allowed / size });
+        errors.push(boundedError(await sequence(gpu, o, b, h), outputs, radii));
       }
       return worstError(errors);
     };

@@ -19,7 +19,14 @@ export function assertAllowed({ max, rms, allowed }: LineError): void {
 }
 
 /** Why a bound is too wide to judge by, if it is: it would let a planted relative fault pass. */
-export function looseness(dtype: DType, { allowed, peak = 1 }: LineError): string | undefined {
+export function looseness(dtype: DType, { allowed, peak = 1, shows }: LineError): string | undefined {
+  if (shows !== undefined) {
+    return shows < FAULT[dtype]
+      ? undefined
+      : `no number's own bound would be left by a relative fault below ${short(shows)}; one of 2^${
+        Math.log2(FAULT[dtype])
+      } would pass`;
+  }
   if (allowed < FAULT[dtype] * peak) return undefined;
   return `the error allowed, ${short(allowed)}, would let a relative fault of 2^${
     Math.log2(FAULT[dtype])

@@ -27,6 +27,8 @@ export interface LineError {
   readonly allowed: number;
   /** Largest |truth| over the root mean square of the truth; default 1, the least it can be. */
   readonly peak?: number;
+  /** Where every number has a bound of its own: the least relative fault of the whole result that takes one beyond it for certain. */
+  readonly shows?: number;
   /**
    * The same errors against the recurrence from its very start, where `max` and `rms` are of a part that starts from the
    * kernel's own state (a defect): what peers' errors are compared with.

@@ -12,7 +12,7 @@ import { type DType, Tensor } from "../../kernels/tensor.ts";
 import { planWalk, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
 import { queryScale } from "../../models/affine.ts";
 import { prepareChunks } from "./chunk_forward.ts";
-import { lineError, worstError } from "./errors.ts";
+import { boundedError, worstError } from "./errors.ts";
 import type { FusedLine, LineError, LineShape, Prepared, Variant } from "./line.ts";
 import { randomTensor } from "./random.ts";
 
@@ -37,22 +37,20 @@ interface Sequence {
 }
 
 /**
- * The recurrence in f64, and what each output of the kernel may be off by: carried with the recurrence, as in
+ * The recurrence in f64, and what each output of the kernel may be off by, `radii`: carried with the recurrence, as in
  * oracle/bound.ts, 7 units a gate and 2 an addition, K + 3 in the read-out, and the rounding to the stored type.
  */
 function truthOf(
   { q, k, v, gate }: Sequence,
   { T, K, V }: { readonly T: number; readonly K: number; readonly V: number },
   dtype: DType,
-): { readonly truth: Float64Array; readonly allowed: number } {
+): { readonly truth: Float64Array; readonly radii: Float64Array } {
   const unit = 2 ** -24;
   const scale = queryScale(K);
   const [state, size, error] = [new Float64Array(K * V), new Float64Array(K * V), new Float64Array(K * V)];
   const truth = new Float64Array(T * V);
-  let allowed = 0;
-  const radius = new Float64Array(V);
+  const radii = new Float64Array(T * V);
   for (let t = 0; t < T; t++) {
-    radius.fill(0);
     for (let i = 0; i < K; i++) {
       const a = gate(t, i);
       const [ki, qi] = [k[t * K + i]!, scale * q[t * K + i]!];
@@ -65,17 +63,14 @@ function truthOf(
         size[at] = whole;
         state[at] = a * state[at]! + term;
         truth[t * V + j]! += qi * state[at]!;
-        radius[j]! += Math.abs(qi) * (error[at]! + (K + 3) * unit * whole);
+        radii[t * V + j]! += Math.abs(qi) * (error[at]! + (K + 3) * unit * whole);
       }
     }
-    for (let j = 0; j < V; j++) {
-      allowed = Math.max(
-        allowed,
-        radius[j]! + (dtype === "f16" ? 2 ** -11 * (Math.abs(truth[t * V + j]!) + radius[j]!) : 0),
-      );
-    }
   }
-  return { truth, allowed };
+  // Halves below 2^−14 are multiples of 2^−24.
+  const stored = (x: number, radius: number): number =>
+    dtype === "f16" ? radius + 2 ** -11 * (Math.abs(x) + radius) + 2 ** -25 : radius;
+  return { truth, radii: radii.map((radius, i) => stored(truth[i]!, radius)) };
 }
 
 /** Of sequences of random numbers, which are the same for every tuning. */
@@ -134,11 +129,9 @@ async function prepare(
       const errors: LineError[] = [];
       for (const [b, h] of [[0, 0], [B - 1, H - 1]] as const) {
         const key = JSON.stringify([decay, dtype, B, T, H, K, V, b, h]);
-        const { truth, allowed } = truths.get(key) ?? await truthAt(b, h);
-        truths.set(key, { truth, allowed });
-        const got = Float32Array.from(await sequence(gpu, out, b, h));
-        const rms = Math.sqrt(truth.reduce((sum, x) => sum + x * x, 0) / truth.length) || 1;
-        errors.push(lineError(got, truth, allowed / rms));
+        const { truth, radii } = truths.get(key) ?? await truthAt(b, h);
+        truths.set(key, { truth, radii });
+        errors.push(boundedError(Float32Array.from(await sequence(gpu, out, b, h)), truth, radii));
       }
       return worstError(errors);
     },
