@@ -15,8 +15,8 @@
  *
  * On matrix units a kernel first brings each operand into halves: 16 rows of A, and columns of B, at a time are scaled by a
  * power of two per `chunk` terms of the sum, so that their largest number lies in [2^14, 2^15); rows of A one by one where
- * they must not depend on each other (`invariant`). A number keeps all of its bits down to 2^−29 of that largest one in
- * `f16`, to 2^−18 in `split`. The product of a chunk is summed by the matrix unit,
+ * they must not depend on each other (`invariant`). A number keeps the precision of its mode down to 2^−28 of that
+ * largest one in `f16`, to 2^−17 in `split`. The product of a chunk is summed by the matrix unit,
  * then unscaled; chunks are added in f32 proper: with `chunk` 256 the truncation of `split` is no more than what plain f32
  * loses in rounding. {@linkcode matmulBound} has the exact figures.
  *
@@ -42,7 +42,7 @@ export * from "./matmul/bound.ts";
 export interface MatmulOptions extends ChoiceOptions, Transposes, TilesTuning, PlainTuning {
   /** Add to C rather than replace it; default false. */
   readonly accumulate?: boolean;
-  /** Parts of the sum, each by workgroups of its own; default: as many as keep the device busy. */
+  /** Parts of the sum at least, each by workgroups of its own; default: as many as keep the device busy, or `chunk` asks for. */
   readonly parts?: number;
   /**
    * Where scratch buffers come from; they stay the caller's, who may share them with whatever does not run meanwhile.
@@ -86,7 +86,7 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   };
   try {
     if (c.length === 0 || problem.K === 0) {
-      const empty = planFinish(gpu, memory, { c: problem.c, bias, accumulate });
+      const empty = planFinish(gpu, memory, { c: problem.c, bias, before: accumulate ? "added" : "replaced" });
       const dispatches = c.length === 0 ? [] : [await empty()];
       const plan = planOf({ ...shared, variant: "empty sums", dispatches, scratch });
       return { ...plan, mode, hardware, chunk: 1, parts: 1 };

@@ -407,8 +407,61 @@ test("small products are plain f32 unless a mode is given; where rows must not d
   assertEquals(await chosen(1, 4096, 64), "f32, 8, 2");
   assertEquals(await chosen(64, 65536, 64), "split, 256, 4");
   assertEquals(await chosen(64, 65536, 64, { mode: "f16" }), "f16, 64, 4");
+  // Blocks that would be mostly empty.
+  assertEquals(await chosen(65536, 4096, 8), "f32, 1, 1");
+  assertEquals(await chosen(65536, 4096, 8, { invariant }), "f32, 1, 1");
+  assertEquals(await chosen(8, 4096, 65536), "f32, 1, 1");
   // More partial sums than scratch memory should hold are added up in turns.
   assertEquals(await chosen(8192, 4096, 8192), "split, 16, 34");
+});
+
+test("where rows must not depend on each other their number does not say where sums are cut", async () => {
+  const cut = async (M: number, K: number, options: MatmulOptions): Promise<string> => {
+    const { mode, chunk, parts } = await planned(recorder().device, { M, K, N: 1024, options });
+    return `${mode}, ${parts} of ${chunk}`;
+  };
+  let depends = 0;
+  for (const [K, chunk] of [[272, 256], [352, 256], [1056, 1024], [1100, 1024], [3000, 1024], [5000, 1024]] as const) {
+    for (const mode of ["split", "f16"] as const) {
+      const options = { mode, chunk, invariant: true } as const;
+      const few = await cut(1, K, options);
+      for (const M of [40, 200, 4096]) assertEquals(await cut(M, K, options), few, `${K}`);
+      const free = { ...options, invariant: false };
+      if (await cut(1, K, free) !== await cut(4096, K, free)) depends++;
+    }
+  }
+  assert(depends > 0, "the control: else their number may");
+});
+
+gpuTest("partial sums in turns have the bits of all at once, and halves are rounded once", async (device) => {
+  const tiling = {
+    mode: "split",
+    hardware: false,
+    chunk: 32,
+    rows: 1,
+    columns: 2,
+    down: 1,
+    across: 1,
+    unroll: 2,
+  } as const;
+  const size = { M: 20, N: 40, K: 160 };
+  const bits = async (of: Case): Promise<number[]> => (await run(device, of)).entries.map(({ got }) => got);
+  for (const more of [{ bias: true }, { options: { invariant: true } }] as const) {
+    const of: Case = { ...size, ...more, options: { ...tiling, ..."options" in more ? more.options : {} } };
+    const turns = { ...of, options: { ...of.options, partialBytes: 2 ** 14 } };
+    const { plan } = await run(device, turns);
+    // Two packed operands, then products and sums by turns.
+    assert(plan.parts === 5 && plan.dispatches.length > 4, plan.variant);
+    assertEquals(await bits(turns), await bits(of));
+  }
+  const options = { ...tiling, partialBytes: 2 ** 14 };
+  await judge(
+    device,
+    [
+      { ...size, options: { ...options, accumulate: true } },
+      { ...size, types: ["f32", "f32", "f16"], options: { ...options, transposeB: true } },
+    ].map((of) => ({ ...of, types: (of.types ?? floats) as Case["types"] & object })),
+  );
 });
 
 test("products of other sizes are computed by the same texts", async () => {

@@ -13,7 +13,8 @@ export interface Choice {
 export interface ChoiceOptions {
   /**
    * Default: on matrix units `f16` where A and B are f16, `f32` where the product is small, else `split`; without them `f32`.
-   * Small is what plain f32, a single dispatch, has done by the time that packing has begun: 0.3 GFLOP.
+   * Small is what plain f32, a single dispatch, has done by the time that packing has begun: 0.3 GFLOP; and what is narrow,
+   * of which matrix units would compute whole blocks.
    */
   readonly mode?: MatrixMode;
   /** The mode of products that are not small, on matrix units; without them f32. */
@@ -21,8 +22,8 @@ export interface ChoiceOptions {
   /** Whether to use matrix units; default: whether the device has them, unless the mode is `f32`. */
   readonly hardware?: boolean;
   /**
-   * Whether a row of C has the same bits however many rows there are: its sum then has one part, unless `parts` says otherwise,
-   * and a product is small if B is, whatever A: K·N ≤ 2^16. Default false.
+   * Whether a row of C has the same bits whatever the other rows are, and however many: its sum is then cut by `chunk` and
+   * `parts` alone, and a product is small if B is, whatever A: K·N ≤ 2^16. Default false.
    */
   readonly invariant?: boolean;
 }
@@ -30,9 +31,12 @@ export interface ChoiceOptions {
 /** Estimates, from 5 µs a dispatch and up to 30 TFLOP/s of plain f32 on an H200. */
 const SMALL = 3e8;
 const SMALL_MATRIX = 2 ** 16;
+/** Rows, and columns, below which a block is mostly empty. */
+const NARROW = 32;
 
 function isSmall({ batches, M, N, K }: Problem, invariant: boolean): boolean {
-  return invariant ? K * N <= SMALL_MATRIX : 2 * batches * M * N * K < SMALL;
+  if (N < NARROW) return true;
+  return invariant ? K * N <= SMALL_MATRIX : M < NARROW || 2 * batches * M * N * K < SMALL;
 }
 
 export function choose(

@@ -17,7 +17,8 @@ export interface Finish {
   readonly c: Tensor;
   /** `[N]`. */
   readonly bias?: Tensor | undefined;
-  readonly accumulate: boolean;
+  /** What becomes of what C holds: it is replaced, added to the sum, or the sum goes on from it, part after part. */
+  readonly before: "replaced" | "added" | "continued";
   /** None if the sums are empty. */
   readonly partial?: Partial | undefined;
 }
@@ -32,7 +33,7 @@ export interface Partial {
   readonly scales?: Scales;
 }
 
-/** A number for every row of C, `[matrices, chunks, M]`, and one for 16 of its columns; parts are chunks from `first` on. */
+/** A number for every row of C, `[matrices, chunks, ofA]`, and one for 16 of its columns; parts are chunks from `first` on. */
 export interface Scales {
   readonly a: GPUBuffer;
   readonly b: GPUBuffer;
@@ -45,6 +46,8 @@ export interface Scales {
   readonly batchedB: boolean;
 }
 
+const BEFORE = { replaced: 0, added: 1, continued: 2 } as const;
+
 /** Numbers that an invocation handles as one: rows of whole vectors are. */
 const vector = ({ c }: Finish): 1 | 4 => c.dtype === "f32" && c.shape.at(-1)! % 4 === 0 ? 4 : 1;
 
@@ -53,13 +56,13 @@ const wordsOf = (finish: Finish): number =>
   finish.c.dtype === "f32" ? finish.c.length / vector(finish) : Math.ceil(finish.c.length / 2);
 
 function sizesOf(finish: Finish): Sizes {
-  const { c, accumulate, partial } = finish;
+  const { c, before, partial } = finish;
   const [matrices, M, N] = c.shape as readonly [number, number, number];
   const { parts = 0, rows = 0, columns = 0, scales } = partial ?? {};
   const { first = 0, chunks = 0, ofA = 0, ofB = 0, batchedB = false } = scales ?? {};
   const wide = vector(finish);
   return {
-    ...{ length: c.length, words: wordsOf(finish), accumulate: Number(accumulate), M, N: N / wide },
+    ...{ length: c.length, words: wordsOf(finish), before: BEFORE[before], M, N: N / wide },
     ...{ parts, part: matrices * rows * columns / wide, rows, columns: columns / wide },
     ...{ first, chunks, scales_a: ofA, scales_b: ofB, batched_b: Number(batchedB) },
   };
@@ -84,11 +87,11 @@ function finishShader(finish: Finish): string {
     ? /* wgsl */ `
   var sums = vec2f(${value("2u * at")}, 0.0);
   if (2u * at + 1u < sizes.length) { sums.y = ${value("2u * at + 1u")}; }
-  if (sizes.accumulate != 0u) { sums += unpack2x16float(result[at]); }
+  if (sizes.before == ${BEFORE.added}u) { sums += unpack2x16float(result[at]); }
   result[at] = pack2x16float(sums);`
     : /* wgsl */ `
   var sum = ${value("at")};
-  if (sizes.accumulate != 0u) { sum += result[at]; }
+  if (sizes.before == ${BEFORE.added}u) { sum += result[at]; }
   result[at] = sum;`;
   return /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> result: array<${f16 ? "u32" : type}>;
@@ -138,6 +141,7 @@ fn sum_of(at: u32) -> ${type} {
   ${same && !scaled ? "" : "let matrix = row / sizes.M; let i = row % sizes.M;"}
   ${same && !scaled ? "" : "let place = (matrix * sizes.rows + i) * sizes.columns + column;"}
   var sum = ${one("0u")};
+  ${c.dtype === "f32" ? `if (sizes.before == ${BEFORE.continued}u) { sum = result[at] + sum; }` : ""}
   for (var part = 1u; part < sizes.parts; part++) { sum += ${one("part")}; }
   return sum;
 }

@@ -11,7 +11,7 @@ import { quadLoad } from "./_load.ts";
 import type { Side } from "./_problem.ts";
 import { type Sizes, sizesText } from "./_sizes.ts";
 
-export const PACK_THREADS = 256;
+const PACK_THREADS = 256;
 /** Slabs of 64 terms that an invocation reads at once, where operands are large. */
 const AHEAD = 8;
 

@@ -66,7 +66,7 @@ export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: P
   // Halves are not addressable one by one.
   const partial = parts > 1 || c.dtype === "f16" ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
   const finish = partial && planFinish(gpu, memory, {
-    ...{ c, bias: problem.bias, accumulate: options.accumulate },
+    ...{ c, bias: problem.bias, before: options.accumulate ? "added" : "replaced" },
     partial: { buffer: partial, parts, rows: problem.M, columns: problem.N },
   });
   const [accumulate, bias] = partial ? [false, undefined] : [options.accumulate, problem.bias];

@@ -32,6 +32,8 @@ import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 export interface TilesTuning extends TileTuning {
   /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 256, f16 all. */
   readonly chunk?: number;
+  /** Bytes of partial sums at a time, if one part of them is less; default 2^28. */
+  readonly partialBytes?: number;
 }
 
 export interface TilesOptions extends TilesTuning {
@@ -45,12 +47,13 @@ const CHUNK = 256;
 /** Least terms of a part that is there to keep a device busy, and how many workgroups do: three a multiprocessor. */
 const LEAST = 1024;
 const MANY = 400;
-/** Of partial sums at a time. */
 const PARTIAL_BYTES = 2 ** 28;
 
 const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, swizzle: 8 };
 const splits: Tiling = { ...halves, unroll: 1 };
 const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, swizzle: 8 };
+/** For matrices of few rows, which there may be many of. */
+const thin: Tiling = { rows: 1, columns: 1, down: 2, across: 2, unroll: 2, swizzle: 8 };
 /** Loops that imitate matrix units are for checks: small enough to compile fast. */
 const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, swizzle: 8 };
 
@@ -67,7 +70,7 @@ export function planTiles(
   if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
-  const candidates = unit.hardware ? [unit.mode === "split" ? splits : halves, small] : [imitated];
+  const candidates = unit.hardware ? [unit.mode === "split" ? splits : halves, small, thin] : [imitated];
   const spreads = candidates.map((defaults) => spreadOf(problem, unit, tilingOf(given(options), defaults), options));
   const spread = chosen(spreads);
   assertFits(gpu, unit, spread);
@@ -79,8 +82,9 @@ export function planTiles(
   const one = 4 * problem.batches * sides.rows * sides.columns;
   const itself = unscales(spread) && parts === 1 && !accumulate && bias === undefined && c.dtype === "f32" &&
     sides.rows === problem.M && sides.columns === problem.N;
-  // As many parts at a time as scratch memory should hold.
-  const each = Math.max(1, Math.min(parts, Math.floor(PARTIAL_BYTES / one)));
+  // As many parts at a time as scratch memory should hold; halves are rounded once, so all of them.
+  const { partialBytes = PARTIAL_BYTES } = options;
+  const each = c.dtype === "f16" ? parts : Math.max(1, Math.min(parts, Math.floor(partialBytes / one)));
   const result = itself ? c.buffer : memory.scratch(each * one, "partial sums");
   const rounds = Array.from({ length: Math.ceil(parts / each) }, (_, round) => {
     const of = { ...spread, first: round * each, parts: Math.min(each, parts - round * each) };
@@ -92,7 +96,7 @@ export function planTiles(
     const finish = itself ? undefined : planFinish(gpu, memory, {
       c,
       bias: of.first + of.parts === parts ? bias : undefined,
-      accumulate: accumulate || round > 0,
+      before: round > 0 ? "continued" : accumulate ? "added" : "replaced",
       partial: { buffer: result, parts: of.parts, ...sides, ...(unscales(spread) ? {} : { scales }) },
     });
     return async (): Promise<Dispatch[]> => {
@@ -126,12 +130,13 @@ export function planTiles(
   };
 }
 
-/** The largest blocks that keep a device busy and do not reach beyond C by much more than the smallest do. */
+/** The largest blocks that keep a device busy and do not reach beyond C by much more than smaller ones do. */
 function chosen(spreads: readonly Spread[]): Spread {
   const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
-  const smallest = spreads.at(-1)!;
-  return spreads.find((spread) => productWorkgroups(spread) >= BUSY && area(spread) <= 1.2 * area(smallest)) ??
-    smallest;
+  const least = Math.min(...spreads.map(area));
+  const [first, ...others] = spreads;
+  if (productWorkgroups(first!) >= BUSY && area(first!) <= 1.2 * least) return first!;
+  return others.find((spread) => area(spread) <= 1.5 * least) ?? spreads.at(-1)!;
 }
 
 function given({ rows, columns, down, across, unroll, swizzle }: TileTuning): TileTuning {
@@ -143,8 +148,10 @@ function given({ rows, columns, down, across, unroll, swizzle }: TileTuning): Ti
 function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: TilesOptions): Spread {
   const { batches, M, N, K, a, b } = problem;
   const { unroll } = tiling;
-  const tiles = Math.ceil(K / (16 * unroll)) * unroll;
-  const whole = (terms: number): number => Math.min(tiles, Math.ceil(terms / (16 * unroll)) * unroll);
+  // Chunks must not depend on the tiling where rows must not on how many there are.
+  const grain = options.invariant === true ? Math.max(unroll, 2) : unroll;
+  const tiles = Math.ceil(K / (16 * grain)) * grain;
+  const whole = (terms: number): number => Math.min(tiles, Math.ceil(terms / (16 * grain)) * grain);
   const block = blockOf(tiling);
   const packed = (
     side: Side,

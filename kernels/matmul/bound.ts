@@ -46,8 +46,8 @@ export function matmulBound(
     magnitude += Math.abs(part);
   }
   bound += (chunks + parts + 1) * 2 ** -24 * (magnitude + bound);
-  // What a result below the range of f32 loses.
-  bound += 2 ** -126;
+  // What a chunk's sum below the range of f32 loses.
+  bound += chunks * 2 ** -126;
   return result === "f32" ? bound : bound + 2 ** -11 * (Math.abs(sum) + bound) + 2 ** -25;
 }
 

@@ -145,10 +145,7 @@ function begin(parts: SessionParts, shape: Shape, { training, dropout, picked }:
   }
 }
 
-/** What of a step is recorded apart. */
-export type StepKind = Omit<Kind, "training">;
-
-export function recordStep(parts: SessionParts, shape: Shape, kind: StepKind): StepProgram {
+export function recordStep(parts: SessionParts, shape: Shape, kind: Omit<Kind, "training">): StepProgram {
   const { parameters, halted, optimiser = {} } = parts;
   const { program, ops, batch, values, hidden } = begin(parts, shape, { ...kind, training: true });
   const loss = ops.crossEntropy(hidden, values["head"]!, batch.targets, Value.of(batch.weights));

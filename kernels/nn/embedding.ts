@@ -50,9 +50,15 @@ fn main(
   let own = ids[min(token, sizes.x - 1u)];
   var places = vec4u();
   for (var first = 0u; first < sizes.x; first += ${BLOCK}u) {
-    // Beyond the last token there is no smaller id.
-    let at = first + local;
-    block[local / 4u][local % 4u] = select(0xffffffffu, ids[min(at, sizes.x - 1u)], at < sizes.x);
+    if (local < ${BLOCK / 4}u) {
+      var four: vec4u;
+      for (var i = 0u; i < 4u; i++) {
+        // Beyond the last token there is no smaller id.
+        let at = first + 4u * local + i;
+        four[i] = select(0xffffffffu, ids[min(at, sizes.x - 1u)], at < sizes.x);
+      }
+      block[local] = four;
+    }
     workgroupBarrier();
     if (first == start) {
       for (var i = 0u; i < ${BLOCK / 4}u; i++) {
