@@ -107,6 +107,8 @@ const tilings: readonly DeltaOptions[] = [
   { rows: 16, columns: 2, threads: 64 },
   { rows: 32, columns: 1 },
   { subgroups: false },
+  ...[1, 2, 4].map((ahead) => ({ ahead })),
+  { ahead: 2, block: 32 },
 ];
 
 /** Two tokens at a time, where a token is one delta step with one decay at most. */

@@ -21,6 +21,8 @@ export interface ForwardText {
   readonly solved: boolean;
   /** Whether two tokens ask the same state: see {@link pairStep}. */
   readonly pairs: boolean;
+  /** Micro-steps whose numbers are read before their turn; above 0 outputs wait for the next token too: see `steps`. */
+  readonly ahead: number;
   readonly fault: Fault | undefined;
 }
 
@@ -75,7 +77,7 @@ export function rowOf(offset: string, rate: number, m: number): string {
 }
 
 export function forwardShader(text: ForwardText): Shader {
-  const { rule, extents, tile, dtypes, initial, outputs, chunk, solved, pairs, fault } = text;
+  const { rule, extents, tile, dtypes, initial, outputs, chunk, solved, pairs, ahead, fault } = text;
   const { K, microSteps } = extents;
   const { unroll } = tile;
   const staged = stagedInputs(rule, K, dtypes);
@@ -88,42 +90,57 @@ export function forwardShader(text: ForwardText): Shader {
     ...(solved ? [{ name: "solved", dtype: "f32" } as const] : []),
   ];
 
-  function step(lanes: Registers, token: number, m: number): string {
-    const { read, part, each, dot, total, type } = lanes;
+  /** Statements: reads the numbers of a micro-step. */
+  function reads({ read }: Registers, token: number, m: number): string {
     const decays = m === 0 && rule.decay !== "none";
-    const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
-    const last = m === microSteps - 1;
+    const number = (name: string): string => `let ${name}${token}_${m} = s_${name}[${at(name, token, m)}];`;
     const vectors = [
       "k",
-      ...(last ? ["q"] : []),
+      ...(m === microSteps - 1 ? ["q"] : []),
       ...(rule.form === "additive" ? ["kappa", "eta"] : []),
       ...(decays && rule.decay === "channel" ? [rule.gate!] : []),
     ];
+    return [
+      ...vectors.map((name) => read(name, at(name, token, m), `${name}${token}_${m}_`)),
+      number("v"),
+      ...(rule.form === "additive" ? [] : [number("beta")]),
+      ...(rule.form !== "additive" && decays && rule.decay === "scalar" ? [number(rule.gate!)] : []),
+    ].join("\n");
+  }
+
+  /** Statements: takes a micro-step, and `meanwhile` once its sum over the keys is under way. */
+  function step(lanes: Registers, token: number, m: number, meanwhile: string): string {
+    const { each, dot, total, type } = lanes;
+    const decays = m === 0 && rule.decay !== "none";
+    const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
+    const part = (name: string, r: number): string => lanes.part(`${name}${token}_${m}_`, r);
+    const v = `v${token}_${m}`;
     const gate = (r: number): string => rule.decay === "channel" ? part(rule.gate!, r) : "decay";
-    const lines = [
-      ...vectors.map((name) => read(name, at(name, token, m))),
-      `let v = s_v[${at("v", token, m)}];`,
-    ];
+    const lines: string[] = [];
     if (rule.form === "additive") {
       lines.push(
         dot("d", (r) => part("kappa", r), "s"),
+        meanwhile,
         `let u = -${total("d")};`,
         each((r) =>
-          `s${r} = fma(${wide(part("k", r))}, v, fma(${wide(`${part("kappa", r)} * ${part("eta", r)}`)}, u, ${
+          `s${r} = fma(${wide(part("k", r))}, ${v}, fma(${wide(`${part("kappa", r)} * ${part("eta", r)}`)}, u, ${
             gate(r)
           } * s${r}));`
         ),
       );
     } else {
-      if (decays && rule.decay === "channel") lines.push(each((r) => `s${r} *= ${gate(r)};`));
-      if (decays && rule.decay === "scalar") lines.push(`let decay = s_${rule.gate}[${at(rule.gate!, token, m)}];`);
+      const channel = decays && rule.decay === "channel";
+      // What is asked of the state before must be asked before it decays.
+      if (channel) lines.push(meanwhile, each((r) => `s${r} *= ${gate(r)};`));
+      if (decays && rule.decay === "scalar") lines.push(`let decay = ${rule.gate}${token}_${m};`);
       const scalar = decays && rule.decay === "scalar";
       lines.push(
         dot("d", (r) => part("k", r), "s"),
+        channel ? "" : meanwhile,
         // The sum over the group is under way while the state decays.
         scalar ? each((r) => `let m${r} = decay * s${r};`) : "",
-        scalar ? `let e = fma(-${wide("decay")}, ${total("d")}, v);` : `let e = v - ${total("d")};`,
-        `let u = s_beta[${at("beta", token, m)}] * e;`,
+        scalar ? `let e = fma(-${wide("decay")}, ${total("d")}, ${v});` : `let e = ${v} - ${total("d")};`,
+        `let u = beta${token}_${m} * e;`,
         each((r) => `s${r} = fma(${wide(part("k", r))}, u, ${scalar ? "m" : "s"}${r});`),
       );
     }
@@ -132,8 +149,35 @@ export function forwardShader(text: ForwardText): Shader {
       const first = `((batch * p.T + t0 + i + ${token}u) * ${microSteps}u + ${m}u) * p.H + head`;
       lines.push(`if (t0 + i + ${token}u < p.T) {\n${storeState(lanes, K, "states", `(${first}) * ${K}u`, factor)}\n}`);
     }
-    if (last) lines.push(dot("y", (r) => part("q", r), "s"), `o${token} = y;`);
     return `{\n${lines.join("\n")}\n}`;
+  }
+
+  /** Statements: reads the state out after a token's last micro-step. */
+  function readOut(lanes: Registers, token: number): string {
+    const part = (r: number): string => lanes.part(`q${token}_${microSteps - 1}_`, r);
+    return `{ ${lanes.dot("y", part, "s")} o${token} = y; }`;
+  }
+
+  /**
+   * All micro-steps of the tokens that are added up together. With `ahead`, numbers are read so many micro-steps before they
+   * are needed, and a token's output is taken while the next one's sum over the keys is under way, which waits for exchanges
+   * that an output does not.
+   */
+  function steps(lanes: Registers): readonly string[] {
+    const all = Array.from(
+      { length: unroll * microSteps },
+      (_, n) => [Math.floor(n / microSteps), n % microSteps] as const,
+    );
+    const read = (n: number): string => all[n] === undefined ? "" : reads(lanes, ...all[n]!);
+    const reading = Math.min(ahead, all.length);
+    return [
+      ...Array.from({ length: reading }, (_, n) => read(n)),
+      ...all.flatMap(([token, m], n) => {
+        const own = m === microSteps - 1 ? readOut(lanes, token) : "";
+        const before = ahead > 0 && m === 0 && token > 0 ? readOut(lanes, token - 1) : "";
+        return [read(n + reading), step(lanes, token, m, before), ahead > 0 && token < unroll - 1 ? "" : own];
+      }),
+    ];
   }
 
   /**
@@ -189,9 +233,7 @@ o${token + 1} = later_y;
     return [
       ...all.map((token) => `var o${token}: ${lanes.type};`),
       ...(solved ? all.flatMap((token) => micro.map((m) => `var e${token}_${m}: ${lanes.type};`)) : []),
-      ...all.flatMap((token) =>
-        pairs ? token % 2 === 0 ? [pairStep(lanes, token)] : [] : micro.map((m) => step(lanes, token, m))
-      ),
+      ...(pairs ? all.filter((token) => token % 2 === 0).map((token) => pairStep(lanes, token)) : steps(lanes)),
       lanes.spread("out", "o", false),
       `if (${present}) { store_out_o(${rowOf("lane", 1, 0)}, out${factor}); }`,
       ...(solved

@@ -40,6 +40,11 @@ export interface DeltaOptions extends TileOptions {
    * token whose decay is none or one number, in groups of two invocations or more. Default false.
    */
   readonly pairs?: boolean;
+  /**
+   * Steps whose numbers are read from workgroup memory before their turn; if any, a token's output is taken while the next
+   * token's sum over the keys is under way. Not in pairs. Default 0.
+   */
+  readonly ahead?: number;
   readonly fault?: Fault;
 }
 
@@ -124,7 +129,12 @@ export async function planDeltaForward(
   const { inputs, outputs, finalState, initialState, chunkStates, states, solved } = tensors;
   const dims = deltaDims(rule, inputs);
   const { B, T, H, K, V } = dims;
-  const { chunk = 64, pairs = false, fault } = options;
+  const { chunk = 64, pairs = false, ahead = 0, fault } = options;
+  if (!Number.isSafeInteger(ahead) || ahead < 0 || pairs && ahead > 0) {
+    throw new InputError(
+      `Cannot plan a delta rule: ahead must be a whole number ≥ 0, in pairs 0, got ${ahead}${pairs ? " in pairs" : ""}`,
+    );
+  }
   assertChunk(chunk);
   const chunks = Math.ceil(T / chunk);
   assertShape("outputs", outputs, [B, T, H, V]);
@@ -156,11 +166,13 @@ export async function planDeltaForward(
     chunk: states !== undefined ? "step" : chunkStates === undefined ? undefined : chunk,
     solved: solved !== undefined,
     pairs,
+    ahead,
     fault,
   });
   // Per entry and micro-step a multiply-add for kᵀS and one for the update; once a token the read-out, and the decay.
   const perMicro = rule.form === "delta" ? 4 : 6;
-  const words = pairs ? { ...tile, text: `${tile.text}, two tokens at a time` } : tile;
+  const way = pairs ? ", two tokens at a time" : ahead > 0 ? `, ${ahead} read ahead` : "";
+  const words = { ...tile, text: tile.text + way };
   const perToken = 2 + (rule.decay === "none" ? 0 : 1);
   return await serialPlan(gpu, shader, dims, chunks, words, {
     ...inputBuffers(inputs),
