@@ -25,6 +25,7 @@ dualscan train --resume DIR
   --steps N            steps in all, shared equally by the stages
   --batch N            sequences of a step
   --length N           train at this length alone, in place of the setting's
+  --from N             begin at this length: leave out stages of shorter sequences
   --dropout X          rate of dropout, from 0 to below 1
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
@@ -113,6 +114,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     steps: { type: "string" },
     batch: { type: "string" },
     length: { type: "string" },
+    from: { type: "string" },
     dropout: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
@@ -209,6 +211,17 @@ function atLength(plan: TrainingPlan, length: number): TrainingPlan {
   return { ...plan, stages: [{ from: length, to: length, steps: totalSteps(plan) }] };
 }
 
+/** The stages of sequences of at least so many tokens. */
+function beginningAt(plan: TrainingPlan, from: number): TrainingPlan {
+  const stages = plan.stages.filter(({ to }) => to >= from);
+  if (stages.length > 0) return { ...plan, stages };
+  throw new InputError(
+    `Cannot use --from: it must be at most the longest length, ${
+      Math.max(...plan.stages.map(({ to }) => to))
+    }, got ${from}`,
+  );
+}
+
 /** Options that belong to one task. */
 const ownOptions: { readonly [option: string]: TaskName } = { text: "text", tokens: "text", modulus: "modular" };
 
@@ -219,13 +232,14 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
       throw new InputError(`Cannot use --${option}: it belongs to the task ${owner}, got ${task}`);
     }
   }
-  const [model, layers, dropout, steps, batch, length, rate, schedule, products, seed, path, tokens, modulus] = [
+  const [model, layers, dropout, steps, batch, length, from, rate, schedule, products, seed, path, tokens, modulus] = [
     "model",
     "layers",
     "dropout",
     "steps",
     "batch",
     "length",
+    "from",
     "rate",
     "schedule",
     "products",
@@ -234,7 +248,8 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     "tokens",
     "modulus",
   ].map(text);
-  const plan = length === undefined ? preset.plan : atLength(preset.plan, wholeNumber("--length", length, 1));
+  const asked = length === undefined ? preset.plan : atLength(preset.plan, wholeNumber("--length", length, 1));
+  const plan = from === undefined ? asked : beginningAt(asked, wholeNumber("--from", from, 1));
   const each = steps === undefined
     ? undefined
     : Math.floor(wholeNumber("--steps", steps, plan.stages.length) / plan.stages.length);

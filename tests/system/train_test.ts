@@ -204,6 +204,7 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["s5", "--dropout", "1"],
     /^Cannot use --dropout: it must be a number from 0 to below 1, got 1$/,
   ],
+  ["a beginning behind the end", ["s5", "--from", "19"], /^Cannot use --from: it must be at most .*, 18, got 19$/],
   ["no token", ["s5", "--length", "0"], /^Cannot use --length: it must be a whole number ≥ 1, got 0$/],
   ["products of no kind", ["s5", "--products", "bf16"], /^Cannot use --products: .*f32, split, f16.*got bf16$/],
   ["a rate of 0", ["s5", "--rate", "0"], /^Cannot use --rate: it must be a number > 0, got 0$/],
