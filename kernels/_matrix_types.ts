@@ -48,8 +48,8 @@ export interface Product {
  *
  * Every workgroup array of a kernel takes a multiple of 16 bytes, and every operand has rows that do: hardware reads rows of
  * tiles 16 bytes at a time, and where drivers lay arrays out one behind the other, one of 12 bytes shifts those behind it,
- * whose rows are then read from too early, without an error. That is inferred: so simulated, the first parallel form
- * (chunk/_parallel.ts) gives the errors that it had on an H200, to three digits.
+ * whose rows are then read from too early, without an error: on an H200 the first parallel form (chunk/_parallel.ts) was
+ * wrong until its arrays were whole.
  */
 export interface MatrixUnit {
   readonly mode: MatrixMode;

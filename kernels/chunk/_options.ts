@@ -9,8 +9,8 @@ import type { Decay } from "./family.ts";
 export interface ChunkTuning extends TileChoice {
   /**
    * Chunks on tiles, one after the other; a walk through the tokens with the state in registers; or the chunkwise parallel
-   * form, all chunks at once from the states at their starts. That form has been right where matrix units are imitated, and not yet
-   * on real ones (bench/NOTES.md): check what it gives. Default: see _walked.ts, never the parallel form.
+   * form, all chunks at once from the states at their starts, which is slower so far on an H200 (bench/NOTES.md). Default: see
+   * _walked.ts, never the parallel form.
    */
   readonly design?: "tiles" | "walk" | "parallel";
   readonly mode?: MatrixMode;
