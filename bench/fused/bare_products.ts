@@ -30,8 +30,6 @@ export interface BareProduct {
   readonly once?: boolean;
   /** Sums go to C by way of workgroup memory, number by number. */
   readonly strips?: boolean;
-  /** The same, written out instead of in a loop. */
-  readonly written?: boolean;
   /** Sums are multiplied by a number of the uniform, 1, as matrices. */
   readonly scaled?: boolean;
   /** Numbers of C are read again, and a bias, 0, added: without workgroup memory. */
@@ -58,7 +56,6 @@ export function bareShader(bare: BareProduct, { K, N }: { readonly K: number; re
     transposed = false,
     once = false,
     strips = false,
-    written = false,
   } = bare;
   const threads = 32 * down * across;
   const [high, wide] = [16 * rows * down, 16 * columns * across];
@@ -141,26 +138,7 @@ export function bareShader(bare: BareProduct, { K, N }: { readonly K: number; re
     }`
     : "";
   const out = scaling +
-    (strips && written
-      ? range(rows).map((i) =>
-        `${
-          range(columns).map((j) =>
-            `subgroupMatrixStore<row_major>(&strips, strip + ${16 * j}u, c_${i}_${j}, ${width}u);`
-          ).join("\n")
-        }
-    workgroupBarrier();
-    ${
-          range(8 * columns).map((n) =>
-            `c[(corner_row + ${16 * i + Math.floor(32 * n / (16 * columns))}u + lid % 32u / ${
-              16 * columns
-            }u) * n_all + ` +
-            `corner_column + ${32 * n % (16 * columns)}u + lid % 32u] = ` +
-            `strips[strip + ${Math.floor(32 * n / (16 * columns)) * width + 32 * n % (16 * columns)}u + lid % 32u];`
-          ).join("\n")
-        }
-    workgroupBarrier();`
-      ).join("\n")
-      : strips
+    (strips
       ? range(rows).map((i) =>
         `${
           range(columns).map((j) =>
@@ -295,15 +273,13 @@ function nameOf({ rows, columns, down, across, terms, ...flags }: BareProduct): 
 const eight = { rows: 2, columns: 4, down: 4, across: 2 };
 const four = { rows: 4, columns: 4, down: 2, across: 2 };
 
-/** Tilings; then what two buffers, B's other order, the way of the sums and sizes in a uniform cost; then products alone. */
+/** Tilings, and what each of these costs: B's other order, the way of the sums, sizes in a uniform, workgroup memory by itself, two buffers; then products alone. */
 export const bareProducts: readonly BareProduct[] = [
   { ...four, terms: 32 },
   { ...four, terms: 16 },
   { ...four, terms: 32, transposed: true },
   { ...four, terms: 32, strips: true },
   { ...four, terms: 32, uniform: true },
-  { ...four, terms: 32, strips: true, written: true },
-  { ...eight, terms: 32, strips: true },
   ...[4, 8, 12, 16, 24].map((spare) => ({ ...four, terms: 32, spare })),
   { ...four, terms: 32, scaled: true },
   { ...four, terms: 32, again: true },
