@@ -26,7 +26,7 @@ dualscan train --resume DIR
   --batch N            sequences of a step
   --length N           train at this length alone, in place of the setting's
   --from N             begin at this length: leave out stages of shorter sequences
-  --dropout X          rate of dropout, from 0 to below 1
+  --dropout X          rate of dropout, from 0 to below 1, in the stages that have any
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
   --products MODE      matrix products that are not small: f32; split (f32 as two halves) or f16 on matrix units, where

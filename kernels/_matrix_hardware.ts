@@ -5,6 +5,12 @@ import { operandLayout } from "./_matrix_layout.ts";
 import type { MatrixMode, MatrixUnit, Operand, Product, Sums } from "./_matrix_types.ts";
 
 const FEATURE = "chromium-experimental-subgroup-matrix";
+/** What a module with subgroup matrices begins with. */
+export const matrixEnables = `enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+diagnostic(off, subgroup_uniformity);`;
 /** Multiply-adds of tiles that are written out before a loop is. */
 const UNROLLED = 32;
 
@@ -28,13 +34,7 @@ export function hardwareUnit(gpu: Gpu, mode: "f16" | "split"): MatrixUnit {
     hardware: true,
     lanes,
     key: `${mode} subgroup-matrix 16x16x16`,
-    prelude: /* wgsl */ `
-enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-diagnostic(off, subgroup_uniformity);
-`,
+    prelude: `\n${matrixEnables}\n`,
     functions: /* wgsl */ `
 alias MatrixLeft = subgroup_matrix_left<f16, 16, 16>;
 alias MatrixRight = subgroup_matrix_right<f16, 16, 16>;

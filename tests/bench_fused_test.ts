@@ -4,7 +4,7 @@ import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { caseText, chosenCases } from "../bench/fused/cases.ts";
 import { benchFused } from "../bench/fused/command.ts";
-import { lineError, worstError } from "../bench/fused/errors.ts";
+import { boundedError, lineError, worstError } from "../bench/fused/errors.ts";
 import { assertAllowed, looseness } from "../bench/fused/judge.ts";
 import type { FusedLine, LineShape, Variant } from "../bench/fused/line.ts";
 import { fusedLines } from "../bench/fused/lines.ts";
@@ -81,6 +81,25 @@ test("a line's error is over the rms of the truth, and infinite where nothing wa
   assertThrows(() => lineError(new Float32Array(3), truth, 1), TypeError, "4 numbers are true, got 3");
   const worst = worstError([{ max: 1, rms: 1, allowed: 10 }, { max: 0.5, rms: 0, allowed: 1 }]);
   assertEquals(worst.allowed, 1);
+});
+
+test("a number beyond its own bound is an infinite error, and the tightest bound says which faults show", () => {
+  const truth = Float64Array.of(1, -8, 0, 4);
+  const radii = [2 ** -12, 2, 1, 1];
+  const rms = Math.sqrt(81 / 4);
+  const near = boundedError(Float32Array.of(1, -9, 0.5, 4), truth, radii);
+  assertEquals([near.max, near.allowed, near.shows], [1 / rms, 2 / rms, 2 ** -11]);
+  // Far below the largest bound, and beyond its own.
+  const beyond = boundedError(Float32Array.of(1 + 2 ** -11, -8, 0, 4), truth, radii);
+  assertEquals(beyond.max, Infinity);
+  assertThrows(() => assertAllowed(beyond), WrongResult);
+  for (const bad of [NaN, POISON32]) {
+    assertEquals(boundedError(Float32Array.of(1, bad, 0, 4), truth, radii).max, Infinity);
+  }
+  // A fault of that size or more is seen wherever the result lay within its bounds.
+  const result = Float32Array.of(1 - 2 ** -12, -8, 0, 4);
+  assertEquals(boundedError(result.map((x) => x * (1 + 2 * near.shows!)), truth, radii).max, Infinity);
+  assertEquals(worstError([near, { max: 0, rms: 0, allowed: 1, shows: 3 }]).shows, 2 ** -11);
 });
 
 test("a wrong error is refused, and a bound that would let 2^-10 pass is named", () => {

@@ -470,30 +470,9 @@ test("products of other sizes are computed by the same texts", async () => {
   const variants: readonly Pick<Case, "options" | "types" | "bias">[] = [
     ...[{}, { transposeA: true, accumulate: true }, { transposeB: true, parts: 2 }].flatMap((more) => [
       { options: { ...more, mode: "f32" as const, each: 4, blockRows: 16, blockColumns: 16, blockTerms: 8 } },
-      {
-        options: {
-          ...more,
-          mode: "split" as const,
-          rows: 2,
-          columns: 2,
-          down: 1,
-          across: 1,
-          unroll: 2,
-          chunk: 32,
-        },
-      },
-      {
-        options: {
-          ...more,
-          mode: "f16" as const,
-          rows: 2,
-          columns: 2,
-          down: 1,
-          across: 1,
-          unroll: 2,
-          chunk: 32,
-        },
-      },
+      ...(["split", "f16"] as const).map((mode) => ({
+        options: { ...more, mode, rows: 2, columns: 2, down: 1, across: 1, unroll: 2, chunk: 32 },
+      })),
     ]),
     { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1, unroll: 2 }, types: halves },
     ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),

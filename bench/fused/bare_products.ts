@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { withoutHardware } from "../../kernels/_matrix_hardware.ts";
+import { matrixEnables, withoutHardware } from "../../kernels/_matrix_hardware.ts";
 import { packHalves } from "../../kernels/half.ts";
 import { BufferUsage, type Gpu } from "../../kernels/gpu.ts";
 import { planOf } from "../../kernels/plan.ts";
@@ -159,11 +159,7 @@ export function bareShader(bare: BareProduct, { K, N }: { readonly K: number; re
       )) +
     again;
   return assemble(`bare product ${nameOf(bare)}`, {
-    enable: `enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-diagnostic(off, subgroup_uniformity);`,
+    enable: matrixEnables,
     bindings: [
       { name: "sizes", access: "uniform", type: "vec4u" },
       { name: "a_given", access: "read", type: "array<vec4<f16>>" },

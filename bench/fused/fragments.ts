@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { withoutHardware } from "../../kernels/_matrix_hardware.ts";
+import { matrixEnables, withoutHardware } from "../../kernels/_matrix_hardware.ts";
 import { BufferUsage, type Gpu } from "../../kernels/gpu.ts";
 import { planOf } from "../../kernels/plan.ts";
 import { Tensor } from "../../kernels/tensor.ts";
@@ -92,11 +92,7 @@ export function fragmentShader({ operand, order, stride }: FragmentProbe): Shade
         load(loaded, order, j, "moved")
       }; sums_${j} = subgroupMatrixMultiplyAccumulate(left, f_${j}, sums_${j});`;
   return assemble(`fragments: ${operand} ${order} ${stride}`, {
-    enable: `enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-diagnostic(off, subgroup_uniformity);`,
+    enable: matrixEnables,
     bindings: [
       { name: "p", access: "uniform", type: "vec4u" },
       { name: "result", access: "read_write", type: "array<f32>" },

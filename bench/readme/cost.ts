@@ -46,8 +46,11 @@ function peerCost(what: string, object: Fields): PeerCost | undefined {
   return object as unknown as PeerCost;
 }
 
+/** In words; halves split are what networks do by themselves. */
+const productsOf = ({ products = "split" }: CostLine): string => products === "split" ? "f32, split" : products;
+
 /** Of ours alone: products otherwise computed are another line. */
-const ownSetting = (line: CostLine): string => JSON.stringify([setting(line), line.products, line.adapter]);
+const ownSetting = (line: CostLine): string => JSON.stringify([setting(line), productsOf(line), line.adapter]);
 
 const setting = ({ model = "t-psm", preset, batch, length, size }: PeerCost | CostLine): string =>
   JSON.stringify([model, preset, batch, length, size]);
@@ -58,6 +61,12 @@ function worthShowing(lines: readonly CostLine[], peers: ReadonlyMap<string, unk
   return lines.filter((line) => line.length === longest || peers.has(setting(line)));
 }
 
+const HOUR = 3600e3;
+
+/** Whether a ratio is of two machine sessions, as far as dates tell. */
+const apart = (line: CostLine, peer: PeerCost): boolean =>
+  Math.abs(Date.parse(line.date) - Date.parse(peer.date)) > HOUR;
+
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 
 /** A row of ours beside one peer, or alone. */
@@ -66,7 +75,7 @@ function row(line: CostLine, peer: PeerCost | undefined): readonly string[] {
   return [
     networkName(line),
     preset,
-    line.products ?? "f32, split",
+    productsOf(line),
     `${batch} × ${length}`,
     milliseconds(msPerStep),
     count(Math.round(tokensPerSecond)),
@@ -74,7 +83,7 @@ function row(line: CostLine, peer: PeerCost | undefined): readonly string[] {
     ...(peer === undefined ? [NONE, NONE, NONE, NONE, NONE] : [
       `${peer.peer}, ${peer.dtype}`,
       milliseconds(peer.ms),
-      ratio(msPerStep / peer.ms),
+      `${ratio(msPerStep / peer.ms)}${apart(line, peer) ? " *" : ""}`,
       peer.peakBytes === null ? NONE : megabytes(peer.peakBytes),
       peer.peakBytes === null ? NONE : ratio(peakBytes / peer.peakBytes),
     ]),
@@ -90,7 +99,7 @@ export function cost(folder: string): Made {
     const networks = [
       ...grouped(
         own,
-        ({ model, preset, batch, size, products }) => JSON.stringify([model, preset, batch, size, products]),
+        (line) => JSON.stringify([line.model, line.preset, line.batch, line.size, productsOf(line)]),
       ),
     ];
     const shown = networks.flatMap(([, lines]) => worthShowing(lines, peers));
@@ -99,12 +108,14 @@ export function cost(folder: string): Made {
       return beside.length === 0 ? [row(line, undefined)] : beside.map((peer) => row(line, peer));
     });
     const theirs = shown.flatMap((line) => peers.get(setting(line)) ?? []);
+    const mixed = shown.some((line) => peers.get(setting(line))?.some((peer) => apart(line, peer)));
     return [
       `On ${adapter}${
         theirs.length === 0 ? "" : `, peers on ${adapters(theirs)}`
       }. A step is forward, backward and update ` +
       "of one batch, on the host's clock, its median; ratio: ours over theirs. Products: small ones in f32, large ones in f32 " +
-      "split into halves, or all in halves (f16), which keep as many bits as tf32.",
+      "split into halves, or in halves (f16), which keep as many bits as tf32." +
+      (mixed ? " *: the two sides were measured more than an hour apart, in machine sessions of their own." : ""),
       "",
       markdown(
         [

@@ -20,11 +20,11 @@ export interface Finish {
   /** What becomes of what C holds: it is replaced, added to the sum, or the sum goes on from it, part after part. */
   readonly before: "replaced" | "added" | "continued";
   /** None if the sums are empty. */
-  readonly partial?: Partial | undefined;
+  readonly partial?: PartialSums | undefined;
 }
 
 /** Partial sums, `[parts, matrices, rows, columns]`, in matrices of C's size or larger ones. */
-export interface Partial {
+export interface PartialSums {
   readonly buffer: GPUBuffer;
   readonly parts: number;
   readonly rows: number;
