@@ -21,10 +21,10 @@ function checkRange(what: string, from: number, to: number, n: number): void {
   }
 }
 
-/** `embedding`, `reshape`, `slice`, `concat`, `take` and `repeat`. */
+/** `embedding`, `reshape`, `transpose`, `slice`, `concat`, `take` and `repeat`. */
 export function arrayMoves<N>(): Pick<
   TensorOps<NdArray<N>, IdArray>,
-  "embedding" | "reshape" | "slice" | "concat" | "take" | "repeat"
+  "embedding" | "reshape" | "transpose" | "slice" | "concat" | "take" | "repeat"
 > {
   return {
     embedding(table, ids) {
@@ -43,6 +43,11 @@ export function arrayMoves<N>(): Pick<
         shape,
       );
       return { shape: [...shape], data: x.data };
+    },
+    transpose(x) {
+      requireShapes("transpose", x.shape.length === 2, "the array must be [n, m]", x.shape);
+      const [n, m] = x.shape as readonly [number, number];
+      return filled([m, n], (i) => x.data[i % n * m + Math.floor(i / n)]!);
     },
     slice(x, axis, from, to) {
       const place = axisOf("slice", x.shape, axis);

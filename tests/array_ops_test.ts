@@ -133,7 +133,7 @@ test("attention: scores scaled by the head's width, keys by the mask, queries th
   near(two, [1, 1, 2], 3, 2);
 });
 
-test("moves: slice, concat, take, repeat and embedding along any axis", () => {
+test("moves: slice, concat, take, repeat, transpose and embedding along any axis", () => {
   const x = a([2, 3], 1, 2, 3, 4, 5, 6);
   assertEquals(ops.slice(x, 1, 1, 3), a([2, 2], 2, 3, 5, 6));
   assertEquals(ops.slice(x, -2, 1, 2), a([1, 3], 4, 5, 6));
@@ -144,6 +144,7 @@ test("moves: slice, concat, take, repeat and embedding along any axis", () => {
   assertEquals(ops.repeat(a([2], 1, 2), 2), a([2, 2], 1, 2, 1, 2));
   assertEquals(ops.embedding(x, a([1, 2], 1, 0)), a([1, 2, 3], 4, 5, 6, 1, 2, 3));
   assertEquals(ops.reshape(x, [3, 2]).shape, [3, 2]);
+  assertEquals(ops.transpose(x), a([3, 2], 1, 4, 2, 5, 3, 6));
 });
 
 test("cross-entropy: weighted, in nats; a target of weight 0 may be any id, and all weights 0 give 0", () => {
@@ -198,6 +199,7 @@ const probes: { readonly [name: string]: Probe } = {
   take: (o, x, y) => o.mul(o.take([x, y], [{ source: 0, from: 0, count: 1 }]), x),
   concat: (o, x, y) => o.mul(o.concat([x, y], 2), o.concat([x, x], 2)),
   repeat: (o, x) => o.mul(o.repeat(x, 2), x),
+  transpose: (o, x, y) => o.mul(o.transpose(o.reshape(x, [4, 4])), o.reshape(y, [4, 4])),
   "cross-entropy": (o, x, y) =>
     o.crossEntropy(
       x,
@@ -250,6 +252,7 @@ test("shapes that do not fit are refused in one line", () => {
     [() => ops.take([x], [{ source: 1, from: 0, count: 1 }]), "there are 1 sources, got number 1"],
     [() => ops.concat([x, a([1], 1)], 0), "Cannot concatenate"],
     [() => ops.reshape(x, [3]), "Cannot reshape"],
+    [() => ops.transpose(a([1, 2, 1], 1, 2)), "Cannot transpose: the array must be [n, m], got [1, 2, 1]"],
     [() => ops.embedding(x, a([1], 2)), "ids must be whole and < 2, got 2"],
     [() => ops.scan(models[0]!, {}), "is missing"],
     [() => arrayOf([1], [2]), "shape [2] has 2 entries, got 1"],

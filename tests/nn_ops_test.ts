@@ -86,6 +86,12 @@ const cases: readonly Case[] = [
     ids: [1, 3, 1, 1, 5, 0, 1, 3],
     body: (o, [t], i) => o.embedding(t!, i),
   },
+  // More than a tile either way; its gradient is added to another.
+  {
+    name: "transpose",
+    shapes: [[34, 35]],
+    body: (o, [x]) => o.add(o.transpose(x!), o.reshape(x!, [35, 34])),
+  },
   {
     name: "slice",
     shapes: [[2, 5, 3]],
@@ -283,6 +289,7 @@ gpuTest("shapes that do not fit are refused in one line", (device) => {
     () => ops.add(x, w),
     () => ops.matmul(x, w),
     () => ops.reshape(x, [3]),
+    () => ops.transpose(ops.reshape(x, [2])),
     () => ops.slice(x, 1, 1, 3),
     () => ops.slice(x, 2, 0, 1),
     () => ops.concat([x, w], 0),

@@ -10,6 +10,7 @@ import { recordRowSums } from "./row_sums.ts";
 import { around, sameShape, shown, withExtent } from "./shapes.ts";
 import { joinTaken } from "./_taken.ts";
 import type { Slot } from "./slot.ts";
+import { recordTranspose } from "./transpose.ts";
 import { type TakenRow, Value } from "./value.ts";
 
 /** Ids in the order of their values, found once however many tables they read. */
@@ -59,6 +60,21 @@ function sort(recorder: Recorder, ids: Ids, known: Map<Ids, Sorted>): Sorted {
 export function reshape(recorder: Recorder, x: Value, shape: readonly number[]): Value {
   const y = new Value(x.slot.view(shape), x.tracked, { taken: x.taken });
   recorder.tape?.record(y, (g) => recorder.tape!.pass(x, g));
+  return y;
+}
+
+export function transpose(recorder: Recorder, x: Value): Value {
+  if (x.shape.length !== 2) {
+    throw new InputError(`Cannot transpose: the array must be [n, m], got ${shown(x.shape)}`);
+  }
+  const { program, tape } = recorder;
+  const y = result(recorder, x.shape.toReversed(), [x]);
+  recordTranspose(program, "transpose", { source: x.slot, target: y.slot, accumulate: false });
+  tape?.record(y, (g) => {
+    tape.contribute(x, (target, accumulate) => {
+      recordTranspose(program, "transpose backward", { source: g, target, accumulate });
+    });
+  });
   return y;
 }
 

@@ -24,7 +24,7 @@ import { attention } from "./_attention.ts";
 import { attentionNext } from "./_attention_next.ts";
 import { add, affine, dropout, map, mul, repeat } from "./_entries.ts";
 import { crossEntropy } from "./_loss.ts";
-import { concat, embedding, reshape, slice, type Sorted, take } from "./_moves.ts";
+import { concat, embedding, reshape, slice, type Sorted, take, transpose } from "./_moves.ts";
 import { norm } from "./_norms.ts";
 import { linear, matmul } from "./_products.ts";
 import { scan, scanFrom } from "./_scan.ts";
@@ -135,6 +135,9 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   }
   reshape(x: Value, shape: readonly number[]): Value {
     return reshape(this, x, shape);
+  }
+  transpose(x: Value): Value {
+    return transpose(this, x);
   }
   slice(x: Value, axis: number, from: number, to: number): Value {
     return slice(this, x, axis, from, to);

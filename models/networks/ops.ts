@@ -100,6 +100,8 @@ export interface TensorOps<T, I> {
   dropout(x: T, rate: number): T;
 
   reshape(x: T, shape: readonly number[]): T;
+  /** A matrix with its axes exchanged: x `[n, m]` → `[m, n]`. */
+  transpose(x: T): T;
   /** Entries `from … to − 1` of an axis; a negative axis counts from the last. */
   slice(x: T, axis: number, from: number, to: number): T;
   /** Arrays of equal shape but for one axis, one after the other along it. */
