@@ -82,6 +82,7 @@ export {
   type TokenNetwork,
   under as parametersUnder,
 } from "./models/networks/ops.ts";
+export { headOf } from "./models/networks/head.ts";
 export { initialParameters } from "./models/networks/parameters.ts";
 export type {
   CachedChunk,

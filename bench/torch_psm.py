@@ -6,7 +6,7 @@
     python3 bench/torch_psm.py --gradients file.safetensors  # the same gradients in f64, compared
 
 The same network: tokens and places of a chunk embedded, the static tree batched level by level, attention by SDPA, pre-norm
-blocks, an untied head, AdamW, the gradient clipped at 1. Parameters have the names of ours, matrices their shape [in, out].
+blocks, a head of its own or tied to the tokens, AdamW, the gradient clipped at 1. Parameters have the names of ours, matrices their shape [in, out].
 A timed step is forward, backward and update on one batch, the loss read back, as `ms` in the log of `dualscan train` is;
 its median over the steps that follow a warm-up.
 
@@ -101,7 +101,8 @@ def parameter_shapes(case):
 
     stack("agg", case["aggLayers"])
     stack("inf", case["layers"])
-    shapes["head"] = (d, V)
+    if not case.get("tied"):
+        shapes["head"] = (d, V)
     return shapes
 
 
@@ -199,7 +200,7 @@ class Network:
         return torch.cat([first[None], later.unflatten(0, (r - 1, B))]).transpose(0, 1).flatten(1, 2)
 
     def loss(self, p, tokens, targets, weights):
-        logits = self.hidden(p, tokens) @ p["head"]
+        logits = self.hidden(p, tokens) @ (p["enc.tokens"].T if self.case.get("tied") else p["head"])
         each = self.torch.nn.functional.cross_entropy(logits.flatten(0, 1).float() if logits.dtype != self.torch.float64 else logits.flatten(0, 1), targets.flatten(), reduction="none")
         return (each * weights.flatten()).sum() / weights.sum()
 

@@ -6,8 +6,8 @@
 import type { Analytic } from "../models/arith.ts";
 import { InputError } from "../models/error.ts";
 import { f64 } from "../models/number.ts";
+import { headOf } from "../models/networks/head.ts";
 import type { TokenNetwork } from "../models/networks/ops.ts";
-import { parameter } from "../models/networks/parameters.ts";
 import type { TokenBatch } from "../models/networks/training.ts";
 import { arrayOps } from "./array_ops.ts";
 import { constant, type Dual, dual } from "./dual.ts";
@@ -26,7 +26,7 @@ function lossOver<N>(
   const ids = (data: ArrayLike<number>): NdArray<number> => arrayOf(data, [B, n]);
   const hidden = network.hidden(ops, parameters, ids(tokens));
   const weighted = arrayOf(Array.from(weights, (w) => A.of(w)), [B, n]);
-  return ops.crossEntropy(hidden, parameter(parameters, "head"), ids(targets), weighted).data[0]!;
+  return ops.crossEntropy(hidden, headOf(network, ops, parameters), ids(targets), weighted).data[0]!;
 }
 
 function arraysOf<N>(

@@ -133,7 +133,7 @@ test("of two runs of one seed the later one counts; short sweeps only choose not
   assertEquals(bestRuns([result({ finished: false })]).finished, false);
 });
 
-test("experiments are told by task, preset without chunk and length, data and sizes; networks by model, chunk and dropout", () => {
+test("experiments are told by task, preset without chunk and length, data and sizes; networks by model, chunk, dropout and head", () => {
   assertEquals(
     ["text-small-c64", "mqar-c32-l512", "s5-small", "s5", "text-c16-wide", "z60-small"].map(experimentOf),
     ["text-small", "mqar", "s5-small", "s5", "text-wide", "z60-small"],
@@ -150,12 +150,14 @@ test("experiments are told by task, preset without chunk and length, data and si
     of("t-psm", 16, true),
     of("gpt2", 64, false),
     { ...of("t-psm", 16, true), shape: "d=8 chunk=16 dropout=0.1" },
+    { ...of("t-psm", 64, true), shape: "d=8 chunk=64 tied" },
   ];
-  assertEquals(experiments([...lines, result({})]).map((some) => some.length), [6, 1]);
+  assertEquals(experiments([...lines, result({})]).map((some) => some.length), [7, 1]);
   assertEquals(networks(lines).map(([line]) => networkName(line!)), [
     "t-psm, c = 16",
     "t-psm, c = 16, dropout 0.1",
     "t-psm, c = 64",
+    "t-psm, c = 64, tied",
     "gpt2",
     "sliding-window, matched to c = 64",
   ]);

@@ -33,7 +33,9 @@ const networks: readonly (readonly [name: string, network: TokenNetwork])[] = [
   ["t-psm, causal, chunks of 1", tinyPsm({ chunk: 1, agg: "causal" })],
   ["t-psm with gated-mlp", tinyPsm({ agg: gatedMlpAggregator({ d, hidden: 16 }) })],
   ["t-psm with decay", tinyPsm({ chunk: 1, agg: decayAggregator({ d }) })],
+  ["t-psm, tied", tinyPsm({ tied: true })],
   ["gpt2", gpt2({ ...stack, context: 16 })],
+  ["gpt2, tied", gpt2({ ...stack, context: 16, tied: true })],
   ["sliding-window", slidingWindow({ ...stack, window: 4 })],
   ...["mamba", "gla", "delta-net", "mlstm", "log-linear-attention"].map((layer) =>
     [layer, languageModel({ ...stack, layer, stateSize: 4, longest: 16 })] as const
@@ -153,4 +155,22 @@ test("planted faults are seen: a gradient scaled, a row left out, a level of the
   // Nothing passes but what the fault does not reach.
   assertGreater(faults.length, Object.keys(parameters).length / 2);
   assertStringIncludes(faults[0]!, "loss");
+});
+
+test("a tied table's gradient is its shares' sum: without that of the head, or of the embedding, it is seen", {
+  skip: gpu === null,
+}, async () => {
+  const network = tinyPsm({ tied: true });
+  const parameters = drawnParameters(network);
+  const { loss, gradient } = await claimed(gpu!, network, parameters);
+  // The same network with a head of its own that holds the table, transposed: VOCABULARY = d.
+  assertEquals(VOCABULARY, d);
+  const exchanged = (x: ArrayLike<number>): Float32Array =>
+    Float32Array.from({ length: d * d }, (_, i) => x[i % d * d + Math.floor(i / d)]!);
+  const apart = await claimed(gpu!, tinyPsm(), { ...parameters, head: exchanged(parameters["enc.tokens"]!) });
+  assertEquals(loss, apart.loss);
+  for (const share of [apart.gradient["enc.tokens"]!, exchanged(apart.gradient["head"]!)]) {
+    const faults = faultsOf(network, parameters, { loss, gradient: { ...gradient, "enc.tokens": share } });
+    assertStringIncludes(faults[0] ?? "nothing", "enc.tokens");
+  }
 });

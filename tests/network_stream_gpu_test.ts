@@ -8,6 +8,7 @@ import type { Gpu } from "../kernels/gpu.ts";
 import { GpuEvaluator } from "../kernels/nn/evaluator.ts";
 import type { Ids } from "../kernels/nn/ids.ts";
 import type { Value } from "../kernels/nn/value.ts";
+import { headOf } from "../models/networks/head.ts";
 import { languageModel } from "../models/networks/language_model.ts";
 import type { Parameters, TensorOps, TokenNetwork } from "../models/networks/ops.ts";
 import { type PsmDecoder, psmDecoder } from "../models/networks/psm_decoder.ts";
@@ -56,7 +57,7 @@ async function whole(
   const [B, n] = [rows.length, rows[0]!.length];
   const ids = evaluator.ids(rows.flatMap((row) => [...row]), [B, n]);
   const body = (ops: TensorOps<Value, Ids>, _: unknown, [tokens]: readonly Ids[]): readonly Value[] => [
-    ops.linear(network.hidden(ops, parameters, tokens!), parameters["head"]!),
+    ops.linear(network.hidden(ops, parameters, tokens!), headOf(network, ops, parameters)),
   ];
   const [logits] = await evaluator.call(`whole ${network.name} ${B}x${n}`, [], [ids], body);
   const all = await evaluator.read(logits!);
@@ -234,6 +235,25 @@ for (const network of exact) {
     const want = await invariant(o, network, tokens, [1, 31]);
     const got = await streamed(open, [tokens], [7, 33]);
     assertEquals(differing(got, want), []);
+    o.evaluator.close();
+  });
+}
+
+const tiedPsm = tinyPsm({ tied: true });
+const tiedGpt2 = gpt2({ ...stack, context: 40, tied: true });
+/** With the programs of ten tokens: the head; a token; and of chunks their summary, a combine and a seed. */
+const tied: readonly (readonly [TokenNetwork, open: (o: Opened) => Open, programs: number])[] = [
+  [tiedPsm, ({ evaluator, parameters }) => (options) => psmDecoder(tiedPsm, evaluator, parameters, options), 5],
+  [tiedGpt2, ({ evaluator, parameters }) => (options) => resumableDecoder(tiedGpt2, evaluator, parameters, options), 2],
+];
+for (const [network, open, programs] of tied) {
+  gpuTest(`a tied ${network.name} streams bit for bit as it is computed whole, and frees its head`, async (device) => {
+    const o = opened(device, network);
+    const tokens = tinyTokens(network, 10);
+    const want = await invariant(o, network, tokens, [1, 7]);
+    const [live, recorded] = [o.evaluator.liveBytes, o.evaluator.programs];
+    assertEquals(differing(await streamed(open(o), [tokens], [3, 8]), want), []);
+    assertEquals([o.evaluator.liveBytes - live, o.evaluator.programs - recorded], [0, programs]);
     o.evaluator.close();
   });
 }

@@ -5,6 +5,8 @@ import { test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual, assertNotEquals, assertRejects } from "@std/assert";
 import { decayAggregator } from "../models/networks/decay_aggregator.ts";
 import { InputError } from "../models/error.ts";
+import { headOf } from "../models/networks/head.ts";
+import { languageModel } from "../models/networks/language_model.ts";
 import { f64 } from "../models/number.ts";
 import type { TokenNetwork } from "../models/networks/ops.ts";
 import { initialParameters } from "../models/networks/parameters.ts";
@@ -53,7 +55,7 @@ function wholeLogits(network: TokenNetwork, rows: readonly (readonly number[])[]
   const p = Object.fromEntries(
     Object.entries(drawn(network)).map(([name, data]) => [name, arrayOf(data, network.parameters[name]!.shape)]),
   );
-  const { data } = ops.linear(network.hidden(ops, p, arrayOf(rows.flat(), [B, n])), p["head"]!);
+  const { data } = ops.linear(network.hidden(ops, p, arrayOf(rows.flat(), [B, n])), headOf(network, ops, p));
   return Array.from({ length: n }, (_, t) => rows.flatMap((_, b) => data.slice((b * n + t) * V, (b * n + t + 1) * V)));
 }
 
@@ -388,3 +390,35 @@ test("blelloch's prefill and a counter name the same roots", () => {
     assertEquals(state.folds!.length, levels.length - 1);
   }
 });
+
+const small = { vocabulary: V, d: 4, heads: 2, layers: 1, tied: true };
+/** Networks whose head is their table of tokens, transposed. */
+const tied: readonly (readonly [what: string, PsmNetwork | ResumableNetwork])[] = [
+  ["t-psm in chunks of 1", tiny({ tied: true, chunk: 1 })],
+  ["t-psm in chunks of 2", tiny({ tied: true })],
+  ["gpt2", gpt2({ ...small, context: 12 })],
+  ["window of 3", slidingWindow({ ...small, window: 3 })],
+  ["gla", languageModel({ ...small, layer: "gla", stateSize: 3 })],
+];
+for (const [what, network] of tied) {
+  test(`a tied ${what} streams as it is computed whole, and makes its head once a stream`, async () => {
+    const rows = [tokensOf(12), tokensOf(12, 1)];
+    const want = wholeLogits(network, rows);
+    const { evaluator, stream, own } = opened(
+      network,
+      (e, p) =>
+        "agg" in network
+          ? psmDecoder(network, e, p, { batch: 2 })
+          : resumableDecoder(network as ResumableNetwork, e, p, { batch: 2 }),
+    );
+    const made = (): number => [...evaluator.calls].find(([key]) => key.includes(": head "))?.[1] ?? 0;
+    for (const streams of [1, 2]) {
+      for (let t = 0; t < 12; t++) {
+        assertEquals([...(await stream.push(rows.map((row) => row[t]!)))], want[t]!);
+        if (t === 6) await stream.restore(json(await stream.save()));
+      }
+      stream.close();
+      assertEquals([evaluator.live, made()], [own, streams]);
+    }
+  });
+}

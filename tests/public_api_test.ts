@@ -81,6 +81,7 @@ const names: readonly string[] = [
   "groupWords",
   "hadamard",
   "hadamardVector",
+  "headOf",
   "heinsen",
   "initialParameters",
   "interval",

@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../models/error.ts";
 import { f64 } from "../models/number.ts";
+import { headOf } from "../models/networks/head.ts";
+import type { TokenNetwork } from "../models/networks/ops.ts";
 import { initialParameters } from "../models/networks/parameters.ts";
 import type { NamedArrays, Predictions, StepResult, TokenBatch, TrainingSession } from "../models/networks/training.ts";
 import { arrayOps } from "../oracle/array_ops.ts";
@@ -400,13 +402,34 @@ test("safetensors: what is not whole is refused in one line", () => {
   }
 });
 
+/** Of a head of its own, or one that is the table of tokens, transposed. */
+function headShape(network: TokenNetwork): readonly number[] {
+  const { head, ...others } = network.parameters;
+  if (head !== undefined) return head.shape;
+  const { shape } = others["tokens"] ?? others["enc.tokens"]!;
+  const table = { shape, data: Array.from({ length: shape[0]! * shape[1]! }, (_, i) => i) };
+  const made = headOf(network, arrayOps(f64), { tokens: table, "enc.tokens": table });
+  assertEquals(made.data.slice(0, 2), [0, shape[1]!]);
+  return made.shape;
+}
+
+test("networks: a tied head is no parameter, and the table of tokens, transposed", () => {
+  const sizes = { ...presets[0]!.model.sizes, d: 4, heads: 2, chunk: 2, tied: true };
+  for (const name of modelNames.filter((name) => name !== CONTROL)) {
+    const network = networkOf({ name, sizes }, { vocabulary: 7, longest: 12 })!;
+    assertEquals([network.parameters["head"], headShape(network)], [undefined, [4, 7]], name);
+    const own = networkOf({ name, sizes: { ...sizes, tied: false } }, { vocabulary: 7, longest: 12 })!;
+    assertEquals([own.head, headShape(own)], [undefined, [4, 7]], name);
+  }
+});
+
 test("networks: every name has one, for every preset, with a head over its vocabulary", () => {
   const context = { vocabulary: 7, longest: 12 };
   for (const { name: preset, model: { sizes } } of presets) {
     for (const name of modelNames) {
       const network = networkOf({ name, sizes }, context);
       if (name === CONTROL) assertEquals(network, undefined);
-      else assertEquals(network!.parameters["head"]!.shape, [sizes.d, 7], `${preset} ${name}`);
+      else assertEquals(headShape(network!), [sizes.d, 7], `${preset} ${name}`);
       assertEquals(chunkOf({ name, sizes }), network !== undefined && "agg" in network ? sizes.chunk : undefined, name);
     }
   }

@@ -11,13 +11,16 @@ export function experimentOf(preset: string): string {
   return preset.replace(/-[cl]\d+(?=-|$)/g, "");
 }
 
-/** Sizes but for the chunk and dropout. */
-const frame = (shape: string): string => shape.replace(/ ?\b(chunk|dropout)=[\d.e-]+/g, "");
+/** Sizes but for the chunk, dropout and where the head comes from. */
+const frame = (shape: string): string => shape.replace(/ ?\b(?:(?:chunk|dropout)=[\d.e-]+|tied\b)/g, "");
 
 /** The rate of dropout; none where nothing is dropped. */
 const dropoutOf = ({ shape }: RunFacts): string | undefined => /\bdropout=([\d.e-]+)/.exec(shape)?.[1];
 
-/** Results that can stand in one table: one task on the same data, networks of the same sizes but for chunk and dropout. */
+/** Whether the head is the table of tokens. */
+const isTied = ({ shape }: RunFacts): boolean => /\btied\b/.test(shape);
+
+/** Results that can stand in one table: one task on the same data, networks of the same sizes but for chunk, dropout and head. */
 export function experiments(lines: readonly ResultLine[]): readonly (readonly ResultLine[])[] {
   const key = ({ task, preset, data, shape }: ResultLine): string =>
     JSON.stringify([task, experimentOf(preset), data, frame(shape)]);
@@ -31,9 +34,10 @@ export function chunkOfRow({ model, chunk, shape }: RunFacts): number | undefine
   return matched === undefined ? undefined : Number(matched);
 }
 
-/** Lines by network and dropout: networks in chunks first, in the order of model and chunk, then the others as they come. */
+/** Lines by network, dropout and head: networks in chunks first, in the order of model and chunk, then the others as they come. */
 export function networks<L extends RunFacts>(lines: readonly L[]): readonly (readonly L[])[] {
-  const key = (line: L): string => JSON.stringify([line.model, chunkOfRow(line) ?? null, dropoutOf(line) ?? null]);
+  const key = (line: L): string =>
+    JSON.stringify([line.model, chunkOfRow(line) ?? null, dropoutOf(line) ?? null, isTied(line)]);
   const groups = [...grouped(lines, key).values()];
   const models = [...new Set(lines.map(({ model }) => model))];
   const place = ([line]: readonly L[]): readonly number[] => [
@@ -46,9 +50,14 @@ export function networks<L extends RunFacts>(lines: readonly L[]): readonly (rea
     .map(({ group }) => group);
 }
 
-/** `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `gpt2`, `sliding-window, matched to c = 64` */
+/** `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `t-psm, c = 64, tied`, `gpt2`, `sliding-window, matched to c = 64` */
 export function networkName(line: RunFacts): string {
   const [chunk, dropout] = [chunkOfRow(line), dropoutOf(line)];
   const chunks = chunk === undefined ? [] : [`${line.chunk === undefined ? "matched to " : ""}c = ${chunk}`];
-  return [line.model, ...chunks, ...(dropout === undefined ? [] : [`dropout ${dropout}`])].join(", ");
+  return [
+    line.model,
+    ...chunks,
+    ...(dropout === undefined ? [] : [`dropout ${dropout}`]),
+    ...(isTied(line) ? ["tied"] : []),
+  ].join(", ");
 }

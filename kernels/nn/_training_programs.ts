@@ -1,4 +1,5 @@
 /** The two programs of a training session for batches of one shape: a step of the optimiser, and predictions. */
+import { headOf } from "../../models/networks/head.ts";
 import type { TokenNetwork } from "../../models/networks/ops.ts";
 import type { OptimiserOptions, Predictions, StepResult, TokenBatch } from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
@@ -118,6 +119,7 @@ interface Begun {
   readonly batch: Batch;
   readonly values: { readonly [name: string]: Value };
   readonly hidden: Value;
+  readonly head: Value;
 }
 
 interface Kind {
@@ -137,7 +139,7 @@ function begin(parts: SessionParts, shape: Shape, { training, dropout, picked }:
     const all = network.hidden<Value, Ids>(ops, values, batch.tokens);
     const rows = [shape.B * shape.n, all.shape.at(-1)!];
     const hidden = batch.places === undefined ? all : ops.embedding(ops.reshape(all, rows), batch.places);
-    return { program, ops, batch, values, hidden };
+    return { program, ops, batch, values, hidden, head: headOf(network, ops, values) };
   } catch (error) {
     batch.destroy();
     program.close();
@@ -147,8 +149,8 @@ function begin(parts: SessionParts, shape: Shape, { training, dropout, picked }:
 
 export function recordStep(parts: SessionParts, shape: Shape, kind: Omit<Kind, "training">): StepProgram {
   const { parameters, halted, optimiser = {} } = parts;
-  const { program, ops, batch, values, hidden } = begin(parts, shape, { ...kind, training: true });
-  const loss = ops.crossEntropy(hidden, values["head"]!, batch.targets, Value.of(batch.weights));
+  const { program, ops, batch, values, hidden, head } = begin(parts, shape, { ...kind, training: true });
+  const loss = ops.crossEntropy(hidden, head, batch.targets, Value.of(batch.weights));
   ops.backward(loss);
   const norm = recordUpdate(ops, { parameters, values, loss, halted, optimiser });
   program.keep(loss.slot);
@@ -179,13 +181,13 @@ export function recordStep(parts: SessionParts, shape: Shape, kind: Omit<Kind, "
 
 export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram {
   const { gpu } = parts;
-  const { program, ops, batch, values, hidden } = begin(parts, shape, {
+  const { program, ops, batch, hidden, head } = begin(parts, shape, {
     training: false,
     dropout: false,
     picked: undefined,
   });
   const weights = Value.of(batch.weights);
-  const { losses, best, margins } = scores(ops, { x: hidden, head: values["head"]!, targets: batch.targets, weights });
+  const { losses, best, margins } = scores(ops, { x: hidden, head, targets: batch.targets, weights });
   const results = [losses, best, margins];
   results.forEach((slot) => program.keep(slot));
   const bytes = 4 * shape.B * shape.n;

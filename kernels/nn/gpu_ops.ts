@@ -4,9 +4,10 @@
  * ```ts
  * const program = new Program(gpu, "step");
  * const ops = new GpuOps(program, { training: true });
- * const loss = ops.crossEntropy(network.hidden(ops, parameters, tokens), parameters.head, targets, weights);
+ * const head = headOf(network, ops, parameters);
+ * const loss = ops.crossEntropy(network.hidden(ops, parameters, tokens), head, targets, weights);
  * ops.backward(loss);
- * const gradient = ops.gradient(parameters.head);
+ * const gradient = ops.gradient(parameters.tokens);
  * ```
  *
  * Every operation is recorded, nothing is computed until the program runs. All sums have a fixed order: the same inputs give

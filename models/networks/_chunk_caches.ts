@@ -4,7 +4,7 @@
  * @module
  */
 import { inRoom } from "./_cache_rows.ts";
-import { type Held, logitsOf, type StreamBody, type StreamCalls } from "./_stream_calls.ts";
+import { type Held, type StreamBody, type StreamCalls } from "./_stream_calls.ts";
 import { under } from "./ops.ts";
 import { readOf } from "./psm_network.ts";
 import type { PsmNetwork } from "./psm_parts.ts";
@@ -42,7 +42,7 @@ export function chunkCaches<T, I>(network: PsmNetwork, calls: StreamCalls<T, I>)
     const encoder = under(p, "enc");
     const x = enc.placeAt!(ops, encoder, enc.embed(ops, encoder, token), place);
     const { hidden, cache } = cached.next(ops, under(p, "inf"), caches, count, x);
-    return [logitsOf(ops, p, hidden), ...cache];
+    return [hidden, ...cache];
   };
   return {
     async begin(prefix) {
@@ -61,7 +61,7 @@ export function chunkCaches<T, I>(network: PsmNetwork, calls: StreamCalls<T, I>)
       }
     },
     next: (cache, seen, place, tokens) =>
-      calls.call("token", cache, [[tokens, [batch, 1]], [[place], [1]], [[seen + place + 1], [1]]], next),
+      calls.predict("token", cache, [[tokens, [batch, 1]], [[place], [1]], [[seen + place + 1], [1]]], next),
     prepare: (summary) => agg.read === undefined ? calls.prepare("seed", [summary], seed) : Promise.resolve(),
   };
 }

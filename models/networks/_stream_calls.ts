@@ -4,6 +4,7 @@
  * @module
  */
 import { InputError } from "../error.ts";
+import { headOf } from "./head.ts";
 import type { Evaluator, Parameters, TensorOps, TokenNetwork } from "./ops.ts";
 import { parameter } from "./parameters.ts";
 import type { SavedArray, TokenStreamOptions } from "./token_stream.ts";
@@ -30,6 +31,13 @@ export interface StreamCalls<T, I> {
   readonly batch: number;
   /** Runs a body; the key need not name shapes. */
   call(key: string, values: readonly Held<T>[], ids: readonly HostIds[], body: StreamBody<T, I>): Promise<Held<T>[]>;
+  /**
+   * {@linkcode StreamCalls.call} of a body whose first result is vectors `[B, 1, d]`, one of each sequence: the logits
+   * `[B, vocabulary]` take their place.
+   */
+  predict(key: string, values: readonly Held<T>[], ids: readonly HostIds[], body: StreamBody<T, I>): Promise<Held<T>[]>;
+  /** Frees what the calls keep for themselves; they make it again when they need it. */
+  close(): void;
   /** The numbers of an array, which is freed. */
   taken(x: Held<T>): Promise<Float32Array | Float64Array>;
   saved(x: Held<T>): Promise<SavedArray>;
@@ -96,17 +104,34 @@ export function streamCalls<T, I>(
   const free = (xs: readonly Held<T>[]): void => {
     for (const { array } of xs) evaluator.free(array);
   };
+  const call: StreamCalls<T, I>["call"] = async (name, values, hostIds, body) => {
+    const key = keyOf(name, [...values.map(({ shape }) => shape), ...hostIds.map(([, shape]) => shape)]);
+    const ids = hostIds.map(([data, shape]) => evaluator.ids(data, shape));
+    try {
+      const arrays = await evaluator.call(key, values.map(({ array }) => array), ids, noted(key, body));
+      return arrays.map((array, i) => ({ array, shape: shapes.get(key)![i]! }));
+    } finally {
+      for (const one of ids) evaluator.free(one);
+    }
+  };
+  /** A head that is made of other parameters, once: an argument of the calls that read it, so that none makes it again. */
+  let made: readonly Held<T>[] = [];
   return {
     batch,
-    async call(name, values, hostIds, body) {
-      const key = keyOf(name, [...values.map(({ shape }) => shape), ...hostIds.map(([, shape]) => shape)]);
-      const ids = hostIds.map(([data, shape]) => evaluator.ids(data, shape));
-      try {
-        const arrays = await evaluator.call(key, values.map(({ array }) => array), ids, noted(key, body));
-        return arrays.map((array, i) => ({ array, shape: shapes.get(key)![i]! }));
-      } finally {
-        for (const one of ids) evaluator.free(one);
+    call,
+    async predict(name, values, ids, body) {
+      if (network.head !== undefined && made.length === 0) {
+        made = await call("head", [], [], (ops, p) => [headOf(network, ops, p)]);
       }
+      return await call(name, [...values, ...made], ids, (ops, p, given, tokens) => {
+        const [hidden, ...rest] = body(ops, p, given.slice(0, values.length), tokens);
+        const rows = ops.reshape(hidden!, [batch, ops.shape(hidden!).at(-1)!]);
+        return [ops.linear(rows, given[values.length] ?? headOf(network, ops, p)), ...rest];
+      });
+    },
+    close() {
+      free(made);
+      made = [];
     },
     async taken(x) {
       try {
@@ -149,10 +174,4 @@ export function streamCalls<T, I>(
       return Array.from({ length: batch }, (_, b) => Array.from({ length: n }, (_, t) => tokens[b * n + t]!));
     },
   };
-}
-
-/** Logits `[B, vocabulary]` of vectors `[B, 1, d]`. */
-export function logitsOf<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, hidden: T): T {
-  const [B, , d] = ops.shape(hidden) as [number, number, number];
-  return ops.linear(ops.reshape(hidden, [B, d]), parameter(parameters, "head"));
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { headFrom } from "./head.ts";
 import { parameter, positions, weights } from "./parameters.ts";
 import type { ChunkEncoder } from "./psm_parts.ts";
 
@@ -14,10 +15,12 @@ export interface ChunkEncoderOptions {
   readonly chunk: number;
   /** Rate of dropout on what it returns; default 0. */
   readonly dropout?: number;
+  /** Whether the network's head is the table of tokens, transposed; default false. */
+  readonly tied?: boolean;
 }
 
 /** Two tables: tokens `[vocabulary, d]`, places `[chunk, d]`. */
-export function chunkEncoder({ vocabulary, d, chunk, dropout = 0 }: ChunkEncoderOptions): ChunkEncoder {
+export function chunkEncoder({ vocabulary, d, chunk, dropout = 0, tied = false }: ChunkEncoderOptions): ChunkEncoder {
   return {
     parameters: { tokens: weights(vocabulary, d), places: positions(chunk, d) },
     embed: (ops, p, tokens) => ops.embedding(parameter(p, "tokens"), tokens),
@@ -27,6 +30,7 @@ export function chunkEncoder({ vocabulary, d, chunk, dropout = 0 }: ChunkEncoder
       const places = m === chunk ? table : ops.slice(table, 0, from, from + m);
       return ops.dropout(ops.add(x, places), dropout);
     },
+    ...headFrom(tied, "tokens"),
     placeAt: (ops, p, x, places) => ops.dropout(ops.add(x, ops.embedding(parameter(p, "places"), places)), dropout),
   };
 }

@@ -9,6 +9,7 @@
  */
 import type { AnyAffineModel } from "../affine.ts";
 import { InputError } from "../error.ts";
+import { headFrom, headParameters } from "./head.ts";
 import { sequenceLayer } from "./layer_presets.ts";
 import { mlp, mlpParameters } from "./mlp.ts";
 import { joined, type Parameters, type TensorOps, under } from "./ops.ts";
@@ -28,6 +29,8 @@ export interface LanguageModelOptions extends Required<Pick<LayerSizes, "d" | "h
   readonly hidden?: number;
   /** Rate of dropout on what a block adds; default 0. */
   readonly dropout?: number;
+  /** Whether the head is the table of tokens, transposed; default false: a matrix of its own. */
+  readonly tied?: boolean;
 }
 
 function layerOf({ layer, d, heads, layers, stateSize, steps, longest }: LanguageModelOptions): SequenceLayer {
@@ -44,7 +47,8 @@ function layerOf({ layer, d, heads, layers, stateSize, steps, longest }: Languag
 
 /** The network; its name is the layer's. Its stream needs operations with `scanFrom`, and a layer that can resume. */
 export function languageModel(options: LanguageModelOptions): ResumableNetwork {
-  const { vocabulary, d, layers, dropout = 0 } = options;
+  const { vocabulary, d, layers, dropout = 0, tied = false } = options;
+  const head = headFrom(tied, "tokens");
   const layer = layerOf(options);
   const { name } = layer;
   const { hidden = name === "mamba" || name === "mamba2" ? 0 : 4 * d } = options;
@@ -78,8 +82,9 @@ export function languageModel(options: LanguageModelOptions): ResumableNetwork {
       tokens: weights(vocabulary, d),
       ...joined({ blocks: joined(Object.fromEntries(Array.from({ length: layers }, (_, i) => [`${i}`, block]))) }),
       norm: ones(d),
-      head: weights(d, vocabulary),
+      ...headParameters(head, d, vocabulary),
     },
+    ...head,
     ...(layer.longest === undefined ? {} : { longest: layer.longest }),
     hidden: (ops, parameters, tokens) => blocks(ops, parameters, tokens, (p, x) => layer.whole(ops, p, x)),
     resume<T, I>(

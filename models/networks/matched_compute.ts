@@ -40,9 +40,9 @@ export function psmCosts(
  * `layers = round((2 Agg + Inf) / c / (12d² + 2d·2c))`, at least 1.
  */
 export function matchedWindow(options: TransformerPsmOptions): WindowOptions {
-  const { vocabulary, d, heads, chunk, dropout = 0 } = options;
+  const { vocabulary, d, heads, chunk, dropout = 0, tied = false } = options;
   const { agg, inf } = psmCosts(options);
   const window = 2 * chunk;
   const layers = Math.max(1, Math.round((2 * agg + inf) / chunk / block(d, 1, 1, window)));
-  return { vocabulary, d, heads, layers, window, dropout };
+  return { vocabulary, d, heads, layers, window, dropout, tied };
 }

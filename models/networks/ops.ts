@@ -179,10 +179,12 @@ export interface TokenNetwork {
   /** `t-psm`, `gpt2`, `mamba` … */
   readonly name: string;
   readonly vocabulary: number;
-  /** Among them `head`, `[d, vocabulary]`. */
+  /** Among them `head`, `[d, vocabulary]`, unless {@linkcode TokenNetwork.head} makes it of others. */
   readonly parameters: ParameterSpecs;
   /** Final hidden vectors of tokens `[B, n]`, each a function of its own and earlier tokens only → `[B, n, d]`. */
   hidden<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, tokens: I): T;
+  /** The head `[d, vocabulary]`, where it is tied to other parameters. Default: the parameter `head` (see head.ts). */
+  head?<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>): T;
 }
 
 /**

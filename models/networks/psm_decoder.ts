@@ -13,7 +13,7 @@ import { blellochPrefill, PlannedCounter } from "../../scan/mod.ts";
 import { arrayTree } from "./_array_tree.ts";
 import { checkedArrays, counterState } from "./_psm_state.ts";
 import { chunkCaches } from "./_chunk_caches.ts";
-import { type Held, logitsOf, type StreamBody, streamCalls } from "./_stream_calls.ts";
+import { type Held, type StreamBody, streamCalls } from "./_stream_calls.ts";
 import { type Evaluator, type Parameters, under } from "./ops.ts";
 import { leavesOf, readOf, wholeChunks } from "./psm_network.ts";
 import type { PsmNetwork } from "./psm_parts.ts";
@@ -49,13 +49,13 @@ export function psmDecoder<T, I>(
   let seen = 0;
   let cache: readonly Held<T>[] = [];
 
-  /** Logits and the next cache of a token at a place: at place 0 what is given is the prefix, or nothing. */
+  /** The vector and the next cache of a token at a place: at place 0 what is given is the prefix, or nothing. */
   const bodyAt = (place: number): StreamBody<T, I> => (ops, p, given, [token]) => {
     const [encoder, decoder] = [under(p, "enc"), under(p, "inf")];
     const x = enc.place(ops, encoder, enc.embed(ops, encoder, token!), place);
     const kept = place > 0 || given.length === 0 ? given : inf.seed(ops, decoder, readOf(ops, p, network, given[0]!));
     const next = inf.append(ops, decoder, kept, x);
-    return [logitsOf(ops, p, next.hidden), ...next.cache];
+    return [next.hidden, ...next.cache];
   };
 
   /** Logits and the next cache of the token behind the pending ones; a prefix is given at place 0, where there is one. */
@@ -64,7 +64,7 @@ export function psmDecoder<T, I>(
     if (caches === undefined) {
       const given = place > 0 ? cache : prefix === undefined ? [] : [prefix];
       // Shapes alone would not tell a prefix from a cache.
-      return await calls.call(`place ${place}`, given, [[tokens, [batch, 1]]], bodyAt(place));
+      return await calls.predict(`place ${place}`, given, [[tokens, [batch, 1]]], bodyAt(place));
     }
     if (place > 0) return await caches.next(cache, seen, place, tokens);
     const begun = await caches.begin(prefix);
@@ -174,6 +174,9 @@ export function psmDecoder<T, I>(
       counter.restore(counterState(Math.floor(saved.size / chunk), arrays.map(calls.restored)));
       await begin(saved.pending);
     },
-    close: clear,
+    close() {
+      clear();
+      calls.close();
+    },
   };
 }

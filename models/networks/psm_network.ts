@@ -14,8 +14,8 @@
 import { blellochExclusive } from "../../scan/mod.ts";
 import { arrayTree, flat, type TreeNode } from "./_array_tree.ts";
 import { InputError } from "../error.ts";
+import { headParameters } from "./head.ts";
 import { joined, type Parameters, type TensorOps, under } from "./ops.ts";
-import { weights } from "./parameters.ts";
 import type { ChunkAggregator, PsmNetwork, PsmParts } from "./psm_parts.ts";
 
 export type { CachedChunk, ChunkAggregator, ChunkDecoder, ChunkEncoder, PsmNetwork, PsmParts } from "./psm_parts.ts";
@@ -76,12 +76,16 @@ export function psmNetwork(parts: PsmParts): PsmNetwork {
       throw new InputError(`Cannot define ${name}: ${what} must be a whole number ≥ 1, got ${value}`);
     }
   }
+  const head: Pick<PsmNetwork, "head"> = enc.head === undefined ? {} : {
+    head: (ops, parameters) => enc.head!(ops, under(parameters, "enc")),
+  };
   return {
-    ...parts,
+    ...{ name, vocabulary, d, chunk: c, enc, agg, inf },
     parameters: {
       ...joined({ enc: enc.parameters, agg: agg.parameters, inf: inf.parameters }),
-      head: weights(d, vocabulary),
+      ...headParameters(head, d, vocabulary),
     },
+    ...head,
     hidden<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, tokens: I): T {
       const [encoder, decoder] = [under(parameters, "enc"), under(parameters, "inf")];
       const embedded = enc.embed(ops, encoder, tokens);

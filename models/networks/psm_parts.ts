@@ -15,6 +15,8 @@ export interface ChunkEncoder {
   place<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, x: T, from: number): T;
   /** The same at the places `[m]`, which are read when it runs: what a stream needs to run one text at every place. */
   placeAt?<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>, x: T, places: I): T;
+  /** The head `[d, vocabulary]` that is tied to the embedding. Default: the network has one of its own. */
+  head?<T, I>(ops: TensorOps<T, I>, parameters: Parameters<T>): T;
 }
 
 /** Agg: joins the summaries `[N, …]` of N pairs of neighbouring spans, the earlier first. Any function. */

@@ -7,7 +7,7 @@
  * @module
  */
 import { cacheOfRows, inRoom, roomFor, rowsOfCache, withTwiceTheRoom } from "./_cache_rows.ts";
-import { type Held, type HostIds, logitsOf, streamCalls } from "./_stream_calls.ts";
+import { type Held, type HostIds, streamCalls } from "./_stream_calls.ts";
 import { InputError } from "../error.ts";
 import type { Evaluator, Parameters } from "./ops.ts";
 import type { CachedTokens, ResumableNetwork } from "./resumable.ts";
@@ -44,16 +44,16 @@ export function resumableDecoder<T, I>(
   const following = async (tokens: number[]): Promise<Held<T>[]> => {
     const ids: HostIds[] = [[tokens, [batch, 1]], [[network.placeOf(size)], [1]]];
     if (cached === undefined) {
-      return await calls.call("next token", state, ids, (ops, p, values, [token, place]) => {
+      return await calls.predict("next token", state, ids, (ops, p, values, [token, place]) => {
         const resumed = network.resume(ops, p, token!, place!, values);
-        return [logitsOf(ops, p, resumed.hidden), ...resumed.state];
+        return [resumed.hidden, ...resumed.state];
       });
     }
     await makeRoom(cached);
-    return await calls.call("next token", state, [...ids, [[size + 1], [1]]], (ops, p, caches, given) => {
+    return await calls.predict("next token", state, [...ids, [[size + 1], [1]]], (ops, p, caches, given) => {
       const [token, place, count] = given as [I, I, I];
       const resumed = cached.next(ops, p, { token, place, count }, caches);
-      return [logitsOf(ops, p, resumed.hidden), ...resumed.state];
+      return [resumed.hidden, ...resumed.state];
     });
   };
   /** Caches with room for one more token. */
@@ -133,6 +133,9 @@ export function resumableDecoder<T, I>(
           saved.size,
         );
       }),
-    close: () => replace([], 0),
+    close() {
+      replace([], 0);
+      calls.close();
+    },
   };
 }

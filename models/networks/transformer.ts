@@ -5,6 +5,7 @@
  */
 import { checkStack, runStack, type StackOptions, stackParameters, type StackRun } from "./attention_stack.ts";
 import { InputError } from "../error.ts";
+import { headFrom, headParameters } from "./head.ts";
 import { joined, type Parameters, type ParameterSpecs, type Rows, type TensorOps, under } from "./ops.ts";
 import { parameter, positions, weights } from "./parameters.ts";
 import type { CachedTokens, ResumableNetwork } from "./resumable.ts";
@@ -12,6 +13,8 @@ import type { CachedTokens, ResumableNetwork } from "./resumable.ts";
 /** A decoder over tokens. */
 export interface TransformerOptions extends Omit<StackOptions, "mask"> {
   readonly vocabulary: number;
+  /** Whether the head is the table of tokens, transposed; default false: a matrix of its own. */
+  readonly tied?: boolean;
 }
 
 /** Every token of the past, absolute positions. */
@@ -28,7 +31,7 @@ export interface WindowOptions extends TransformerOptions {
 /** A stack over embedded tokens whose position is that of t within a period; whose end is the end where there is no next. */
 function decoder(
   name: string,
-  { vocabulary, ...stack }: StackOptions & { readonly vocabulary: number },
+  { vocabulary, tied = false, ...stack }: StackOptions & Pick<TransformerOptions, "vocabulary" | "tied">,
   { period, repeats }: { readonly period: number; readonly repeats: boolean },
 ): ResumableNetwork {
   checkStack(name, stack);
@@ -38,11 +41,12 @@ function decoder(
     }
   }
   const { d, dropout = 0 } = stack;
+  const head = headFrom(tied, "tokens");
   const parameters: ParameterSpecs = {
     tokens: weights(vocabulary, d),
     positions: positions(period, d),
     ...joined({ blocks: stackParameters(stack) }),
-    head: weights(d, vocabulary),
+    ...headParameters(head, d, vocabulary),
   };
   const run = <T, I>(
     ops: TensorOps<T, I>,
@@ -70,6 +74,7 @@ function decoder(
     name,
     vocabulary,
     parameters,
+    ...head,
     ...(repeats ? {} : { longest: period }),
     hidden(ops, p, tokens) {
       const x = ops.embedding(parameter(p, "tokens"), tokens);
@@ -91,7 +96,7 @@ function decoder(
   };
 }
 
-/** A GPT-2-style decoder: pre-norm blocks, learned absolute positions, untied head. */
+/** A GPT-2-style decoder: pre-norm blocks, learned absolute positions. */
 export function gpt2(options: Gpt2Options): ResumableNetwork {
   const { context, ...rest } = options;
   return decoder("gpt2", { ...rest, mask: "causal" }, { period: context, repeats: false });

@@ -5,7 +5,7 @@
  * |---|---|
  * | Enc | token embedding + embedding of the place inside the chunk |
  * | Agg | last c vectors of `aggLayers` blocks on `[x_i | x_j]`, layer norm; bidirectional (the paper) or causal (its code) |
- * | Inf | last c vectors of `infLayers` causal blocks on `[s | x]`, layer norm; untied head |
+ * | Inf | last c vectors of `infLayers` causal blocks on `[s | x]`, layer norm; a head of its own, or tied to Enc |
  *
  * @module
  */
@@ -29,18 +29,21 @@ export interface TransformerPsmOptions {
   readonly agg?: "bidirectional" | "causal" | ChunkAggregator;
   /** Rate of dropout; default 0. */
   readonly dropout?: number;
+  /** Whether the head is the table of tokens, transposed; default false: a matrix of its own. */
+  readonly tied?: boolean;
 }
 
 /** The network; with another aggregator its name says which. */
 export function transformerPsm(options: TransformerPsmOptions): PsmNetwork {
-  const { vocabulary, d, heads, chunk, aggLayers, infLayers, agg = "bidirectional", dropout = 0 } = options;
+  const { vocabulary, d, heads, chunk, aggLayers, infLayers, agg = "bidirectional", dropout = 0, tied = false } =
+    options;
   const own = typeof agg === "string" ? undefined : agg;
   return psmNetwork({
     name: own === undefined ? "t-psm" : `t-psm with ${own.name}`,
     vocabulary,
     d,
     chunk,
-    enc: chunkEncoder({ vocabulary, d, chunk, dropout }),
+    enc: chunkEncoder({ vocabulary, d, chunk, dropout, tied }),
     agg: own ?? attentionAggregator({ d, heads, layers: aggLayers, mask: agg as "bidirectional" | "causal", dropout }),
     inf: attentionDecoder({ d, heads, layers: infLayers, dropout }),
   });

@@ -30,7 +30,7 @@ type Build = (sizes: Sizes, context: NetworkContext) => PsmNetwork | ResumableNe
 
 /** What the Transformer-PSM of these sizes takes. */
 function psmOptions(
-  { d, heads, layers, aggLayers, agg, chunk, dropout }: Sizes,
+  { d, heads, layers, aggLayers, agg, chunk, dropout, tied = false }: Sizes,
   { vocabulary }: NetworkContext,
 ): TransformerPsmOptions {
   return {
@@ -41,6 +41,7 @@ function psmOptions(
     aggLayers,
     infLayers: layers,
     dropout,
+    tied,
     ...(agg === undefined ? {} : { agg }),
   };
 }
@@ -54,15 +55,15 @@ const builders: { readonly [name: string]: Build } = {
     transformerPsm({ ...psmOptions(sizes, context), agg: gatedMlpAggregator(sizes) }),
   "t-psm-decay": (sizes, context) => transformerPsm({ ...psmOptions(sizes, context), agg: decayAggregator(sizes) }),
   gpt2: (sizes, { vocabulary, longest }) => {
-    const { d, heads, dropout } = sizes;
-    return gpt2({ vocabulary, d, heads, layers: blocks(sizes), dropout, context: longest });
+    const { d, heads, dropout, tied = false } = sizes;
+    return gpt2({ vocabulary, d, heads, layers: blocks(sizes), dropout, tied, context: longest });
   },
   // As many multiplications a token as the Transformer-PSM.
   "sliding-window": (sizes, context) => slidingWindow(matchedWindow(psmOptions(sizes, context))),
   ...Object.fromEntries(
     layerNames.map((layer): [string, Build] => [layer, (sizes, { vocabulary }) => {
-      const { d, heads, dropout } = sizes;
-      return languageModel({ vocabulary, d, heads, layers: blocks(sizes), dropout, layer });
+      const { d, heads, dropout, tied = false } = sizes;
+      return languageModel({ vocabulary, d, heads, layers: blocks(sizes), dropout, tied, layer });
     }]),
   ),
 };

@@ -47,9 +47,13 @@ const LINES = 2000;
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
-/** `d=256 heads=4 layers=4 agg=1 chunk=64`, and ` dropout=0.1` where anything is dropped. */
-const shapeOf = ({ d, heads, layers, aggLayers, chunk, dropout }: ModelSizes): string =>
-  `d=${d} heads=${heads} layers=${layers} agg=${aggLayers} chunk=${chunk}${dropout === 0 ? "" : ` dropout=${dropout}`}`;
+/** `d=256 heads=4 layers=4 agg=1 chunk=64`, ` dropout=0.1` where anything is dropped, ` tied` of a tied head. */
+const shapeOf = ({ d, heads, layers, aggLayers, chunk, dropout, tied }: ModelSizes): string =>
+  [
+    `d=${d} heads=${heads} layers=${layers} agg=${aggLayers} chunk=${chunk}`,
+    ...(dropout === 0 ? [] : [`dropout=${dropout}`]),
+    ...(tied === true ? ["tied"] : []),
+  ].join(" ");
 
 /** The log of a run's folder. */
 export const logOf = (folder: string): string => join(folder, "log.jsonl");

@@ -48,6 +48,8 @@ export interface ModelSizes {
   readonly chunk: number;
   /** Rate of dropout. */
   readonly dropout: number;
+  /** Whether the head is the table of tokens, transposed; default false. */
+  readonly tied?: boolean;
 }
 
 /** A network and its sizes. */
