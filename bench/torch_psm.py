@@ -27,7 +27,7 @@ import time
 CASES = {
     "s5": {"vocabulary": 120, "d": 768, "heads": 12, "layers": 1, "aggLayers": 1, "chunk": 1, "batch": 32, "lengths": [4, 16, 18, 128]},
     "s5-small": {"vocabulary": 120, "d": 256, "heads": 4, "layers": 1, "aggLayers": 1, "chunk": 1, "batch": 256, "lengths": [4, 16, 18]},
-    "mqar-c64-l512": {"vocabulary": 8192, "d": 128, "heads": 1, "layers": 2, "aggLayers": 2, "chunk": 64, "batch": 64, "lengths": [512]},
+    "mqar-c64-l512": {"vocabulary": 8192, "d": 128, "heads": 1, "layers": 2, "aggLayers": 2, "chunk": 64, "tied": True, "batch": 64, "lengths": [512]},
     "text-c32": {"vocabulary": 50257, "d": 768, "heads": 12, "layers": 12, "aggLayers": 1, "chunk": 32, "batch": 16, "lengths": [512]},
     "text-c128": {"vocabulary": 50257, "d": 768, "heads": 12, "layers": 12, "aggLayers": 1, "chunk": 128, "batch": 16, "lengths": [512]},
     "text-small-c64": {"vocabulary": 256, "d": 256, "heads": 4, "layers": 4, "aggLayers": 1, "chunk": 64, "batch": 16, "lengths": [512]},

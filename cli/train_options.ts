@@ -23,7 +23,7 @@ dualscan train --resume DIR
                        (--model list prints all; ${CONTROL} is the control without memory, on the CPU)
   --layers N           blocks (of a Transformer-PSM those of Inf)
   --steps N            steps in all, shared equally by the stages
-  --batch N            sequences of a step
+  --batch N            sequences of a step, in every stage, also those whose setting has another number
   --length N           train at this length alone, in place of the setting's
   --from N             begin at this length: leave out stages of shorter sequences
   --dropout X          rate of dropout, from 0 to below 1, in the stages that have any
@@ -222,6 +222,11 @@ function beginningAt(plan: TrainingPlan, from: number): TrainingPlan {
   );
 }
 
+/** Batches of so many sequences in every stage: what is asked for is what a step has. */
+function inBatchesOf({ stages, ...plan }: TrainingPlan, batch: number): TrainingPlan {
+  return { ...plan, batch, stages: stages.map(({ batch: _batch, ...stage }) => stage) };
+}
+
 /** Options that belong to one task. */
 const ownOptions: { readonly [option: string]: TaskName } = { text: "text", tokens: "text", modulus: "modular" };
 
@@ -249,7 +254,8 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     "modulus",
   ].map(text);
   const asked = length === undefined ? preset.plan : atLength(preset.plan, wholeNumber("--length", length, 1));
-  const plan = from === undefined ? asked : beginningAt(asked, wholeNumber("--from", from, 1));
+  const later = from === undefined ? asked : beginningAt(asked, wholeNumber("--from", from, 1));
+  const plan = batch === undefined ? later : inBatchesOf(later, wholeNumber("--batch", batch, 1));
   const each = steps === undefined
     ? undefined
     : Math.floor(wholeNumber("--steps", steps, plan.stages.length) / plan.stages.length);
@@ -272,7 +278,6 @@ function setupOf(task: TaskName, text: Reader, evaluate: readonly number[] | und
     },
     plan: {
       ...plan,
-      batch: batch === undefined ? plan.batch : wholeNumber("--batch", batch, 1),
       stages: each === undefined ? plan.stages : plan.stages.map((stage) => ({ ...stage, steps: each })),
       rate: rate === undefined ? plan.rate : positive("--rate", rate),
       schedule: {

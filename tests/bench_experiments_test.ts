@@ -101,6 +101,10 @@ test("a step's cost is the median at each length, without the first step", () =>
     ]),
     [[4, 20, 8 / 20 * 1000, 300, 2], [5, 50, 200, 600, 1]],
   );
+  assertEquals(costsOf(run()).map(({ batch, stageBatch }) => [batch, stageBatch]), [[2, undefined], [2, undefined]]);
+  // A stage whose batches have three sequences.
+  const own = { ...step(6, 3, 5, 50), tokens: 15 };
+  assertEquals(costsOf(run({ steps: [own] })).map(({ batch, stageBatch }) => [batch, stageBatch]), [[2, 3]]);
 });
 
 /** A result, by what differs. */

@@ -50,7 +50,7 @@ test("rates: up to the peak in the warm-up, then level or down to the floor, nev
 
 const plan: TrainingPlan = {
   batch: 4,
-  stages: [{ from: 2, to: 5, steps: 7, stop: 0.5 }, { from: 6, to: 6, steps: 4 }],
+  stages: [{ from: 2, to: 5, steps: 7, stop: 0.5 }, { from: 6, to: 6, batch: 3, steps: 4 }],
   rate: 0.1,
   schedule: { kind: "cosine", warmup: 2 },
   evaluateEvery: 3,
@@ -107,6 +107,8 @@ test("a run stopped after any step and gone on from its state is the whole run, 
   assertEquals(whole.map(({ step }) => step), whole.map((_, i) => i + 1));
   assertEquals(whole.filter(({ evaluation }) => evaluation !== undefined).map(({ step }) => step), [3, 6, 7, 10, 11]);
   assertEquals(whole.at(-1)!.position, { stage: 2, begun: 11 });
+  // The plan's batches, then the stage's own.
+  assertEquals(whole.map(({ tokens, length }) => tokens / length), [4, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3]);
   for (let cut = 1; cut <= whole.length; cut++) {
     const first = openBigram(5);
     const before = await steps(first, start, cut);

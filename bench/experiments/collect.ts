@@ -88,17 +88,19 @@ export function resultsOf(run: LoggedRun): readonly ResultLine[] {
   });
 }
 
-/** A line for every length that was trained on, of steps after the first, which prepares the device. */
+/** A line for every length that was trained on, and batch at it, of steps after the first, which prepares the device. */
 export function costsOf(run: LoggedRun): readonly CostLine[] {
   const timed = run.steps.filter(({ first }) => !first);
-  const lengths = [...grouped(timed, ({ length }) => `${length}`).values()];
+  const lengths = [...grouped(timed, ({ length, tokens }) => `${length} ${tokens}`).values()];
   return lengths.map((of): CostLine => {
     const { length, tokens } = of[0]!;
+    const sequences = tokens / length;
     const msPerStep = quantile(of.map(({ ms }) => ms), 0.5);
     return {
       kind: "cost",
       ...facts(run),
       length,
+      ...(sequences === run.begin.batch ? {} : { stageBatch: sequences }),
       msPerStep,
       tokensPerSecond: 1000 * tokens / msPerStep,
       peakBytes: Math.max(...of.map(({ peakBytes }) => peakBytes)),

@@ -60,6 +60,8 @@ export interface ResultLine extends RunFacts {
 export interface CostLine extends RunFacts {
   readonly kind: "cost";
   readonly length: number;
+  /** Sequences of these steps, where the stage had a number of its own. */
+  readonly stageBatch?: number;
   /** Median over the steps of this length. */
   readonly msPerStep: number;
   readonly tokensPerSecond: number;

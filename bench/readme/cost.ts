@@ -52,8 +52,14 @@ const productsOf = ({ products = "split" }: CostLine): string => products === "s
 /** Of ours alone: products otherwise computed are another line. */
 const ownSetting = (line: CostLine): string => JSON.stringify([setting(line), productsOf(line), line.adapter]);
 
-const setting = ({ model = "t-psm", preset, batch, length, size }: PeerCost | CostLine): string =>
-  JSON.stringify([model, preset, batch, length, size]);
+/** Sequences of a step. */
+const batchOf = (line: PeerCost | CostLine): number =>
+  ("stageBatch" in line ? line.stageBatch : undefined) ?? line.batch;
+
+const setting = (line: PeerCost | CostLine): string => {
+  const { model = "t-psm", preset, length, size } = line;
+  return JSON.stringify([model, preset, batchOf(line), length, size]);
+};
 
 /** Of one network, the lengths that a peer has too, and the longest. */
 function worthShowing(lines: readonly CostLine[], peers: ReadonlyMap<string, unknown>): readonly CostLine[] {
@@ -71,12 +77,12 @@ const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 
 /** A row of ours beside one peer, or alone. */
 function row(line: CostLine, peer: PeerCost | undefined): readonly string[] {
-  const { preset, length, batch, msPerStep, tokensPerSecond, peakBytes } = line;
+  const { preset, length, msPerStep, tokensPerSecond, peakBytes } = line;
   return [
     networkName(line),
     preset,
     productsOf(line),
-    `${batch} × ${length}`,
+    `${batchOf(line)} × ${length}`,
     milliseconds(msPerStep),
     count(Math.round(tokensPerSecond)),
     megabytes(peakBytes),

@@ -26,6 +26,8 @@ export interface Run {
 /** Of training at one length. */
 export interface Speed {
   readonly length: number;
+  /** Sequences of a batch. */
+  readonly batch: number;
   /** Tokens a second. */
   readonly rate: number;
   /** Bytes at most. */
@@ -36,6 +38,7 @@ function speedsOf(steps: readonly StepLine[]): readonly Speed[] {
   const lengths = [...grouped(steps, ({ length }) => `${length}`).values()].sort(([a], [b]) => a!.length - b!.length);
   return lengths.map((some) => ({
     length: some[0]!.length,
+    batch: some[0]!.tokens / some[0]!.length,
     rate: quantile(some.map(({ tokensPerSecond }) => tokensPerSecond), 0.5),
     peak: Math.max(...some.map(({ peakBytes }) => peakBytes)),
   }));
@@ -77,8 +80,9 @@ function collectedRuns(lines: readonly ReportLine[]): readonly (Run & { readonly
       split: "test",
       step: line.steps,
     })),
-    speeds: (costs.get(key) ?? []).map(({ length, tokensPerSecond, peakBytes }) => ({
+    speeds: (costs.get(key) ?? []).map(({ length, stageBatch, batch, tokensPerSecond, peakBytes }) => ({
       length,
+      batch: stageBatch ?? batch,
       rate: tokensPerSecond,
       peak: peakBytes,
     })),

@@ -123,8 +123,8 @@ function speeds(task: string, runs: readonly Run[]): Section {
     runs.map(({ name, speeds }) => ({ name, hue: name, points: speeds.map(({ length, rate }) => [length, rate]) })),
     {
       head: ["run", "batch", "length", "tokens a second", "bytes at most"],
-      rows: runs.flatMap(({ name, begin, speeds }) =>
-        speeds.map(({ length, rate, peak }) => [name, begin.batch, length, rate, peak])
+      rows: runs.flatMap(({ name, speeds }) =>
+        speeds.map(({ batch, length, rate, peak }) => [name, batch, length, rate, peak])
       ),
     },
   );

@@ -8,7 +8,7 @@ import { InputError } from "../../models/error.ts";
 import type { NamedArrays, TokenBatch, TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import type { StoredArray, StoredArrays } from "./safetensors.ts";
-import { lengthAt } from "./plan.ts";
+import { batchIn, lengthAt } from "./plan.ts";
 import type { Setup } from "./setup.ts";
 
 /** β₁ with which the first moment after one step is half the gradient, exactly. */
@@ -45,8 +45,9 @@ function renamed(arrays: NamedArrays, from: string, to: string, factor: number):
 
 /** Parameters, first batch, gradients and loss; the session must be of {@link revealing}, at its beginning. */
 export async function firstGradients(session: TrainingSession, task: Task, setup: Setup): Promise<GradientFile> {
-  const { plan: { stages, batch: B }, seed, model } = setup;
-  const n = lengthAt(stages.at(-1)!, seed, 0);
+  const { plan, seed, model } = setup;
+  const stage = plan.stages.at(-1)!;
+  const [B, n] = [batchIn(plan, stage), lengthAt(stage, seed, 0)];
   const batch = task.batch({ seed, split: "train", index: 0, B, n });
   const { loss, gradientNorm } = await session.step(batch, 0);
   if (!Number.isFinite(gradientNorm)) throw new InputError(`Cannot write gradients: they must be finite, got ${loss}`);

@@ -18,6 +18,7 @@ export interface BeginLine {
   readonly chunk?: number;
   /** Numbers in all parameters. */
   readonly size: number;
+  /** Sequences of a batch, in stages that do not say their own. */
   readonly batch: number;
   /** The schedule's peak, and its kind. */
   readonly rate: number;

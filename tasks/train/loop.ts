@@ -11,7 +11,7 @@
 import type { StepResult, TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
-import { advanced, evaluationDue, lengthAt, type Position, totalSteps, type TrainingPlan } from "./plan.ts";
+import { advanced, batchIn, evaluationDue, lengthAt, type Position, totalSteps, type TrainingPlan } from "./plan.ts";
 import { rateAt } from "./schedule.ts";
 
 /** One step, and what followed from it. */
@@ -87,7 +87,7 @@ export async function* trainingSteps(
     const stage = plan.stages[position.stage]!;
     const length = lengthAt(stage, seed, index);
     const rate = (stage.share ?? 1) * rateAt(plan.schedule, plan.rate, index, total);
-    const batch = task.batch({ seed, split: "train", index, B: plan.batch, n: length });
+    const batch = task.batch({ seed, split: "train", index, B: batchIn(plan, stage), n: length });
     const ended = session.step(batch, rate, { ...options, dropout: stage.dropout ?? true }).then((result) => ({
       ...result,
       at: performance.now(),
@@ -111,13 +111,14 @@ export async function* trainingSteps(
       }
       const seconds = (at - Math.max(began, last)) / 1000;
       last = at;
+      const stage = plan.stages[position.stage]!;
       const evaluation = due
         ? await evaluate(session, task, {
           seed,
           split: "validation",
-          length: plan.stages[position.stage]!.to,
+          length: stage.to,
           sequences: plan.sequences,
-          batch: plan.batch,
+          batch: batchIn(plan, stage),
           ...(chunk === undefined ? {} : { chunk }),
         })
         : undefined;

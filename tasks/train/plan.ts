@@ -11,6 +11,8 @@ export interface Stage {
   /** Shortest and longest; every batch has one length, drawn uniformly. */
   readonly from: number;
   readonly to: number;
+  /** Sequences of a batch; default the plan's. */
+  readonly batch?: number;
   /** Most steps. */
   readonly steps: number;
   /** Ends the stage when the validation loss at `to` falls below it. */
@@ -22,7 +24,7 @@ export interface Stage {
 }
 
 export interface TrainingPlan {
-  /** Sequences of a batch. */
+  /** Sequences of a batch, in stages that do not say their own. */
   readonly batch: number;
   readonly stages: readonly Stage[];
   /** The schedule's peak. */
@@ -45,6 +47,11 @@ export const start: Position = { stage: 0, begun: 0 };
 /** Most steps of all stages. */
 export function totalSteps({ stages }: TrainingPlan): number {
   return stages.reduce((sum, { steps }) => sum + steps, 0);
+}
+
+/** Sequences of a batch in a stage. */
+export function batchIn({ batch }: TrainingPlan, stage: Stage): number {
+  return stage.batch ?? batch;
 }
 
 /** Steps that may follow, at most. */

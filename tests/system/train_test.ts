@@ -9,6 +9,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { train as trainHere } from "../../cli/train.ts";
+import { trainArguments } from "../../cli/train_options.ts";
 import { gpuPolicy } from "../../kernels/device.ts";
 import { InputError } from "../../models/error.ts";
 import type { LogLine } from "../../tasks/train/log.ts";
@@ -252,6 +253,19 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
     /^Cannot cut a checkpoint/,
   ],
 ];
+
+test("a batch that is asked for is that of every stage", () => {
+  const batches = (...options: string[]): (number | undefined)[] => {
+    const args = trainArguments(["mqar", "--preset", "mqar-c32-l256", ...options]);
+    if (args.kind !== "new") throw new TypeError("not a run");
+    const { batch, stages } = args.setup.plan;
+    return [batch, ...stages.map((stage) => stage.batch)];
+  };
+  const none = undefined;
+  assertEquals(batches(), [128, 1024, 512, 256, none, none, none]);
+  assertEquals(batches("--from", "128"), [128, 256, none, none, none]);
+  assertEquals(batches("--batch", "64"), [64, none, none, none, none, none, none]);
+});
 
 test("a run to be refused", async () => {
   const { status } = await train(["parity", "--model", "bigram", "--steps", "30", "--evaluate", "4", "--out", run]);
