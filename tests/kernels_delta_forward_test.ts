@@ -171,29 +171,6 @@ gpuTest("reflections by one key, gates shut and open, keys of zero", async (devi
   }
 });
 
-for (const model of [...family, deltaProductOf(3)]) {
-  // Without subgroups tokens are taken one by one.
-  const skip = gpu?.subgroups === undefined;
-  test(
-    `${model.name} with numbers read ahead and outputs taken late: the bits of one step after the other`,
-    { skip },
-    async () => {
-      const dims = extent(11, 16, 4);
-      const inputs = sampleInputs(model, dims, "random", 4);
-      const initialState = someState(model, dims);
-      const tile = { rows: 4, block: 4, columns: 2, subgroups: true } as const;
-      const run = (ahead: number) => runDelta(gpu!, model, dims, inputs, { ...tile, ahead, initialState });
-      const plain = await run(0);
-      assert(plain.outputs.some((x) => x !== 0));
-      for (const ahead of [1, 3]) {
-        const other = await run(ahead);
-        assertEquals([...other.outputs], [...plain.outputs], `${ahead} ahead`);
-        assertEquals([...other.finalState], [...plain.finalState], `${ahead} ahead`);
-      }
-    },
-  );
-}
-
 gpuTest("delta-product of three micro-steps", async (device) => {
   const model = deltaProductOf(3);
   const execution = deltaExecution(device, { block: 4 });
@@ -215,10 +192,6 @@ gpuTest("what the kernels cannot run is refused in one line", async (device) => 
   await assertRejects(() => run({ chunk: 3, chunkStates: true }), InputError, "chunk must be a power of two, got 3");
   await assertRejects(() => run({ dtype: "f16" }), InputError, "f16 outputs need an even V, got 3");
   await assertRejects(() => run({}, gla), InputError, "got gla");
-  await assertRejects(() => run({ pairs: true, states: true }), InputError, "pairs need one delta step a token");
-  await assertRejects(() => run({ pairs: true, rows: 4 }), InputError, "2 tokens at once need");
-  await assertRejects(() => run({ pairs: true, ahead: 1 }), InputError, "in pairs 0, got 1 in pairs");
-  await assertRejects(() => run({ ahead: -1 }), InputError, "ahead must be a whole number ≥ 0");
   const large = { ...dims, sizes: { K: 257, V: 1 } };
   await assertRejects(
     () => runDelta(device, deltaNet, large, sampleInputs(deltaNet, large, "random", 1)),

@@ -45,7 +45,6 @@ function worst(
   },
   initial: Float32Array,
   stored: number,
-  pairs: boolean,
 ): number {
   const { T, H, sizes: { K = 1, V = 1 } } = dims;
   const u = 2 ** -24;
@@ -54,7 +53,6 @@ function worst(
   let most = 0;
   for (let h = 0; h < H; h++) {
     const error = new Float64Array(V);
-    const asked = new Float64Array(V);
     let before = columnNorms(initial, h * K * V, K, V);
     for (let t = 0; t < T; t++) {
       const row = t * H + h;
@@ -74,9 +72,7 @@ function worst(
           removed: beta * key * key,
           written,
           gate,
-          asked: pairs && t % 2 === 1 ? asked[v] : undefined,
         });
-        asked[v] = (1 + beta * key * key) * old + written;
         const own = query * (error[v]! + ((1 + u) ** (dot + 2) - 1) * (state[v]! + error[v]!));
         const allowed = own + stored * (Math.abs(truth.outputs[n]!) + own) + (stored > 0 ? 2 ** -24 : 0);
         most = Math.max(most, Math.abs(got.outputs[n]! - truth.outputs[n]!) / allowed);
@@ -98,16 +94,14 @@ const cases: readonly (readonly [AnyAffineModel, number, number, "f32" | "f16", 
   [gatedDeltaNet, 80, 48, "f32", { block: 2 }],
   [kda, 64, 64, "f16", { block: 2 }],
   [gatedDeltaNet, 6, 10, "f16", { block: 4, rows: 4, columns: 2 }],
+  // Whole blocks are loaded in another way than what is left of one.
+  [gatedDeltaNet, 16, 32, "f16", { block: 8 }],
   [kda, 200, 2, "f32", { block: 1 }],
-  [deltaNet, 12, 6, "f32", { block: 2, rows: 4, pairs: true }],
-  [gatedDeltaNet, 24, 10, "f16", { block: 4, rows: 8, columns: 2, pairs: true }],
 ];
 
 for (const [model, K, V, dtype, tile] of cases) {
   gpuTest(
-    `${model.name} with ${K} × ${V} states in ${dtype}${
-      tile.pairs === true ? ", in pairs," : ""
-    } is within its bound, and a fault is not`,
+    `${model.name} with ${K} × ${V} states in ${dtype} is within its bound, and a fault is not`,
     async (device) => {
       const dims: Dims = { B: 1, T: 21, H: 2, sizes: { K, V } };
       const sampled = sampleInputs(model, dims, "random", 6);
@@ -121,11 +115,11 @@ for (const [model, K, V, dtype, tile] of cases) {
       const truth = await scanned(sequential, double).run(model, dims, inputs, { initialState, states: true });
       const got = await runDelta(device, model, dims, inputs, { initialState, dtype, ...tile });
       const stored = dtype === "f16" ? 2 ** -11 : 0;
-      const ratio = worst(model, dims, inputs, truth, got, initialState, stored, tile.pairs === true);
+      const ratio = worst(model, dims, inputs, truth, got, initialState, stored);
       assert(ratio <= 1, `${ratio} of what is allowed`);
       const off = (x: Float32Array): Float32Array => x.map((y) => y * (1 + 2 ** -8));
       const planted = { outputs: off(got.outputs), finalState: off(got.finalState) };
-      assertGreater(worst(model, dims, inputs, truth, planted, initialState, stored, tile.pairs === true), 1);
+      assertGreater(worst(model, dims, inputs, truth, planted, initialState, stored), 1);
     },
   );
 }

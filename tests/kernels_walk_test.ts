@@ -5,7 +5,7 @@ import type { Gpu } from "../kernels/device.ts";
 import type { Fault } from "../kernels/faults.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { Tensor } from "../kernels/tensor.ts";
-import { planWalk, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
+import { LAZY_ROUNDINGS, planWalk, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
 import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
 import { POISON32 } from "../oracle/ulp.ts";
@@ -41,7 +41,10 @@ interface Data {
 
 const adversarial = [-104, 0, -0.5, -1e-30, -50, 0, 0, -(2 ** -149)];
 
-function dataOf({ B, T, H, R, C, decay, reverse }: Case, kind: "gentle" | "adversarial" = "gentle"): Data {
+/** Decays near 1; of some tenths, whose products leave the range in which they may wait; and at the ends of what is allowed. */
+type Kind = "gentle" | "fast" | "adversarial";
+
+function dataOf({ B, T, H, R, C, decay, reverse }: Case, kind: Kind = "gentle"): Data {
   const random = seeded(11, "walk", decay, reverse ? 1 : 0);
   const numbers = (n: number): Float32Array => Float32Array.from({ length: n }, () => 2 * random() - 1);
   const gates = { none: 0, scalar: B * T * H, head: H, rows: B * T * H * R, columns: B * T * H * C }[decay];
@@ -51,7 +54,8 @@ function dataOf({ B, T, H, R, C, decay, reverse }: Case, kind: "gentle" | "adver
     z: numbers(B * T * H * R),
     g: gates === 0 ? undefined : Float32Array.from(
       { length: gates },
-      () => kind === "gentle" ? -0.05 * random() : adversarial[Math.floor(8 * random())]!,
+      () =>
+        kind === "adversarial" ? adversarial[Math.floor(8 * random())]! : (kind === "gentle" ? -0.05 : -4) * random(),
     ),
     initial: numbers(B * H * R * C),
   };
@@ -68,7 +72,7 @@ interface Truth {
 /**
  * The recurrence in f64. The bound is carried with it: per entry and token one multiply-add after the product with the gate,
  * itself off by 4 units (3 of the exponential, models/accuracy.ts, and 2^-10 of |g| ≤ 104 more), and R + 2 roundings
- * of what is summed in an output.
+ * of what is summed in an output; LAZY_ROUNDINGS of a token's share where decays may wait.
  */
 function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial }: Data, scale: number): Truth {
   const outputs = new Float64Array(B * T * H * C), outputsAllowed = new Float64Array(outputs.length);
@@ -96,7 +100,8 @@ function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial 
             if (!reverse) decayed(row);
             const term = x[row * R + i]! * y[row * C + j]!;
             [s, size] = [s + term, size + Math.abs(term)];
-            error += 2 * UNIT * size;
+            error += 2 * UNIT * size +
+              (decay === "scalar" || decay === "head" ? LAZY_ROUNDINGS * UNIT * Math.abs(term) : 0);
             const weight = Math.abs(scale * z[row * R + i]!);
             outputs[row * C + j] = outputs[row * C + j]! + scale * z[row * R + i]! * s;
             outputsAllowed[row * C + j]! += weight * (error + (R + 3) * UNIT * size);
@@ -187,9 +192,9 @@ const tilings: readonly WalkOptions[] = [{}, { rows: 4, columns: 1, block: 8 }, 
 for (const decay of decays) {
   for (const reverse of [false, true]) {
     gpuTest(`walk ${reverse ? "in reverse" : "forward"}, decay ${decay}: within the derived bound`, async (device) => {
-      for (const [n, [T, R, C]] of ([[37, 16, 24], [1, 3, 5], [65, 20, 7]] as const).entries()) {
+      for (const [n, [T, R, C]] of ([[37, 16, 32], [1, 3, 5], [65, 20, 7]] as const).entries()) {
         const size: Case = { B: 2, T, H: 2, R, C, decay, reverse };
-        for (const kind of ["gentle", "adversarial"] as const) {
+        for (const kind of ["gentle", "fast", "adversarial"] as const) {
           const data = dataOf(size, kind);
           const truth = truthOf(size, data, 0.25);
           const { outputs, final } = await ran(device, size, data, { scale: 0.25, ...tilings[n] });
@@ -199,25 +204,6 @@ for (const decay of decays) {
       }
     });
   }
-}
-
-for (const decay of decays) {
-  // Without subgroups tokens are taken one by one.
-  const skip = gpu?.subgroups === undefined;
-  test(`a walk that reads tokens ahead, decay ${decay}: the bits of one that does not`, { skip }, async () => {
-    const device = gpu!;
-    const reverse = decay === "rows" || decay === "head";
-    const size: Case = { B: 1, T: 21, H: 2, R: 16, C: 4, decay, reverse };
-    const data = dataOf(size);
-    const tiling = { rows: 4, columns: 2, block: 4, subgroups: true } as const;
-    const { outputs, final } = await ran(device, size, data, tiling);
-    assert(outputs.some((x) => x !== 0));
-    for (const ahead of [1, 4]) {
-      const other = await ran(device, size, data, { ...tiling, ahead });
-      assertEquals([...other.outputs], [...outputs], `${ahead} ahead`);
-      assertEquals([...other.final], [...final], `${ahead} ahead`);
-    }
-  });
 }
 
 // Every kind of decay in both directions, once each, in small kernels; a last segment that is not full.
@@ -236,7 +222,7 @@ for (const decay of decays) {
 }
 
 gpuTest("a walk in segments keeps the states of chunks, and loses a carry where told to", async (device) => {
-  const size: Case = { B: 1, T: 70, H: 2, R: 4, C: 4, decay: "scalar", reverse: false };
+  const size: Case = { B: 1, T: 70, H: 2, R: 16, C: 4, decay: "scalar", reverse: false };
   const data = dataOf(size);
   const truth = truthOf(size, data, 1);
   const states = await chunkStatesOf(device, size, data, {});
@@ -262,10 +248,11 @@ gpuTest("a walk with a fault is seen, in both directions", async (device) => {
   }
 });
 
-gpuTest("a walk resumed at a split is the whole walk, bit for bit", async (device) => {
+gpuTest("a walk resumed at a split is the whole walk, bit for bit, unless decays wait", async (device) => {
   const size: Case = { B: 1, T: 23, H: 2, R: 8, C: 8, decay: "scalar", reverse: false };
   const data = dataOf(size);
-  const whole = await ran(device, size, data, {});
+  const options = { rows: 4, lazy: false };
+  const whole = await ran(device, size, data, options);
   const cut = (values: Float32Array, from: number, to: number): Float32Array =>
     values.subarray(from * values.length / size.T, to * values.length / size.T);
   for (const split of [1, 7, 16, 22]) {
@@ -276,8 +263,8 @@ gpuTest("a walk resumed at a split is the whole walk, bit for bit", async (devic
       g: cut(data.g!, from, to),
       initial,
     });
-    const first = await ran(device, { ...size, T: split }, part(0, split, data.initial), {});
-    const rest = await ran(device, { ...size, T: size.T - split }, part(split, size.T, first.final), {});
+    const first = await ran(device, { ...size, T: split }, part(0, split, data.initial), options);
+    const rest = await ran(device, { ...size, T: size.T - split }, part(split, size.T, first.final), options);
     assertEquals([...first.outputs, ...rest.outputs], [...whole.outputs], `split ${split}`);
     assertEquals(rest.final, whole.final);
   }
@@ -296,7 +283,6 @@ gpuTest("unusable tensors and options of a walk are refused in one line", async 
       () => planWalk(device, { x, y, z, out }, { chunk: 48 }),
       () => planWalk(device, { x, y, z, out }, { rows: 3 }),
       () => planWalk(device, { x, y, z, out }, { segments: 0 }),
-      () => planWalk(device, { x, y, z, out }, { ahead: 0.5 }),
     ]
   ) await assertRejects(attempt, InputError, "Cannot");
 });

@@ -18,8 +18,6 @@ export interface DeltaSequence {
   readonly outputs: Float32Array;
   /** See `dotRoundings`. */
   readonly dot: number;
-  /** Whether every second token asks the state before the one before it. */
-  readonly pairs: boolean;
   /** Relative rounding of a stored output: 2^−11 for halves, 0 for f32. */
   readonly stored: number;
 }
@@ -39,8 +37,6 @@ const norm = (x: ArrayLike<number>, from: number, to: number): number => {
 /** How far a column of the kernel's state may be off, and each output `[T, V]`. */
 interface Radii {
   readonly state: Float64Array;
-  /** What the next token's sum over the keys is made of, where that is more than the state: of a pair's second. */
-  readonly asked: Float64Array;
   readonly outputs: Float64Array;
 }
 
@@ -84,9 +80,7 @@ function token(s: DeltaSequence, t: number, S: Float64Array, out: Float64Array, 
           removed,
           written,
           gate: m === 0 ? gate : 0,
-          asked: s.pairs && t % 2 === 1 ? radii.asked[j]! : undefined,
         });
-        radii.asked[j] = (1 + removed) * state + written;
       }
       sum[j] = b * (value - sum[j]!);
     }
@@ -129,7 +123,7 @@ export function deltaTruth(s: DeltaSequence): DeltaTruth {
   for (let from = 0; from < T; from += chunk) {
     const at = from / chunk * K * V;
     const P = Float64Array.from(states.subarray(at, at + K * V));
-    const radii = { state: new Float64Array(V), asked: new Float64Array(V), outputs };
+    const radii = { state: new Float64Array(V), outputs };
     for (let t = from; t < Math.min(from + chunk, T); t++) token(s, t, P, own, radii);
     const next = states.subarray(at + K * V, at + 2 * K * V);
     kept &&= next.every((x, n) => Math.abs(x - P[n]!) <= radii.state[n % V]!);

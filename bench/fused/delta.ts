@@ -61,7 +61,6 @@ async function prepare(
           chunk: CHUNK,
           outputs: got,
           dot: dotRoundings(tile),
-          pairs: options.pairs === true,
           stored: dtype === "f16" ? 2 ** -11 : 0,
         });
         const error = lineError(got, truth, 0);
@@ -107,18 +106,6 @@ const tilings: readonly DeltaOptions[] = [
   { rows: 16, columns: 2, threads: 64 },
   { rows: 32, columns: 1 },
   { subgroups: false },
-  ...[1, 2, 4].map((ahead) => ({ ahead })),
-  { ahead: 2, block: 32 },
-];
-
-/** Two tokens at a time, where a token is one delta step with one decay at most. */
-const pairTilings: readonly DeltaOptions[] = [
-  { pairs: true },
-  { pairs: true, threads: 256 },
-  { pairs: true, rows: 8, columns: 2, threads: 256 },
-  { pairs: true, rows: 16 },
-  { pairs: true, rows: 16, columns: 2 },
-  { pairs: true, block: 32 },
 ];
 
 function forwardLine(model: AnyAffineModel, dtype: DType): FusedLine {
@@ -127,7 +114,7 @@ function forwardLine(model: AnyAffineModel, dtype: DType): FusedLine {
     dtype,
     shapes,
     small,
-    variants: [...tilings, ...(model === kda ? [] : pairTilings)].map((options): Variant => ({
+    variants: tilings.map((options): Variant => ({
       name: named({ ...options }),
       options: { ...options } as Variant["options"],
     })),

@@ -3,8 +3,8 @@ import type { DType } from "../tensor.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { Shader } from "../wgsl.ts";
 import type { Registers } from "./_registers.ts";
-import { serialShader, type Stored, storeState } from "./_serial_shader.ts";
-import type { Extents, Staged } from "./_staging.ts";
+import { interleaved, serialShader, type Stored, storeState } from "./_serial_shader.ts";
+import { type Extents, inFours, type Staged } from "./_staging.ts";
 import { type DeltaRule, inputLayouts } from "./rule.ts";
 import type { Tile } from "./tile.ts";
 
@@ -19,10 +19,6 @@ export interface ForwardText {
   readonly chunk: number | "step" | undefined;
   /** Whether e (or u, of the additive form) is stored. */
   readonly solved: boolean;
-  /** Whether two tokens ask the same state: see {@link pairStep}. */
-  readonly pairs: boolean;
-  /** Micro-steps whose numbers are read before their turn; above 0 outputs wait for the next token too: see `steps`. */
-  readonly ahead: number;
   readonly fault: Fault | undefined;
 }
 
@@ -52,15 +48,26 @@ function bitsOf(x: number): number {
   return new Uint32Array(Float32Array.of(x).buffer)[0]!;
 }
 
-/** Where token `i + offset`, micro-step m of it, begins in a staged array. */
+/** Where token `i + offset`, micro-step m of it, begins in a staged array; and the invocation's columns there, or the number. */
 export function positions(staged: readonly Staged[], microSteps: number, tile: Tile): {
   at(name: string, offset: number, m: number): string;
+  element(name: string, offset: number, m: number): string;
 } {
   const { rows, group, width, columns, block } = tile;
+  const layout = (name: string): { readonly axis: Staged["axis"]; readonly rate: number } => {
+    const { axis, micro } = staged.find((array) => array.name === name)!;
+    return { axis, rate: micro ? microSteps : 1 };
+  };
   return {
+    element(name, offset, m) {
+      const { axis, rate } = layout(name);
+      if (axis !== "none" || !inFours(tile, rate)) return `s_${name}[${this.at(name, offset, m)}]`;
+      // The first of the tokens taken together begins a four.
+      const n = offset * rate + m;
+      return `s_${name}[(half * ${block * rate}u + i * ${rate}u) / 4u + ${n >> 2}u].${"xyzw"[n & 3]}`;
+    },
     at(name, offset, m) {
-      const { axis, micro } = staged.find((array) => array.name === name)!;
-      const rate = micro ? microSteps : 1;
+      const { axis, rate } = layout(name);
       const perStep = axis === "K" ? rows * group / 4 : axis === "V" ? width / columns : 1;
       const step = `(i + ${offset}u)${rate === 1 ? "" : ` * ${rate}u + ${m}u`}`;
       const inside = axis === "V" ? " + place" : "";
@@ -77,11 +84,11 @@ export function rowOf(offset: string, rate: number, m: number): string {
 }
 
 export function forwardShader(text: ForwardText): Shader {
-  const { rule, extents, tile, dtypes, initial, outputs, chunk, solved, pairs, ahead, fault } = text;
+  const { rule, extents, tile, dtypes, initial, outputs, chunk, solved, fault } = text;
   const { K, microSteps } = extents;
   const { unroll } = tile;
   const staged = stagedInputs(rule, K, dtypes);
-  const { at } = positions(staged, microSteps, tile);
+  const places = positions(staged, microSteps, tile);
   const factor = relativeFactor(fault);
   const stored: Stored[] = [
     { name: "o", dtype: outputs },
@@ -93,7 +100,7 @@ export function forwardShader(text: ForwardText): Shader {
   /** Statements: reads the numbers of a micro-step. */
   function reads({ read }: Registers, token: number, m: number): string {
     const decays = m === 0 && rule.decay !== "none";
-    const number = (name: string): string => `let ${name}${token}_${m} = s_${name}[${at(name, token, m)}];`;
+    const number = (name: string): string => `let ${name}${token}_${m} = ${places.element(name, token, m)};`;
     const vectors = [
       "k",
       ...(m === microSteps - 1 ? ["q"] : []),
@@ -101,15 +108,15 @@ export function forwardShader(text: ForwardText): Shader {
       ...(decays && rule.decay === "channel" ? [rule.gate!] : []),
     ];
     return [
-      ...vectors.map((name) => read(name, at(name, token, m), `${name}${token}_${m}_`)),
+      ...vectors.map((name) => read(name, places.at(name, token, m), `${name}${token}_${m}_`)),
       number("v"),
       ...(rule.form === "additive" ? [] : [number("beta")]),
       ...(rule.form !== "additive" && decays && rule.decay === "scalar" ? [number(rule.gate!)] : []),
     ].join("\n");
   }
 
-  /** Statements: takes a micro-step, and `meanwhile` once its sum over the keys is under way. */
-  function step(lanes: Registers, token: number, m: number, meanwhile: string): string {
+  /** Statements: takes a micro-step. */
+  function step(lanes: Registers, token: number, m: number): string {
     const { each, dot, total, type } = lanes;
     const decays = m === 0 && rule.decay !== "none";
     const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
@@ -120,7 +127,6 @@ export function forwardShader(text: ForwardText): Shader {
     if (rule.form === "additive") {
       lines.push(
         dot("d", (r) => part("kappa", r), "s"),
-        meanwhile,
         `let u = -${total("d")};`,
         each((r) =>
           `s${r} = fma(${wide(part("k", r))}, ${v}, fma(${wide(`${part("kappa", r)} * ${part("eta", r)}`)}, u, ${
@@ -129,14 +135,11 @@ export function forwardShader(text: ForwardText): Shader {
         ),
       );
     } else {
-      const channel = decays && rule.decay === "channel";
-      // What is asked of the state before must be asked before it decays.
-      if (channel) lines.push(meanwhile, each((r) => `s${r} *= ${gate(r)};`));
+      if (decays && rule.decay === "channel") lines.push(each((r) => `s${r} *= ${gate(r)};`));
       if (decays && rule.decay === "scalar") lines.push(`let decay = ${rule.gate}${token}_${m};`);
       const scalar = decays && rule.decay === "scalar";
       lines.push(
         dot("d", (r) => part("k", r), "s"),
-        channel ? "" : meanwhile,
         // The sum over the group is under way while the state decays.
         scalar ? each((r) => `let m${r} = decay * s${r};`) : "",
         scalar ? `let e = fma(-${wide("decay")}, ${total("d")}, ${v});` : `let e = ${v} - ${total("d")};`,
@@ -155,87 +158,21 @@ export function forwardShader(text: ForwardText): Shader {
   /** Statements: reads the state out after a token's last micro-step. */
   function readOut(lanes: Registers, token: number): string {
     const part = (r: number): string => lanes.part(`q${token}_${microSteps - 1}_`, r);
-    return `{ ${lanes.dot("y", part, "s")} o${token} = y; }`;
+    return `{ ${lanes.dot("y", part, "s")} late${token} = y; }`;
   }
 
-  /**
-   * All micro-steps of the tokens that are added up together. With `ahead`, numbers are read so many micro-steps before they
-   * are needed, and a token's output is taken while the next one's sum over the keys is under way, which waits for exchanges
-   * that an output does not.
-   */
-  function steps(lanes: Registers): readonly string[] {
-    const all = Array.from(
-      { length: unroll * microSteps },
-      (_, n) => [Math.floor(n / microSteps), n % microSteps] as const,
-    );
-    const read = (n: number): string => all[n] === undefined ? "" : reads(lanes, ...all[n]!);
-    const reading = Math.min(ahead, all.length);
-    return [
-      ...Array.from({ length: reading }, (_, n) => read(n)),
-      ...all.flatMap(([token, m], n) => {
-        const own = m === microSteps - 1 ? readOut(lanes, token) : "";
-        const before = ahead > 0 && m === 0 && token > 0 ? readOut(lanes, token - 1) : "";
-        return [read(n + reading), step(lanes, token, m, before), ahead > 0 && token < unroll - 1 ? "" : own];
-      }),
-    ];
-  }
-
-  /**
-   * Two tokens, of which the second asks the state before the first too: with c = k₂ᵀk₁,
-   *
-   *     k₂ᵀS₁ = a₁ k₂ᵀS₀ + c u₁
-   *
-   * so that both sums over the keys are under way at once, and c waits for no state. One latency of a sum for two tokens;
-   * the price is K/G multiply-adds and log2 G exchanges of one number.
-   */
-  function pairStep(lanes: Registers, token: number): string {
-    const { read, part, each, dot, total, single, type } = lanes;
-    const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
-    const scalar = rule.decay === "scalar";
-    const own = Array.from({ length: tile.rows }, (_, r) => `${part("k", r)} * ${part("later_k", r)}`).join(" + ");
-    const gate = (name: string, offset: number): string =>
-      scalar ? `let ${name} = s_${rule.gate}[${at(rule.gate!, token + offset, 0)}];` : "";
-    const asked = scalar ? `fma(${wide("c")}, u, ${wide("decay")} * later_total)` : `fma(${wide("c")}, u, later_total)`;
-    const update = (k: string, u: string, a: string): string =>
-      each((r) => `s${r} = fma(${wide(part(k, r))}, ${u}, ${scalar ? `${a} * ` : ""}s${r});`);
-    return `{
-${read("k", at("k", token, 0))}
-${read("k", at("k", token + 1, 0), "later_k")}
-let v = s_v[${at("v", token, 0)}];
-let later_v = s_v[${at("v", token + 1, 0)}];
-${gate("decay", 0)}
-${gate("later_decay", 1)}
-${dot("d", (r) => part("k", r), "s")}
-${dot("later_d", (r) => part("later_k", r), "s")}
-let c = ${single(own)};
-let first_total = ${total("d")};
-let later_total = ${total("later_d")};
-let e = ${scalar ? `fma(-${wide("decay")}, first_total, v)` : "v - first_total"};
-let u = s_beta[${at("beta", token, 0)}] * e;
-let later_e = ${scalar ? `fma(-${wide("later_decay")}, ${asked}, later_v)` : `later_v - ${asked}`};
-let later_u = s_beta[${at("beta", token + 1, 0)}] * later_e;
-${solved ? `e${token}_0 = e; e${token + 1}_0 = later_e;` : ""}
-${update("k", "u", "decay")}
-${read("q", at("q", token, 0))}
-${dot("y", (r) => part("q", r), "s")}
-o${token} = y;
-${update("later_k", "later_u", "later_decay")}
-${read("q", at("q", token + 1, 0), "later_q")}
-${dot("later_y", (r) => part("later_q", r), "s")}
-o${token + 1} = later_y;
-}`;
-  }
-
-  const tokens = (lanes: Registers): string => {
+  const tokens = (lanes: Registers, meanwhile: readonly string[]): string => {
     const all = Array.from({ length: unroll }, (_, token) => token);
     const micro = Array.from({ length: microSteps }, (_, m) => m);
     const present = `lane < ${unroll}u && t0 + i + lane < p.T`;
     return [
-      ...all.map((token) => `var o${token}: ${lanes.type};`),
       ...(solved ? all.flatMap((token) => micro.map((m) => `var e${token}_${m}: ${lanes.type};`)) : []),
-      ...(pairs ? all.filter((token) => token % 2 === 0).map((token) => pairStep(lanes, token)) : steps(lanes)),
-      lanes.spread("out", "o", false),
-      `if (${present}) { store_out_o(${rowOf("lane", 1, 0)}, out${factor}); }`,
+      interleaved(
+        all.map((token) =>
+          [...micro.flatMap((m) => [reads(lanes, token, m), step(lanes, token, m)]), readOut(lanes, token)].join("\n")
+        ),
+        meanwhile,
+      ),
       ...(solved
         ? micro.map((m) =>
           `${all.map((token) => `let f${m}_${token} = e${token}_${m};`).join(" ")}\n${
@@ -265,6 +202,7 @@ o${token + 1} = later_y;
             }\n}`,
         ].join("\n"),
       tokens,
+      store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd: (lanes) => storeState(lanes, K, "final", `sequence * ${K}u`, factor),
   });

@@ -42,13 +42,13 @@ export function localShader({ rule, extents, tile, dtypes, chunk, outputs, fault
   const { K, V, microSteps } = extents;
   const { rows, unroll } = tile;
   const staged = localStaged(rule, K, dtypes);
-  const { at } = positions(staged, microSteps, tile);
+  const places = positions(staged, microSteps, tile);
   const factor = relativeFactor(fault);
   const additive = rule.form === "additive";
   const gated = rule.gate !== undefined;
   const type = columnType(tile.columns);
   const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
-  const column = (name: string, token: number, m: number): string => `s_${name}[${at(name, token, m)}]`;
+  const column = (name: string, token: number, m: number): string => places.element(name, token, m);
   const all = Array.from({ length: unroll }, (_, token) => token);
   const micro = Array.from({ length: microSteps }, (_, m) => m);
   const cell = "(batch * p.chunks + chunk) * p.H + head";
@@ -80,7 +80,7 @@ export function localShader({ rule, extents, tile, dtypes, chunk, outputs, fault
       lanes.each((r) => `starts[group * ${rows}u + ${r}u] = s${r};`),
       ...all.flatMap((token) =>
         micro.map((m) =>
-          `{\n${solvedRows.map((name) => lanes.read(name, at(name, token, m))).join("\n")}\n${
+          `{\n${solvedRows.map((name) => lanes.read(name, places.at(name, token, m))).join("\n")}\n${
             updateColumns(token, m)
           }\n${update(lanes, m)}\n}`
         )
@@ -95,7 +95,7 @@ export function localShader({ rule, extents, tile, dtypes, chunk, outputs, fault
     return [
       m === 0 && gated ? lanes.each((r) => `let h${token}_${r} = s${r};`) : "",
       "{",
-      ...vectors.map((name) => lanes.read(name, at(name, token, m))),
+      ...vectors.map((name) => lanes.read(name, places.at(name, token, m))),
       updateColumns(token, m),
       lanes.dot("d", (r) => lanes.part("du", r), "s"),
       additive ? `x${token}_0 = -d;` : `k${token}_${m} = -strength * (${scale}d);`,
@@ -110,7 +110,7 @@ export function localShader({ rule, extents, tile, dtypes, chunk, outputs, fault
     const decays = m === 0 && gated;
     const vectors = ["du", ...solvedRows, ...(last ? ["do"] : [])];
     const lines = [
-      ...vectors.map((name) => lanes.read(name, at(name, token, m))),
+      ...vectors.map((name) => lanes.read(name, places.at(name, token, m))),
       updateColumns(token, m),
     ];
     if (last) {

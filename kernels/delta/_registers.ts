@@ -18,13 +18,13 @@ export interface Registers {
   dot(into: string, factor: (r: number) => string, register: string): string;
   /** The sum over the group of a value, in all of its invocations. */
   total(x: string): string;
-  /** The same of an f32. */
-  single(x: string): string;
   /**
    * Statements: of `unroll` values `${name}0 …`, declares `into`: for invocation i of a group, i < unroll, the sum over the
    * group of value i. `whole`: every invocation holds the sums already.
    */
   spread(into: string, name: string, whole: boolean): string;
+  /** {@linkcode spread} of what every invocation adds, in parts that each wait for the one before; the first reads all values. */
+  spreadParts(into: string, name: string): readonly string[];
   /** Functions and workgroup arrays the statements use. */
   readonly functions: string;
 }
@@ -57,19 +57,17 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
   workgroupBarrier();
   return sum;
 }`
-    : [sumFrom("group_total", type, 1), sumFrom("group_rest", type, unroll), sumFrom("group_single", "f32", 1)].join(
-      "\n",
-    );
+    : [sumFrom("group_total", type, 1), sumFrom("group_rest", type, unroll)].join("\n");
   const total = (x: string): string => group === 1 ? x : shared ? `group_total(${x}, lid)` : `group_total(${x})`;
 
   /** The sums land where they are wanted by halving: each step sends away the half that belongs to the other side. */
-  function halved(into: string, name: string): string {
-    const lines: string[] = [];
+  function halved(into: string, name: string): readonly string[] {
+    const parts: string[] = [];
     let values = Array.from({ length: unroll }, (_, i) => `${name}${i}`);
     let level = 0;
     for (let mask = unroll / 2; mask >= 1; mask /= 2, level++) {
       const half = values.length / 2;
-      lines.push(`let ${into}_up${level} = (lane & ${mask}u) != 0u;`);
+      const lines = [`let ${into}_up${level} = (lane & ${mask}u) != 0u;`];
       const next = Array.from({ length: half }, (_, i) => `${into}_${level}_${i}`);
       next.forEach((sum, i) => {
         const [low, high] = [values[i]!, values[i + half]!];
@@ -78,10 +76,20 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
           `let ${sum} = select(${low}, ${high}, ${up}) + ${shuffle(`select(${high}, ${low}, ${up})`, mask)};`,
         );
       });
+      parts.push(lines.join("\n"));
       values = next;
     }
-    lines.push(`let ${into} = ${unroll < group ? `group_rest(${values[0]})` : values[0]};`);
-    return lines.join("\n");
+    return [...parts, `let ${into} = ${unroll < group ? `group_rest(${values[0]})` : values[0]};`];
+  }
+
+  function spread(into: string, name: string, whole: boolean): readonly string[] {
+    if (!whole && !shared && group > 1) return halved(into, name);
+    const sum = (i: number): string => whole ? `${name}${i}` : total(`${name}${i}`);
+    const others = Array.from({ length: unroll - 1 }, (_, n) => {
+      const i = n + 1;
+      return `let ${into}_${i} = ${sum(i)}; ${into} = select(${into}, ${into}_${i}, lane == ${i}u);`;
+    });
+    return [[`var ${into} = ${sum(0)};`, ...others].join("\n")];
   }
 
   return {
@@ -89,7 +97,6 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
     functions,
     part,
     total,
-    single: (x) => group === 1 ? x : !shared ? `group_single(${x})` : columns === 1 ? total(x) : `${total(wide(x))}.x`,
     row: (r) => `4u * lane + ${4 * group * (r >> 2) + (r & 3)}u`,
     each: (statement) => index.map(statement).join("\n"),
     read: (array, at, as = array) =>
@@ -107,15 +114,7 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
         );
       return `let ${into} = ${chain(0)} + ${chain(1)};`;
     },
-    spread(into, name, whole) {
-      if (!whole && !shared && group > 1) return halved(into, name);
-      const sum = (i: number): string => whole ? `${name}${i}` : total(`${name}${i}`);
-      return [`var ${into} = ${sum(0)};`].concat(
-        Array.from({ length: unroll - 1 }, (_, n) => {
-          const i = n + 1;
-          return `let ${into}_${i} = ${sum(i)}; ${into} = select(${into}, ${into}_${i}, lane == ${i}u);`;
-        }),
-      ).join("\n");
-    },
+    spread: (into, name, whole) => spread(into, name, whole).join("\n"),
+    spreadParts: (into, name) => spread(into, name, false),
   };
 }

@@ -48,7 +48,7 @@ export function reverseShader({ rule, extents, tile, dtypes, initial, chunk, fau
   const { K, microSteps } = extents;
   const { unroll, block } = tile;
   const staged = reverseStaged(rule, K, dtypes);
-  const { at } = positions(staged, microSteps, tile);
+  const places = positions(staged, microSteps, tile);
   const factor = relativeFactor(fault);
 
   function step(lanes: Registers, token: number, m: number): string {
@@ -65,12 +65,12 @@ export function reverseShader({ rule, extents, tile, dtypes, initial, chunk, fau
     ];
     const gate = (r: number): string => channel ? part(rule.gate!, r) : "decay";
     const lines = [
-      ...vectors.map((name) => read(name, at(name, token, m))),
-      ...(decays && !channel ? [`let decay = s_${rule.gate}[${at(rule.gate!, token, m)}];`] : []),
+      ...vectors.map((name) => read(name, places.at(name, token, m))),
+      ...(decays && !channel ? [`let decay = ${places.element(rule.gate!, token, m)};`] : []),
     ];
     if (last) {
       lines.push(
-        `let y = s_do[${at("do", token, m)}];`,
+        `let y = ${places.element("do", token, m)};`,
         each((r) => `s${r} = fma(${wide(part("q", r))}, y, s${r});`),
       );
     }
@@ -87,7 +87,7 @@ export function reverseShader({ rule, extents, tile, dtypes, initial, chunk, fau
       lines.push(
         dot("d", (r) => part("k", r), "s"),
         `let u = ${total("d")};`,
-        `let w = s_beta[${at("beta", token, m)}] * u;`,
+        `let w = ${places.element("beta", token, m)} * u;`,
         each((r) => {
           const kept = `fma(${wide(`-${part("k", r)}`)}, w, s${r})`;
           return `s${r} = ${decays ? `${gate(r)} * ${kept}` : kept};`;

@@ -21,8 +21,34 @@ export interface Walk {
   readonly reads?: readonly string[];
   /** Statements at the start of the block of tokens from `t0`, before it is walked through. */
   atBlock(lanes: Registers): string;
-  /** Statements of `tile.unroll` tokens, the first of which is `i` of the block, in half `half`. */
-  tokens(lanes: Registers): string;
+  /**
+   * Statements of `tile.unroll` tokens, the first of which is `i` of the block, in half `half`. With {@linkcode Walk.store}, token n
+   * of them leaves what this invocation adds to its output in `late${n}`, after the first of `meanwhile`, which stand between the
+   * tokens: see {@linkcode interleaved}.
+   */
+  tokens(lanes: Registers, meanwhile: readonly string[]): string;
+  /** Statement: stores the output `sum` of the token in row `row` of `[B, T, H]`. */
+  store?(row: string, sum: string): string;
+}
+
+/**
+ * Statements of tokens with the exchanges that add up the outputs of the tokens before them in between: each of these waits for
+ * the one before, and there is something to do meanwhile.
+ */
+export function interleaved(tokens: readonly string[], meanwhile: readonly string[]): string {
+  const [first = "", ...others] = meanwhile;
+  const each = Math.max(1, Math.floor(tokens.length / (others.length + 1)));
+  return [
+    first,
+    ...tokens.flatMap((token, n) => {
+      const last = n === tokens.length - 1;
+      const turn = (n + 1) / each - 1;
+      return [
+        token,
+        ...(last ? others.slice(Math.ceil(turn)) : Number.isInteger(turn) ? others.slice(turn, turn + 1) : []),
+      ];
+    }),
+  ].join("\n");
 }
 
 export interface Serial {
@@ -88,7 +114,17 @@ export function serialShader(serial: Serial): Shader {
   const tiles = columnTiles(V, tile);
   // In round n block n is on its way from memory while block n − 1, in workgroup memory by then, is walked through. What
   // follows the last block is no tokens: idle.
-  const walked = ({ reverse, reads, atBlock, tokens }: Walk): string => /* wgsl */ `
+  const walked = ({ reverse, reads, atBlock, tokens, store }: Walk): string => {
+    const late = Array.from({ length: unroll }, (_, token) => `late${token}`);
+    const present = `lane < ${unroll}u && late_from + lane < p.T`;
+    const outputs = store === undefined ? [] : [
+      ...lanes.spreadParts("out", "late"),
+      `if (${present}) { ${store("(batch * p.T + late_from + lane) * p.H + head", "out")} }`,
+    ];
+    // Where tokens are taken by several, those behind the end cost less than asking for them.
+    const there = unroll > 1 ? "" : "if (t0 + i < end)";
+    return /* wgsl */ `{
+  ${store === undefined ? "" : late.map((name) => `var ${name}: ${lanes.type};`).join(" ") + " var late_from = p.T;"}
   for (var n = 0u; n <= blocks; n++) {
     let next = select(p.T, origin + ${reverse ? "(blocks - 1u - n)" : "n"} * ${block}u, n < blocks);
     ${stage.load("next", reads)}
@@ -98,14 +134,18 @@ export function serialShader(serial: Serial): Shader {
       ${atBlock(lanes)}
       for (var j = 0u; j < ${block}u; j += ${unroll}u) {
         let i = ${reverse ? `${block - unroll}u - j` : "j"};
-        if (t0 + i < end) {
-          ${tokens(lanes)}
+        ${there} {
+          ${tokens(lanes, outputs)}
+          ${store === undefined ? "" : "late_from = t0 + i;"}
         }
       }
     }
     ${stage.keep("n & 1u", reads)}
     workgroupBarrier();
-  }`;
+  }
+  ${outputs.join("\n")}
+}`;
+  };
   const source = /* wgsl */ `
 ${mostParameters}
 ${stage.functions}

@@ -5,6 +5,9 @@
  * Arrays along K are padded with zeros to whole groups of rows, arrays along V cut to the workgroup's columns, and
  * tokens behind the end are read as zeros (a decay of e^0): they leave the state as it is. What was read is looked at when it
  * is written to workgroup memory and no sooner, or every block would wait for the next one's loads.
+ *
+ * A block that is whole, of arrays whose rows are, is loaded without looking: a load then costs an addition, where finding
+ * its place and whether it is there cost ten instructions, some 20 clocks a token of all that a walk took on an H200.
  */
 import type { DType } from "../tensor.ts";
 import type { InputLayout } from "./rule.ts";
@@ -35,6 +38,10 @@ export interface Staging {
   /** Statements: writes them to half `half` (an expression, 0 or 1). */
   keep(half: string, only?: readonly string[]): string;
 }
+
+/** Whether single numbers, `rate` a token, lie in fours, so that tokens taken together read them by one load or two. */
+export const inFours = ({ block, unroll }: Pick<Tile, "block" | "unroll">, rate: number): boolean =>
+  block * rate % 4 === 0 && unroll * rate % 4 === 0;
 
 export const columnType = (columns: number): string => columns === 1 ? "f32" : `vec${columns}f`;
 
@@ -82,7 +89,8 @@ export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents
         : shifted
         ? `unpack2x16float(${raw}.x >> ${raw}.y).x`
         : raw;
-    const kept = axis === "V" ? columnType(columns) : type;
+    const fours = axis === "none" && inFours(tile, rate);
+    const kept = axis === "V" ? columnType(columns) : fours ? "vec4f" : type;
     const perUnit = axis === "V" ? 4 / columns : 1;
     const row = `(batch * p.T * ${rate}u + step) * p.H + head`;
     const ahead = axis === "none"
@@ -94,7 +102,7 @@ export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents
         four(buffer, dtype, extent),
       ];
     const functions = /* wgsl */ `
-var<workgroup> s_${name}: array<${kept}, ${2 * units * perUnit}>;
+var<workgroup> s_${name}: array<${kept}, ${2 * units * perUnit / (fours ? 4 : 1)}>;
 fn load_${name}(unit: u32, first: u32) -> ${rawType} {
   let step = first * ${rate}u + unit / ${perStep}u;
   if (unit >= ${units}u || step >= behind * ${rate}u) { return ${rawType}(); }
@@ -102,26 +110,54 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
   return raw;
 }`;
     const unit = (n: number): string => n === 0 ? "lid" : `lid + ${n * threads}u`;
-    const load = (first: string): string =>
-      Array.from({ length: count }, (_, n) => `let n_${name}_${n} = load_${name}(${unit(n)}, ${first});`).join("\n");
+    const indices = Array.from({ length: count }, (_, n) => n);
+    const whole = axis !== "none" && extent % (axis === "K" ? padded : width) === 0 && width % 4 === 0 &&
+      threads % perStep === 0 && units % threads === 0 && (packed || dtype === "f32");
+    const checked = (first: string): readonly string[] =>
+      indices.map((n) => `n_${name}_${n} = load_${name}(${unit(n)}, ${first});`);
+    const unchecked = (first: string): readonly string[] => [
+      `let at_${name} = ((batch * p.T + ${first}) * ${rate}u + lid / ${perStep}u) * p.H * ${extent / 4}u + ` +
+      `head * ${extent / 4}u + ${axis === "V" ? "first_column / 4u + " : ""}lid % ${perStep}u;`,
+      ...indices.map((n) =>
+        `n_${name}_${n} = ${buffer}[at_${name} + ${n * threads / perStep}u * p.H * ${extent / 4}u];`
+      ),
+    ];
+    const declared = indices.map((n) => `var n_${name}_${n}: ${rawType};`);
     const keep = (half: string): string =>
       Array.from({ length: count }, (_, n) => {
         const from = `v_${name}_${n}`;
         const at = `(${half}) * ${units * perUnit}u + (${unit(n)})${perUnit === 1 ? "" : ` * ${perUnit}u`}`;
-        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`))}; ` + (axis !== "V" || columns === 4
+        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`))}; ` + (fours
+          ? `s_${name}[(${at}) / 4u][(${at}) % 4u] = ${from};`
+          : axis !== "V" || columns === 4
           ? `s_${name}[${at}] = ${from};`
           : columns === 2
           ? `s_${name}[${at}] = ${from}.xy; s_${name}[${at} + 1u] = ${from}.zw;`
           : [0, 1, 2, 3].map((c) => `s_${name}[${at} + ${c}u] = ${from}[${c}];`).join(" "));
         return (n + 1) * threads <= units ? stores : `if (${unit(n)} < ${units}u) { ${stores} }`;
       }).join("\n");
-    return { name, buffer, type: typeOf(dtype, axis === "none" ? 1 : extent).type, functions, load, keep };
+    const { type: bound } = typeOf(dtype, axis === "none" ? 1 : extent);
+    return { name, buffer, type: bound, functions, declared, whole, checked, unchecked, keep };
   });
   const chosen = (only?: readonly string[]): typeof each => each.filter(({ name }) => only?.includes(name) ?? true);
   return {
     types: Object.fromEntries(each.map(({ buffer, type }) => [buffer, type])),
     functions: each.map(({ functions }) => functions).join("\n"),
-    load: (first, only) => chosen(only).map(({ load }) => load(first)).join("\n"),
+    load(first, only) {
+      const all = chosen(only);
+      const [quick, slow] = [all.filter(({ whole }) => whole), all.filter(({ whole }) => !whole)];
+      return [
+        ...all.flatMap(({ declared }) => declared),
+        ...slow.flatMap(({ checked }) => checked(first)),
+        ...(quick.length === 0 ? [] : [
+          `if (${first} + ${block}u <= behind) {`,
+          ...quick.flatMap(({ unchecked }) => unchecked(first)),
+          "} else {",
+          ...quick.flatMap(({ checked }) => checked(first)),
+          "}",
+        ]),
+      ].join("\n");
+    },
     keep: (half, only) => chosen(only).map(({ keep }) => keep(half)).join("\n"),
   };
 }

@@ -35,16 +35,6 @@ export type { DeltaTensors } from "./tensors.ts";
 export interface DeltaOptions extends TileOptions {
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
   readonly chunk?: number;
-  /**
-   * Two tokens at a time, which ask the same state at once: half the latency of a serial step, for rules of one delta step a
-   * token whose decay is none or one number, in groups of two invocations or more. Default false.
-   */
-  readonly pairs?: boolean;
-  /**
-   * Steps whose numbers are read from workgroup memory before their turn; if any, a token's output is taken while the next
-   * token's sum over the keys is under way. Not in pairs. Default 0.
-   */
-  readonly ahead?: number;
   readonly fault?: Fault;
 }
 
@@ -111,7 +101,6 @@ export function forwardTile(
     staged: stagedCounts(stagedInputs(rule, K, dtypesOf(inputs)), rule.microSteps),
     blockLimit: chunkStates === undefined ? 64 : options.chunk ?? 64,
     leastColumns: outputs.dtype === "f16" ? 2 : 1,
-    ...(options.pairs === true ? { together: 2 } : {}),
   }, options);
 }
 
@@ -129,12 +118,7 @@ export async function planDeltaForward(
   const { inputs, outputs, finalState, initialState, chunkStates, states, solved } = tensors;
   const dims = deltaDims(rule, inputs);
   const { B, T, H, K, V } = dims;
-  const { chunk = 64, pairs = false, ahead = 0, fault } = options;
-  if (!Number.isSafeInteger(ahead) || ahead < 0 || pairs && ahead > 0) {
-    throw new InputError(
-      `Cannot plan a delta rule: ahead must be a whole number ≥ 0, in pairs 0, got ${ahead}${pairs ? " in pairs" : ""}`,
-    );
-  }
+  const { chunk = 64, fault } = options;
   assertChunk(chunk);
   const chunks = Math.ceil(T / chunk);
   assertShape("outputs", outputs, [B, T, H, V]);
@@ -146,12 +130,6 @@ export async function planDeltaForward(
     throw new InputError("Cannot plan a delta rule: states and chunkStates must not both be given, got both");
   }
   if (solved !== undefined) assertFloat("solved", solved, [B, T * rule.microSteps, H, V]);
-  if (pairs && (rule.form !== "delta" || rule.microSteps !== 1 || rule.decay === "channel" || states !== undefined)) {
-    throw new InputError(
-      `Cannot plan a delta rule: pairs need one delta step a token, at most one decay a token and no states of steps, ` +
-        `got ${model.name}${states === undefined ? "" : " with states"}`,
-    );
-  }
   if (outputs.dtype === "f16" && V % 2 !== 0) {
     throw new InputError(`Cannot plan a delta rule: f16 outputs need an even V, got ${V}`);
   }
@@ -165,16 +143,12 @@ export async function planDeltaForward(
     outputs: outputs.dtype,
     chunk: states !== undefined ? "step" : chunkStates === undefined ? undefined : chunk,
     solved: solved !== undefined,
-    pairs,
-    ahead,
     fault,
   });
   // Per entry and micro-step a multiply-add for kᵀS and one for the update; once a token the read-out, and the decay.
   const perMicro = rule.form === "delta" ? 4 : 6;
-  const way = pairs ? ", two tokens at a time" : ahead > 0 ? `, ${ahead} read ahead` : "";
-  const words = { ...tile, text: tile.text + way };
   const perToken = 2 + (rule.decay === "none" ? 0 : 1);
-  return await serialPlan(gpu, shader, dims, chunks, words, {
+  return await serialPlan(gpu, shader, dims, chunks, tile, {
     ...inputBuffers(inputs),
     out_o: outputs.buffer,
     out_final: finalState.buffer,

@@ -29,10 +29,6 @@
  *
  * {@linkcode stepError} is that summand.
  *
- * Tokens in pairs: the second asks a₁ k₂ᵀS₀ + (k₂ᵀk₁) u₁ where it stands for k₂ᵀS₁. Its terms meet {@linkcode PAIR_ROUNDINGS}
- * more roundings (the products with a₁ and u₁ and their sum, and the two of S₁ itself, which it does not see), and they are
- * bounded by what S₁ is made of, not by S₁: ‖S₀‖ + ‖k₁‖ |u₁| ≤ (1 + β₁‖k₁‖²) ‖S₀‖ + β₁‖k₁‖|v₁|, `asked`.
- *
  * @module
  */
 import { wgslAccuracy } from "../../models/accuracy.ts";
@@ -46,8 +42,6 @@ export function dotRoundings({ rows, group, subgroups }: Pick<Tile, "rows" | "gr
 
 /** Roundings of a term of the removal besides those of the sum over keys: gate, difference, β, product, addition. */
 export const REMOVAL_ROUNDINGS = 5;
-/** What the second token of a pair adds to those; the gate that it passes besides is in {@linkcode stepError}. */
-export const PAIR_ROUNDINGS = 5;
 /** Roundings of the term of v. */
 export const WRITE_ROUNDINGS = 4;
 /** Roundings of what stays: the gate's product, and the last addition. */
@@ -59,13 +53,11 @@ export const KEPT_ROUNDINGS = 2;
  */
 export function stepError(
   dot: number,
-  { state, removed, written, gate, asked }: {
+  { state, removed, written, gate }: {
     readonly state: number;
     readonly removed: number;
     readonly written: number;
     readonly gate: number;
-    /** Of a pair's second token: the norm of what its sum over the keys is made of. */
-    readonly asked?: number | undefined;
   },
 ): number {
   const u = 2 ** -24;
@@ -73,9 +65,7 @@ export function stepError(
   const exponential = (wgslAccuracy.exp.units + wgslAccuracy.exp.perArgument * gate) * u;
   const grown = (1 + removed) * state + written;
   return (times(KEPT_ROUNDINGS) + exponential) * state +
-    (asked === undefined
-        ? times(dot + REMOVAL_ROUNDINGS) + exponential
-        : times(dot + REMOVAL_ROUNDINGS + PAIR_ROUNDINGS) + 2 * exponential) * removed * (asked ?? state) +
+    (times(dot + REMOVAL_ROUNDINGS) + exponential) * removed * state +
     times(WRITE_ROUNDINGS) * written +
     times(1) * grown + 2 ** 12 * wgslAccuracy.flush * (1 + state + written);
 }

@@ -53,8 +53,6 @@ export interface TileDemand {
   readonly staged: { readonly K: number; readonly V: number; readonly none: number };
   /** A block must not be longer than this power of two. */
   readonly blockLimit: number;
-  /** Tokens that are walked through at once, at least: a group must have as many invocations. Default 1. */
-  readonly together?: number;
   /** Neighbouring columns that an invocation must hold at least (packed halves: 2). */
   readonly leastColumns: number;
 }
@@ -69,7 +67,7 @@ const STAGED_BYTES = 49152;
 
 /** Chooses a division. Throws an {@link InputError} where an option cannot be met. */
 export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = {}): Tile {
-  const { sequences, K, V, staged, blockLimit, leastColumns, together = 1 } = demand;
+  const { sequences, K, V, staged, blockLimit, leastColumns } = demand;
   const refuse = (what: string, got: unknown): never => {
     throw new InputError(`Cannot plan a delta rule: ${what}, got ${got}`);
   };
@@ -115,13 +113,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   const memory = Math.min(STAGED_BYTES, gpu.limits.maxComputeWorkgroupStorageSize);
   while (block > 1 && (bytes(block) > memory || loads(block) > IN_FLIGHT && options.block === undefined)) block /= 2;
   if (bytes(block) > memory) refuse(`a token must fit ${memory} bytes of workgroup memory`, bytes(block));
-  const unroll = Math.max(subgroups ? Math.min(group, block, 8) : 1, together);
-  if (unroll > group || unroll > block) {
-    refuse(
-      `${together} tokens at once need as many invocations to a group and tokens to a block`,
-      Math.min(group, block),
-    );
-  }
+  const unroll = subgroups ? Math.min(group, block, 8) : 1;
   const sum = group === 1 ? "no reduction" : subgroups ? "subgroups" : "shared memory";
   return {
     rows,

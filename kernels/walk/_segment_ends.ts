@@ -31,7 +31,7 @@ export function segmentShader(
 ): Shader {
   const { unroll, group, columns } = tile;
   const staged = segmentStaged({ decay, scale: 1, dtypes });
-  const { at } = positions(staged, 1, tile);
+  const places = positions(staged, 1, tile);
   const all = Array.from({ length: unroll }, (_, token) => token);
   const block = "sequence * p.chunks + chunk";
 
@@ -42,11 +42,11 @@ export function segmentShader(
         return "";
       case "scalar":
       case "columns":
-        return `w *= s_g[${at("g", token, 0)}];`;
+        return `w *= ${places.element("g", token, 0)};`;
       case "head":
         return `w *= ${unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay"};`;
       case "rows":
-        return `${lanes.read("g", at("g", token, 0))}\n${lanes.each((r) => `w${r} *= ${lanes.part("g", r)};`)}`;
+        return `${lanes.read("g", places.at("g", token, 0))}\n${lanes.each((r) => `w${r} *= ${lanes.part("g", r)};`)}`;
     }
   }
 
@@ -59,9 +59,9 @@ export function segmentShader(
     const into = decay === "none" ? "s" : "added";
     return [
       "{",
-      read("x", at("x", token, 0)),
+      read("x", places.at("x", token, 0)),
       reverse ? pass(lanes, token) : "",
-      `let y = s_y[${at("y", token, 0)}]${weighted ? " * w" : ""};`,
+      `let y = ${places.element("y", token, 0)}${weighted ? " * w" : ""};`,
       each((r) =>
         first && decay !== "none" ? `added${r} = ${x(r)} * y;` : `${into}${r} = fma(${x(r)}, y, ${into}${r});`
       ),

@@ -1,8 +1,18 @@
-/** The kernel of a walk: sums of outer products with the state in registers. */
-import { positions, rowOf } from "../delta/_forward_shader.ts";
+/**
+ * The kernel of a walk: sums of outer products with the state in registers.
+ *
+ * *Lazy decays.* Where the decay of a token is one number, registers may hold S/c with c the product of the decays since c
+ * was last 1: a token then adds x (y/c)ᵀ, its output is c times what is read out, and no entry of the state is multiplied. Tokens
+ * that are added up together are taken so while c stays above 2^−20, so that nothing grows out of range; before those that would not be,
+ * the state is multiplied by c, and they by their own decays. A term meets no more roundings for a gate than before: c's
+ * product with a is one where S's was. That the state is multiplied by c is paid for by the next product of c, which is with
+ * 1. Besides, once, it meets the division (2.5 units in the last place), the product with y and that with the output:
+ * {@linkcode LAZY_ROUNDINGS}.
+ */
+import { positions } from "../delta/_forward_shader.ts";
 import type { Registers } from "../delta/_registers.ts";
-import { serialShader, type Stored, storeState } from "../delta/_serial_shader.ts";
-import type { Staged } from "../delta/_staging.ts";
+import { interleaved, serialShader, type Stored, storeState } from "../delta/_serial_shader.ts";
+import { columnType, type Staged } from "../delta/_staging.ts";
 import type { Tile } from "../delta/tile.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { DType } from "../tensor.ts";
@@ -24,12 +34,15 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
-  /** Tokens whose numbers are read from workgroup memory before they are needed: they are on their way while others are added. */
-  readonly ahead: number;
+  /** Whether decays of one number are {@linkplain LAZY_ROUNDINGS lazy}. */
+  readonly lazy: boolean;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   readonly fault: Fault | undefined;
 }
+
+/** Roundings of 2^−24 that a term meets besides those of its gates where decays are lazy. */
+export const LAZY_ROUNDINGS = 7;
 
 /** The staged inputs. The scale is z's: it is applied where z is kept. */
 export function walkStaged(
@@ -77,7 +90,7 @@ export function walkShader(text: WalkText): Shader {
   const { rows: K, columns: V, decay, form, reverse, tile, dtypes, initial, final, chunk, segment, fault } = text;
   const { unroll } = tile;
   const staged = walkStaged(text);
-  const { at } = positions(staged, 1, tile);
+  const places = positions(staged, 1, tile);
   const factor = relativeFactor(fault);
   const stored: Stored[] = [
     { name: "o", dtype: dtypes.out },
@@ -86,10 +99,12 @@ export function walkShader(text: WalkText): Shader {
   ];
   const perHead: Binding[] = decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" }] : [];
 
+  const wide = (x: string): string => tile.columns === 1 ? x : `${columnType(tile.columns)}(${x})`;
+
   /** Statements: reads a token's numbers. */
   function reads({ read }: Registers, token: number): string {
-    const row = (name: string): string => read(name, at(name, token, 0), `${name}${token}_`);
-    const number = (name: string): string => `let ${name}${token} = s_${name}[${at(name, token, 0)}];`;
+    const row = (name: string): string => read(name, places.at(name, token, 0), `${name}${token}_`);
+    const number = (name: string): string => `let ${name}${token} = ${places.element(name, token, 0)};`;
     return [
       row("x"),
       row("z"),
@@ -101,9 +116,8 @@ export function walkShader(text: WalkText): Shader {
 
   /** Statements: adds a token to the state and reads the state out. */
   function step(lanes: Registers, token: number): string {
-    const { each, dot, type } = lanes;
+    const { each, dot } = lanes;
     const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
-    const wide = (x: string): string => type === "f32" ? x : `${type}(${x})`;
     const gate = (r: number): string =>
       decay === "rows" ? wide(part("g", r)) : decay === "head" ? "decay" : `g${token}`;
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
@@ -118,26 +132,51 @@ export function walkShader(text: WalkText): Shader {
       decay === "head" ? `let decay = ${there};` : "",
       each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r))),
       dot("o", (r) => part("z", r), "s"),
-      `o${token} = o;`,
+      `late${token} = o;`,
       // In reverse the decay of token t stands between t and t − 1.
       reverse && decay !== "none" ? each((r) => `s${r} = ${decayed(r)};`) : "",
       "}",
     ].join("\n");
   }
 
-  const tokens = (lanes: Registers): string => {
-    const all = Array.from({ length: unroll }, (_, token) => token);
-    const order = reverse ? [...all].reverse() : all;
-    const ahead = Math.min(text.ahead, unroll);
+  const all = Array.from({ length: unroll }, (_, token) => token);
+  const order = reverse ? all.toReversed() : all;
+  const lazy = text.lazy && (decay === "scalar" || decay === "head") && fault !== "swapped-operands";
+  /** Statements: the state itself in the registers, where c has been kept apart. */
+  const caughtUp = (lanes: Registers): string => lazy ? `${lanes.each((r) => `s${r} *= kept;`)} kept = 1.0;` : "";
+
+  /** Statements: a token while its decay is in c. */
+  function lazyStep({ each, dot, part }: Registers, token: number): string {
+    const own = (name: string, r: number): string => part(`${name}${token}_`, r);
     return [
-      ...all.map((token) => `var o${token}: ${lanes.type};`),
-      ...order.slice(0, ahead).map((token) => reads(lanes, token)),
-      ...order.flatMap((token, n) => [
-        ...order.slice(n + ahead, n + ahead + 1).map((next) => reads(lanes, next)),
-        step(lanes, token),
-      ]),
-      lanes.spread("out", "o", false),
-      `if (lane < ${unroll}u && t0 + i + lane < p.T) { store_out_o(${rowOf("lane", 1, 0)}, out${factor}); }`,
+      "{",
+      `let y = y${token} * (1.0 / c${token});`,
+      each((r) => `s${r} = fma(${wide(own("x", r))}, y, s${r});`),
+      dot("o", (r) => own("z", r), "s"),
+      `late${token} = o * c${token};`,
+      "}",
+    ].join("\n");
+  }
+
+  const tokens = (lanes: Registers, meanwhile: readonly string[]): string => {
+    const taken = (step: (lanes: Registers, token: number) => string): string =>
+      interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token)}`), meanwhile);
+    if (!lazy) return taken(step);
+    const a = (token: number): string =>
+      decay === "head" ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : places.element("g", token, 0);
+    return [
+      "var c = kept;",
+      ...order.map((token) =>
+        reverse ? `let c${token} = c; c *= ${a(token)};` : `c *= ${a(token)}; let c${token} = c;`
+      ),
+      // Not above 1, that it cannot have been smaller in between.
+      "if (c >= 0x1p-20f && c <= 1.0) {",
+      taken(lazyStep),
+      "kept = c;",
+      "} else {",
+      caughtUp(lanes),
+      taken(step),
+      "}",
     ].join("\n");
   };
   // A state of chunk c is the one before its first token, in the walk's direction.
@@ -154,7 +193,7 @@ export function walkShader(text: WalkText): Shader {
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra: perHead,
-    start: () => decay !== "head" ? "" : headDecay(form),
+    start: () => (decay !== "head" ? "" : headDecay(form)) + (lazy ? " var kept = 1.0;" : ""),
     walks: [{
       reverse,
       atBlock: (lanes) =>
@@ -164,7 +203,7 @@ export function walkShader(text: WalkText): Shader {
               `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
             )
             : "",
-          chunk === undefined ? "" : `if (${edge}) {\n${
+          chunk === undefined ? "" : `if (${edge}) {\n${caughtUp(lanes)}\n${
             storeState(
               lanes,
               K,
@@ -174,10 +213,11 @@ export function walkShader(text: WalkText): Shader {
           }\n}`,
         ].join("\n"),
       tokens,
+      store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd(lanes) {
       if (!final) return "";
-      const store = storeState(lanes, K, "final", `sequence * ${K}u`, factor);
+      const store = caughtUp(lanes) + storeState(lanes, K, "final", `sequence * ${K}u`, factor);
       return segment === undefined ? store : `if (${lastSegment(reverse)}) {\n${store}\n}`;
     },
   });

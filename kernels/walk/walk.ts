@@ -36,6 +36,7 @@ import { segmentShader, segmentStaged } from "./_segment_ends.ts";
 import { startsShader } from "./_segment_starts.ts";
 import { type WalkDecay, walkShader, walkStaged } from "./_shader.ts";
 
+export { LAZY_ROUNDINGS } from "./_shader.ts";
 export type { WalkDecay } from "./_shader.ts";
 
 /** What a walk reads and writes, f32 or f16 each; states are f32. */
@@ -63,8 +64,8 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
-  /** Tokens whose numbers are read from workgroup memory before their turn; default 0. */
-  readonly ahead?: number;
+  /** Whether a decay of one number waits outside the state while it may (_shader.ts); default: with subgroups. */
+  readonly lazy?: boolean;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
@@ -82,7 +83,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
-    ahead = 0,
+    lazy,
     fault,
     ...tiling
   } = options;
@@ -115,7 +116,6 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   }
   if (!Number.isInteger(Math.log2(chunk)) || chunk < 1) refuse(`chunk must be a power of two ≥ 1, got ${chunk}`);
   if (!Number.isSafeInteger(asked) || asked < 1) refuse(`segments must be a whole number ≥ 1, got ${asked}`);
-  if (!Number.isSafeInteger(ahead) || ahead < 0) refuse(`ahead must be a whole number ≥ 0, got ${ahead}`);
   const chunks = Math.ceil(T / chunk);
   if (chunkStates !== undefined) assertShape("chunkStates", chunkStates, [B, chunks, H, R, C]);
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
@@ -132,7 +132,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const text = { rows: R, columns: C, decay, form, reverse, dtypes } as const;
   const shader = walkShader({
     ...text,
-    ahead,
+    lazy: lazy ?? tile.subgroups,
     scale: rounded,
     tile,
     initial: initial !== undefined || segments > 1,
@@ -154,7 +154,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   };
   const given = [x, y, z, g, out, initial, final, chunkStates].filter((tensor) => tensor !== undefined);
   const dispatches: Dispatch[] = [];
-  let words = ahead === 0 ? "" : `, ${ahead} read ahead`;
+  let words = "";
   try {
     const kernel = await compileShader(gpu, shader);
     let start = initial?.buffer;
