@@ -152,6 +152,8 @@ const tilings: readonly WalkOptions[] = [
   { rows: 4, columns: 4, threads: 256 },
   { block: 32 },
   { block: 8 },
+  { rows: 16, columns: 2 },
+  { rows: 16, columns: 2, block: 32 },
   { segments: 2, block: 8 },
   { lazy: false },
   ...[2, 3, 4, 8].map((segments) => ({ segments })),
