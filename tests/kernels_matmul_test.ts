@@ -299,14 +299,31 @@ const looped: readonly Case[] = [
   { M: 64, N: 32, K: 64, options: { mode: "split", transposeA: true, transposeB: true } },
   { M: 37, N: 50, K: 70, bias: true, options: { mode: "split", chunk: 32, invariant: true } },
   { M: 32, N: 40, K: 48, batch: [2], options: { mode: "f16", transposeB: true, accumulate: true } },
+  // More invocations than there are vectors of B, rows of A with scales of their own, and steps that reach beyond the sum.
+  { M: 37, N: 18, K: 300, options: { mode: "f16", columns: 1, down: 3, unroll: 2, invariant: true, transposeA: true } },
 ];
+const loopedTiling = { rows: 1, columns: 2, down: 2, across: 1, unroll: 1 };
 gpuTest("the texts for matrix units, with loops for their products, are within the bound of f64", async (device) => {
   if (!device.features.has("shader-f16")) return;
   const codes: string[] = [];
-  const tiling = { rows: 1, columns: 2, down: 2, across: 1, unroll: 1 };
-  const cases = looped.map((of) => ({ ...of, options: { ...tiling, ...of.options } }));
+  const cases = looped.map((of) => ({ ...of, options: { ...loopedTiling, ...of.options } }));
   await judge(device, cases, withMatrixLoops(device, codes));
   assert(codes.filter((code) => code.includes("subgroupMatrixMultiplyAccumulate")).length >= looped.length);
+});
+gpuTest("products that read ahead have the bits of those that do not, and read no further", async (device) => {
+  if (!device.features.has("shader-f16")) return;
+  for (const of of looped) {
+    const bits = async (ahead: boolean) => {
+      const codes: string[] = [];
+      const options = { ...loopedTiling, ...of.options, ahead };
+      const { plan, entries } = await run(device, { ...of, options }, withMatrixLoops(device, codes));
+      assertEquals(plan.variant.includes("read ahead"), ahead);
+      const guarded = codes.some((code) => code.includes(`if (k + ${options.unroll}u < end) { let next =`));
+      assertEquals(guarded, ahead);
+      return entries.map(({ got }) => got);
+    };
+    assertEquals(await bits(true), await bits(false), JSON.stringify(of));
+  }
 });
 
 test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
@@ -474,7 +491,10 @@ test("products of other sizes are computed by the same texts", async () => {
         options: { ...more, mode, rows: 2, columns: 2, down: 1, across: 1, unroll: 2, chunk: 32 },
       })),
     ]),
-    { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1, unroll: 2 }, types: halves },
+    ...[false, true].map((ahead) => {
+      const tiling = { rows: 1, columns: 1, down: 1, across: 1, unroll: 2, parts: 1, ahead };
+      return { options: { ...tiling, mode: "f16" as const }, types: halves };
+    }),
     ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),
   ];
   const textsOf = async (

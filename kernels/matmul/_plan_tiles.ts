@@ -16,17 +16,10 @@ import {
   scalesLength,
 } from "./_pack.ts";
 import type { Problem, Side } from "./_problem.ts";
-import {
-  productBytes,
-  productShader,
-  productSizes,
-  productWorkgroups,
-  threadsOf,
-  unscales,
-  wholeSides,
-} from "./_product.ts";
+import { productShader, productSizes, productWorkgroups, threadsOf, unscales, wholeSides } from "./_product.ts";
 import { sizesWords } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
+import { stagedBytes } from "./_stage.ts";
 import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {
@@ -49,13 +42,18 @@ const LEAST = 1024;
 const MANY = 400;
 const PARTIAL_BYTES = 2 ** 28;
 
-const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, swizzle: 8 };
+/** Tiles of a group, and workgroups, up to which the next tiles are read ahead: registers to spare, and few to fill the wait. */
+const AHEAD_TILES = 4;
+const AHEAD_WORKGROUPS = 528;
+
+const rest = { swizzle: 8, ahead: false };
+const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, ...rest };
 const splits: Tiling = { ...halves, unroll: 1 };
-const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, swizzle: 8 };
+const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, ...rest };
 /** For matrices of few rows, which there may be many of. */
-const thin: Tiling = { rows: 1, columns: 1, down: 2, across: 2, unroll: 2, swizzle: 8 };
+const thin: Tiling = { rows: 1, columns: 1, down: 2, across: 2, unroll: 2, ...rest };
 /** Loops that imitate matrix units are for checks: small enough to compile fast. */
-const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, swizzle: 8 };
+const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, ...rest };
 
 export function planTiles(
   gpu: Gpu,
@@ -72,7 +70,7 @@ export function planTiles(
   }
   const candidates = unit.hardware ? [unit.mode === "split" ? splits : halves, small, thin] : [imitated];
   const spreads = candidates.map((defaults) => spreadOf(problem, unit, tilingOf(given(options), defaults), options));
-  const spread = chosen(spreads);
+  const spread = unit.hardware ? readAhead(chosen(spreads), options) : chosen(spreads);
   assertFits(gpu, unit, spread);
   const { tiling, parts, a, b } = spread;
   const packs = [pack(gpu, memory, unit, problem.a, a), pack(gpu, memory, unit, problem.b, b)] as const;
@@ -113,8 +111,8 @@ export function planTiles(
   });
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
-    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}, chunk ${16 * a.chunkTiles}, ` +
-      (parts === 1 ? "1 part" : `${parts} parts`),
+    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}${tiling.ahead ? ", read ahead" : ""}, ` +
+      `chunk ${16 * a.chunkTiles}, ` + (parts === 1 ? "1 part" : `${parts} parts`),
     mode: unit.mode,
     hardware: unit.hardware,
     chunk: 16 * a.chunkTiles,
@@ -139,9 +137,15 @@ function chosen(spreads: readonly Spread[]): Spread {
   return others.find((spread) => area(spread) <= 1.5 * least) ?? spreads.at(-1)!;
 }
 
-function given({ rows, columns, down, across, unroll, swizzle }: TileTuning): TileTuning {
+function readAhead(spread: Spread, { ahead }: TilesOptions): Spread {
+  const { tiling } = spread;
+  const few = tiling.rows * tiling.columns <= AHEAD_TILES && productWorkgroups(spread) <= AHEAD_WORKGROUPS;
+  return { ...spread, tiling: { ...tiling, ahead: ahead ?? few } };
+}
+
+function given({ rows, columns, down, across, unroll, swizzle, ahead }: TileTuning): TileTuning {
   return Object.fromEntries(
-    Object.entries({ rows, columns, down, across, unroll, swizzle }).filter(([, value]) => value !== undefined),
+    Object.entries({ rows, columns, down, across, unroll, swizzle, ahead }).filter(([, value]) => value !== undefined),
   );
 }
 
@@ -187,7 +191,7 @@ function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: T
 /** Throws an {@link InputError} if the device has no room for a workgroup. */
 function assertFits(gpu: Gpu, unit: MatrixUnit, spread: Spread): void {
   const { maxComputeWorkgroupStorageSize: room, maxComputeInvocationsPerWorkgroup: most } = gpu.limits;
-  const [bytes, threads] = [productBytes(unit, spread), threadsOf(unit, spread.tiling)];
+  const [bytes, threads] = [stagedBytes(unit, spread), threadsOf(unit, spread.tiling)];
   if (bytes <= room && threads <= most) return;
   throw new InputError(
     `Cannot multiply: these tiles take ${threads} invocations and ${bytes} bytes of workgroup memory, ` +
