@@ -3,6 +3,7 @@
 import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
+import { tilesTime } from "./_cost.ts";
 import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import {
@@ -42,9 +43,16 @@ const LEAST = 1024;
 const MANY = 400;
 const PARTIAL_BYTES = 2 ** 28;
 
+/** Workgroups that a large device works on at a time, two a multiprocessor. */
+const TURN = 264;
+/** Parts that are tried where there are fewer, of so many terms at least: what a pass over them costs decides. */
+const PARTS = [1, 2, 3, 4, 6, 8];
+const LEAST_TRIED = 128;
+/** Estimates this much apart say nothing: the larger blocks are taken, and the fewer parts. */
+const NEAR = 1.1;
 /** Tiles of a group, and workgroups, up to which the next tiles are read ahead: registers to spare, and few to fill the wait. */
 const AHEAD_TILES = 4;
-const AHEAD_WORKGROUPS = 528;
+const AHEAD_WORKGROUPS = 2 * TURN;
 
 const rest = { swizzle: 8, ahead: false };
 const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, ...rest };
@@ -68,9 +76,7 @@ export function planTiles(
   if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
-  const candidates = unit.hardware ? [unit.mode === "split" ? splits : halves, small, thin] : [imitated];
-  const spreads = candidates.map((defaults) => spreadOf(problem, unit, tilingOf(given(options), defaults), options));
-  const spread = unit.hardware ? readAhead(chosen(spreads), options) : chosen(spreads);
+  const spread = tilesSpread(problem, unit, options);
   assertFits(gpu, unit, spread);
   const { tiling, parts, a, b } = spread;
   const packs = [pack(gpu, memory, unit, problem.a, a), pack(gpu, memory, unit, problem.b, b)] as const;
@@ -78,8 +84,7 @@ export function planTiles(
   const { c, bias } = problem;
   const { accumulate } = options;
   const one = 4 * problem.batches * sides.rows * sides.columns;
-  const itself = unscales(spread) && parts === 1 && !accumulate && bias === undefined && c.dtype === "f32" &&
-    sides.rows === problem.M && sides.columns === problem.N;
+  const itself = storesItself(spread, options);
   // As many parts at a time as scratch memory should hold; halves are rounded once, so all of them.
   const { partialBytes = PARTIAL_BYTES } = options;
   const each = c.dtype === "f16" ? parts : Math.max(1, Math.min(parts, Math.floor(partialBytes / one)));
@@ -128,19 +133,46 @@ export function planTiles(
   };
 }
 
-/** The largest blocks that keep a device busy and do not reach beyond C by much more than smaller ones do. */
-function chosen(spreads: readonly Spread[]): Spread {
-  const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
-  const least = Math.min(...spreads.map(area));
-  const [first, ...others] = spreads;
-  if (productWorkgroups(first!) >= BUSY && area(first!) <= 1.2 * least) return first!;
-  return others.find((spread) => area(spread) <= 1.5 * least) ?? spreads.at(-1)!;
+/** Whether the product's tiles are C, and nothing is left to do. */
+function storesItself(spread: Spread, { accumulate }: TilesOptions): boolean {
+  const { problem: { M, N, c, bias }, parts } = spread;
+  const { rows, columns } = wholeSides(spread);
+  return unscales(spread) && parts === 1 && !accumulate && bias === undefined && c.dtype === "f32" && rows === M &&
+    columns === N;
 }
 
-function readAhead(spread: Spread, { ahead }: TilesOptions): Spread {
+/** Estimated µs, but for packing. */
+const timeOf = (unit: MatrixUnit, spread: Spread, options: TilesOptions): number =>
+  tilesTime(unit, spread, !storesItself(spread, options));
+
+export function estimatedTiles(problem: Problem, unit: MatrixUnit, options: TilesOptions): number {
+  return timeOf(unit, tilesSpread(problem, unit, options), options);
+}
+
+/** How a product is spread: as is estimated to be fastest, on matrix units; else in the one way that there is. */
+function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread {
+  if (!unit.hardware) return spreadOf(problem, unit, tilingOf(given(options), imitated), options);
+  const candidates = [unit.mode === "split" ? splits : halves, small, thin];
+  const spreads = candidates.flatMap((defaults) => {
+    const tiling = tilingOf(given(options), defaults);
+    const suggested = spreadOf(problem, unit, tiling, options);
+    if (options.parts !== undefined || productWorkgroups(suggested) >= TURN) return [suggested];
+    const tried = PARTS.filter((parts) => parts === 1 || parts * LEAST_TRIED <= problem.K);
+    return [suggested, ...tried.map((parts) => spreadOf(problem, unit, tiling, { ...options, parts }))];
+  });
+  const spread = fastest(spreads, (spread) => timeOf(unit, spread, options));
   const { tiling } = spread;
   const few = tiling.rows * tiling.columns <= AHEAD_TILES && productWorkgroups(spread) <= AHEAD_WORKGROUPS;
-  return { ...spread, tiling: { ...tiling, ahead: ahead ?? few } };
+  return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
+}
+
+/** The first that is nearly as fast as any, among those that do not reach beyond C by much more than others do. */
+function fastest(spreads: readonly Spread[], time: (spread: Spread) => number): Spread {
+  const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
+  const least = Math.min(...spreads.map(area));
+  const times = spreads.map((spread) => area(spread) <= 1.5 * least ? time(spread) : Infinity);
+  const limit = NEAR * Math.min(...times);
+  return spreads[times.findIndex((time) => time <= limit)]!;
 }
 
 function given({ rows, columns, down, across, unroll, swizzle, ahead }: TileTuning): TileTuning {
