@@ -67,8 +67,8 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   if (options.parts !== undefined && !(Number.isInteger(options.parts) && options.parts >= 1)) {
     throw new InputError(`Cannot multiply: parts must be an integer ≥ 1, got ${options.parts}`);
   }
-  const { mode, hardware } = choose(gpu, problem, { ...options, tiled: options.rows !== undefined });
   const spread = { ...options, accumulate, ...(options.invariant && { parts: options.parts ?? 1 }) };
+  const { mode, hardware } = choose(gpu, problem, spread);
   const shared = {
     name: "matmul",
     bytes: tensors.a.bytes + tensors.b.bytes + (accumulate ? 2 : 1) * c.bytes + (bias?.bytes ?? 0),

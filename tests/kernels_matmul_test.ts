@@ -299,14 +299,31 @@ const looped: readonly Case[] = [
   { M: 64, N: 32, K: 64, options: { mode: "split", transposeA: true, transposeB: true } },
   { M: 37, N: 50, K: 70, bias: true, options: { mode: "split", chunk: 32, invariant: true } },
   { M: 32, N: 40, K: 48, batch: [2], options: { mode: "f16", transposeB: true, accumulate: true } },
+  // More invocations than there are vectors of B, rows of A with scales of their own, and steps that reach beyond the sum.
+  { M: 37, N: 18, K: 300, options: { mode: "f16", columns: 1, down: 3, unroll: 2, invariant: true, transposeA: true } },
 ];
+const loopedTiling = { rows: 1, columns: 2, down: 2, across: 1, unroll: 1 };
 gpuTest("the texts for matrix units, with loops for their products, are within the bound of f64", async (device) => {
   if (!device.features.has("shader-f16")) return;
   const codes: string[] = [];
-  const tiling = { rows: 1, columns: 2, down: 2, across: 1, unroll: 1 };
-  const cases = looped.map((of) => ({ ...of, options: { ...tiling, ...of.options } }));
+  const cases = looped.map((of) => ({ ...of, options: { ...loopedTiling, ...of.options } }));
   await judge(device, cases, withMatrixLoops(device, codes));
   assert(codes.filter((code) => code.includes("subgroupMatrixMultiplyAccumulate")).length >= looped.length);
+});
+gpuTest("products that read ahead have the bits of those that do not, and read no further", async (device) => {
+  if (!device.features.has("shader-f16")) return;
+  for (const of of looped) {
+    const bits = async (ahead: boolean) => {
+      const codes: string[] = [];
+      const options = { ...loopedTiling, ...of.options, ahead };
+      const { plan, entries } = await run(device, { ...of, options }, withMatrixLoops(device, codes));
+      assertEquals(plan.variant.includes("read ahead"), ahead);
+      const guarded = codes.some((code) => code.includes(`if (k + ${options.unroll}u < end) { let next =`));
+      assertEquals(guarded, ahead);
+      return entries.map(({ got }) => got);
+    };
+    assertEquals(await bits(true), await bits(false), JSON.stringify(of));
+  }
 });
 
 test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
@@ -391,8 +408,14 @@ test("small products are plain f32 unless a mode is given; where rows must not d
   assertEquals(await chosen(64, 256, 256), "f32, 1, 1");
   assertEquals(await chosen(64, 256, 256, { mode: "split" }), "split, 1, 3");
   assertEquals(await chosen(64, 256, 256, { hardware: true }), "split, 1, 3");
-  assertEquals(await chosen(64, 256, 256, {}, [64]), "split, 1, 3");
-  assertEquals(await chosen(4096, 256, 1024), "split, 1, 3");
+  assertEquals(await chosen(512, 256, 256, {}, [64]), "split, 1, 3");
+  // What was the faster on an H200.
+  assertEquals(await chosen(8192, 256, 1024), "split, 1, 3");
+  assertEquals(await chosen(8192, 1024, 256, { transposeB: true }), "split, 4, 4");
+  assertEquals(await chosen(256, 8192, 1024, { transposeA: true }), "split, 32, 4");
+  assertEquals(await chosen(256, 8192, 256, { transposeA: true }), "split, 32, 4");
+  assertEquals(await chosen(8192, 256, 256), "f32, 1, 1");
+  assertEquals(await chosen(1024, 256, 1024), "f32, 1, 1");
   const invariant = true;
   for (const M of [1, 64, 65536]) {
     assertEquals(await chosen(M, 256, 256, { invariant }), "f32, 1, 1", `${M} rows`);
@@ -405,7 +428,7 @@ test("small products are plain f32 unless a mode is given; where rows must not d
   }
   // Where they may depend on each other, sums are cut.
   assertEquals(await chosen(1, 4096, 64), "f32, 8, 2");
-  assertEquals(await chosen(64, 65536, 64), "split, 256, 4");
+  assertEquals(await chosen(64, 65536, 64, { mode: "split" }), "split, 256, 4");
   assertEquals(await chosen(64, 65536, 64, { mode: "f16" }), "f16, 64, 4");
   // Blocks that would be mostly empty.
   assertEquals(await chosen(65536, 4096, 8), "f32, 1, 1");
@@ -413,6 +436,34 @@ test("small products are plain f32 unless a mode is given; where rows must not d
   assertEquals(await chosen(8, 4096, 65536), "f32, 1, 1");
   // More partial sums than scratch memory should hold are added up in turns.
   assertEquals(await chosen(8192, 4096, 8192), "split, 16, 34");
+});
+
+test("sums are cut, and the next tiles read ahead, where workgroups are few; where told to, they are not", async () => {
+  const words = async (M: number, K: number, N: number, options: MatmulOptions = {}): Promise<string> => {
+    const { variant } = await planned(recorder().device, {
+      M,
+      K,
+      N,
+      options: { mode: "split", chunk: 1024, ...options },
+    });
+    return variant.slice(variant.indexOf(", ") + 2);
+  };
+  const [large, small] = ["128x128x16 by 2x2", "64x64x32 by 2x2"];
+  assertEquals(await words(1024, 256, 1024), `${small}, read ahead, chunk 256, 1 part`);
+  assertEquals(await words(1024, 256, 1024, { ahead: false }), `${small}, chunk 256, 1 part`);
+  assertEquals(await words(768, 512, 768, { transposeA: true }), `${large}, chunk 128, 4 parts`);
+  assertEquals(await words(512, 768, 3072), `${large}, chunk 384, 2 parts`);
+  assertEquals(await words(512, 768, 3072, { parts: 1, ahead: true }), `${large}, read ahead, chunk 768, 1 part`);
+  assertEquals(await words(4096, 1024, 4096), `${large}, chunk 1024, 1 part`);
+  for (const M of [1, 64, 512, 8192]) {
+    const { parts } = await planned(recorder().device, {
+      M,
+      K: 768,
+      N: 768,
+      options: { chunk: 1024, invariant: true },
+    });
+    assertEquals(parts, 1);
+  }
 });
 
 test("where rows must not depend on each other their number does not say where sums are cut", async () => {
@@ -474,7 +525,10 @@ test("products of other sizes are computed by the same texts", async () => {
         options: { ...more, mode, rows: 2, columns: 2, down: 1, across: 1, unroll: 2, chunk: 32 },
       })),
     ]),
-    { options: { mode: "f16", rows: 1, columns: 1, down: 1, across: 1, unroll: 2 }, types: halves },
+    ...[false, true].map((ahead) => {
+      const tiling = { rows: 1, columns: 1, down: 1, across: 1, unroll: 2, parts: 1, ahead };
+      return { options: { ...tiling, mode: "f16" as const }, types: halves };
+    }),
     ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),
   ];
   const textsOf = async (

@@ -156,6 +156,31 @@ const splitVariants: readonly Variant[] = [
   variant("A transposed", { mode: "split", transposeA: true }),
 ];
 
+/** Products of few workgroups, chunks as networks have them, in one part each so that tilings can be compared. */
+function fewVariants(layout: Variant["options"]): readonly Variant[] {
+  const base = { mode: "split", chunk: 1024, ...layout } as const;
+  const one = { ...base, parts: 1 };
+  // The third is 37 KB, one workgroup a multiprocessor.
+  const tilings = [
+    tiles(4, 4, 2, 2, 1),
+    tiles(2, 2, 2, 2, 2),
+    tiles(2, 2, 2, 2, 4),
+    tiles(1, 2, 4, 2, 2),
+    tiles(1, 1, 2, 2, 2),
+  ];
+  return [
+    variant("default", base),
+    variant("plain", { ...layout, mode: "f32" }),
+    ...tilings.flatMap((options) =>
+      [false, true].map((ahead) => named(options, { ...one, ahead }, ahead ? ", read ahead" : ""))
+    ),
+    variant("1 part", one),
+    ...[2, 4, 6].map((parts) => variant(`${parts} parts`, { ...base, parts })),
+    variant("invariant", { ...base, invariant: true }),
+    variant("invariant, chunk 256", { ...base, invariant: true, chunk: 256 }),
+  ];
+}
+
 const halfVariants: readonly Variant[] = [
   variant("default", { mode: "f16" }),
   variant("f32 result", { mode: "f16", wide: true }),
@@ -197,11 +222,21 @@ const shapes: readonly LineShape[] = [
   { M: 768, K: 8192, N: 3072 },
 ];
 
-function line(name: string, dtype: DType, variants: readonly Variant[]): FusedLine {
+/** Those of small networks. */
+const fewShapes: readonly LineShape[] = [
+  { M: 1024, K: 256, N: 1024 },
+  { M: 8192, K: 256, N: 256 },
+  { M: 512, K: 768, N: 768 },
+  { M: 512, K: 768, N: 3072 },
+];
+/** A weight's gradient. */
+const gradientShapes: readonly LineShape[] = [{ M: 768, K: 512, N: 768 }, { M: 768, K: 512, N: 3072 }];
+
+function line(name: string, dtype: DType, variants: readonly Variant[], of = shapes): FusedLine {
   return {
     name,
     dtype,
-    shapes,
+    shapes: of,
     small: { M: 70, K: 130, N: 48 },
     variants,
     prepare: (gpu, shape, variant) => prepare(gpu, dtype, shape, variant),
@@ -212,4 +247,6 @@ export const matmulLines: readonly FusedLine[] = [
   line("matmul", "f32", splitVariants),
   line("matmul", "f16", halfVariants),
   line("matmul plain", "f32", plainVariants),
+  line("matmul small", "f32", fewVariants({}), fewShapes),
+  line("matmul small gradient", "f32", fewVariants({ transposeA: true }), gradientShapes),
 ];

@@ -2,7 +2,10 @@
 
 import type { Gpu } from "../gpu.ts";
 import { withoutHardware } from "../_matrix_hardware.ts";
-import type { MatrixMode } from "../matrix_unit.ts";
+import { type MatrixMode, matrixUnit } from "../matrix_unit.ts";
+import { packTime, plainTime } from "./_cost.ts";
+import { plainSpread, type PlainTuning } from "./_plan_plain.ts";
+import { estimatedTiles, type TilesOptions } from "./_plan_tiles.ts";
 import type { Problem } from "./_problem.ts";
 
 export interface Choice {
@@ -13,8 +16,8 @@ export interface Choice {
 export interface ChoiceOptions {
   /**
    * Default: on matrix units `f16` where A and B are f16, `f32` where the product is small, else `split`; without them `f32`.
-   * Small is what plain f32, a single dispatch, has done by the time that packing has begun: 0.3 GFLOP; and what is narrow,
-   * of which matrix units would compute whole blocks.
+   * Small is what plain f32, a single dispatch, is estimated to do sooner, since it need not pack; and what is narrow, of
+   * which matrix units would compute whole blocks.
    */
   readonly mode?: MatrixMode;
   /** The mode of products that are not small, on matrix units; without them f32. */
@@ -28,27 +31,36 @@ export interface ChoiceOptions {
   readonly invariant?: boolean;
 }
 
-/** Estimates, from 5 µs a dispatch and up to 30 TFLOP/s of plain f32 on an H200. */
-const SMALL = 3e8;
 const SMALL_MATRIX = 2 ** 16;
 /** Rows, and columns, below which a block is mostly empty. */
 const NARROW = 32;
 
-function isSmall({ batches, M, N, K }: Problem, invariant: boolean): boolean {
-  if (N < NARROW) return true;
-  return invariant ? K * N <= SMALL_MATRIX : M < NARROW || 2 * batches * M * N * K < SMALL;
-}
-
 export function choose(
   gpu: Gpu,
   problem: Problem,
-  { mode, large = "split", hardware, invariant = false, tiled }: ChoiceOptions & { readonly tiled: boolean },
+  options: ChoiceOptions & TilesOptions & PlainTuning,
 ): Choice {
+  const { mode, large = "split", hardware, rows } = options;
   const units = mode !== "f32" && withoutHardware(gpu) === undefined && gpu.subgroups?.max === 32;
   if (mode !== undefined) return { mode, hardware: hardware ?? units };
   if (!(hardware ?? units)) return { mode: "f32", hardware: false };
   const halves = [problem.a, problem.b].every(({ tensor }) => tensor.dtype === "f16");
   if (halves) return { mode: "f16", hardware: true };
-  const plain = hardware === undefined && !tiled && isSmall(problem, invariant);
-  return plain || large === "f32" ? { mode: "f32", hardware: false } : { mode: large, hardware: true };
+  const free = hardware === undefined && rows === undefined;
+  if (large === "f32" || free && isSmall(gpu, problem, large, options)) return { mode: "f32", hardware: false };
+  return { mode: large, hardware: true };
+}
+
+function isSmall(
+  gpu: Gpu,
+  problem: Problem,
+  large: "f16" | "split",
+  options: TilesOptions & PlainTuning,
+): boolean {
+  const { M, N, K } = problem;
+  if (N < NARROW) return true;
+  if (options.invariant === true) return K * N <= SMALL_MATRIX;
+  if (M < NARROW || K === 0) return true;
+  const unit = matrixUnit(gpu, { mode: large, hardware: true });
+  return plainTime(plainSpread(gpu, problem, options)) <= packTime(problem) + estimatedTiles(problem, unit, options);
 }

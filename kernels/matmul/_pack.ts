@@ -15,6 +15,8 @@ const PACK_THREADS = 256;
 /** Slabs of 64 terms that an invocation reads at once, where operands are large. */
 const AHEAD = 8;
 
+const four = [0, 1, 2, 3] as const;
+
 /** An operand as it is packed. */
 export interface Packed {
   readonly batches: number;
@@ -74,35 +76,43 @@ export function packShader(unit: MatrixUnit, side: Side, packed: Packed): string
   const { panel, scaled, termwise } = packed;
   // Of four numbers: of one row, or one of each.
   const [one, apart] = [side.along || scaled === 16, scaled === 1];
-  // Along the sum, 16 threads read a row; across it, 4 threads read 16 rows at 64 terms.
-  const place = side.along
-    ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad: (k: string) => `x_quad(batch, 16u * block + row, ${k})` }
-    : {
-      row: "4u * (lid / 16u % 4u)",
-      k: "lid % 16u + 16u * (lid / 64u)",
-      quad: (k: string) => `x_quad(batch, ${k}, 16u * block + row)`,
-    };
   // Four numbers that were read together lie together, or in four rows.
   const together = side.along !== termwise;
-  const fours = together ? unit.fours : undefined;
-  const put = fours === undefined
-    ? [0, 1, 2, 3].map((c) =>
-      unit.put("packed", `to + ${together ? c : 16 * c}u`, `quad[${c}] * scale${one ? "" : `[${c}]`}`)
-    )
-    : [fours.put("packed", "to / 4u", "quad * scale")];
-  const slabs = Array.from({ length: unit.hardware ? AHEAD : 1 }, (_, n) => n);
-  /** All terms of an invocation: those of several slabs are on their way at once. */
-  const terms = (then: string): string =>
-    `for (var slab = first; slab < end; slab += ${64 * slabs.length}u) {
-    let k_0 = slab + ${place.k};
-    ${slabs.slice(1).map((n) => `let k_${n} = k_0 + ${64 * n}u;`).join(" ")}
-    ${
-      slabs.map((n) => `var quad_${n} = vec4f(); if (k_${n} < end) { quad_${n} = ${place.quad(`k_${n}`)}; }`).join(
+  const { fours } = unit;
+  // Where they do not, an invocation reads four times four, and turns them.
+  const turned = fours !== undefined && !together;
+  const place = placesOf(side, termwise, { fours: fours !== undefined, turned });
+  const put = (quads: readonly string[]): string => {
+    const scaled = (value: string, c: number): string => `${value} * scale${one ? "" : `[${c}]`}`;
+    if (fours === undefined) {
+      return four.map((c) => unit.put("packed", `to + ${together ? c : 16 * c}u`, scaled(`${quads[0]}[${c}]`, c))).join(
         "\n    ",
-      )
+      );
     }
-    ${slabs.map((n) => `if (k_${n} < end) { let k = k_${n}; let quad = quad_${n}; ${then} }`).join("\n    ")}
+    if (!turned) return fours.put("packed", "to / 4u", `${quads[0]} * scale`);
+    return four.map((c) => {
+      const others = quads.map((quad) => `${quad}[${c}]`).join(", ");
+      return fours.put("packed", `to / 4u + ${4 * c}u`, scaled(`vec4f(${others})`, c));
+    }).join("\n    ");
+  };
+  const each = turned ? four : [0];
+  const span = 64 * each.length;
+  const slabs = Array.from({ length: unit.hardware ? AHEAD / each.length : 1 }, (_, n) => n);
+  const quadsOf = (n: number): readonly string[] => each.map((c) => `quad_${n}_${c}`);
+  /** All terms of an invocation: those of several slabs are on their way at once. */
+  const terms = (then: (quads: readonly string[]) => string): string => {
+    const reads = slabs.map((n) => {
+      const quads = quadsOf(n).map((quad, c) => ({ quad, from: place.quad(`k_${n}`, c) }));
+      return `${quads.map(({ quad }) => `var ${quad} = vec4f();`).join(" ")} ` +
+        `if (k_${n} < end) { ${quads.map(({ quad, from }) => `${quad} = ${from};`).join(" ")} }`;
+    });
+    return `for (var slab = first; slab < end; slab += ${span * slabs.length}u) {
+    let k_0 = slab + ${place.k};
+    ${slabs.slice(1).map((n) => `let k_${n} = k_0 + ${span * n}u;`).join(" ")}
+    ${reads.join("\n    ")}
+    ${slabs.map((n) => `if (k_${n} < end) { let k = k_${n}; ${then(quadsOf(n))} }`).join("\n    ")}
   }`;
+  };
   return /* wgsl */ `${unit.prelude}
 ${sizesText(packSizes(side, packed), 2 + unit.arrays("packed").length)}
 ${quadLoad("x", 0, side, { outer: "sizes.outer", inner: "sizes.inner", matrix: "batch", whole: side.inner % 4 === 0 })}
@@ -137,18 +147,45 @@ fn main(
   let end = min(first + sizes.chunk, sizes.terms);
 
   var most = vec4f();
-  ${terms("most = max(most, abs(quad));")}
+  ${terms((quads) => quads.map((quad) => `most = max(most, abs(${quad}));`).join(" "))}
   largest[lid] = ${one ? "max(max(most.x, most.y), max(most.z, most.w))" : "most"};
   ${apart ? rowScales(side) : blockScale}
   ${
-    terms(
+    terms((quads) =>
       `let tile = batch * sizes.matrix + (block / ${panel}u * (sizes.terms / 16u) + k / 16u) * ${panel}u + block % ${panel}u;
     let to = tile * 256u + ${termwise ? "k % 16u * 16u + row" : "row * 16u + k % 16u"};
-    ${put.join("\n    ")}`,
+    ${put(quads)}`
     )
   }
 }
 `;
+}
+
+/** Where an invocation's first row and term of a slab are, as WGSL, and how its `c`-th four numbers from there are read. */
+interface Places {
+  readonly row: string;
+  readonly k: string;
+  quad(k: string, c: number): string;
+}
+
+/**
+ * Neighbours read along the rows in which the operand lies. Vectors are stored 32 bytes together, four invocations', except that
+ * {@linkcode rowScales} has a say in which rows an invocation of an operand across the sum has.
+ */
+function placesOf(
+  { along }: Side,
+  termwise: boolean,
+  { fours, turned }: { readonly fours: boolean; readonly turned: boolean },
+): Places {
+  const quad = along
+    ? (k: string, c: number) => `x_quad(batch, 16u * block + row + ${c}u, ${k})`
+    : (k: string, c: number) => `x_quad(batch, ${k} + ${c}u, 16u * block + row)`;
+  const times = turned ? "4u * " : "";
+  if (fours && termwise) return { row: "4u * (lid % 4u)", k: `${times}(lid / 4u)`, quad };
+  // Along the sum, 16 threads read a row; across it, 4 threads read 16 rows at 64 terms.
+  return along
+    ? { row: "lid / 16u", k: "4u * (lid % 16u)", quad }
+    : { row: "4u * (lid / 16u % 4u)", k: `${times}(lid % 16u + 16u * (lid / 64u))`, quad };
 }
 
 const blockScale = /* wgsl */ `
@@ -162,7 +199,6 @@ const blockScale = /* wgsl */ `
 
 /** A scale of each of the 16 rows. */
 function rowScales({ along }: Side): string {
-  const four = [0, 1, 2, 3];
   const at = "let at = ((batch * sizes.chunks + chunk) * sizes.blocks + block) * 16u + row;";
   return along
     ? /* wgsl */ `

@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu.ts";
 import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import {
+  type Plain,
   plainBytes,
   plainShader,
   plainSizes,
@@ -39,9 +40,9 @@ export interface PlainOptions extends PlainTuning {
   readonly parts?: number;
 }
 
-export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: PlainOptions): Design {
+/** A product and its blocks. Throws an {@link InputError} if the device has no room for one. */
+export function plainSpread(gpu: Gpu, problem: Problem, options: PlainTuning & { readonly parts?: number }): Plain {
   const { limits } = gpu;
-  const { c } = problem;
   const fits = (tuning: Required<PlainTuning>): boolean =>
     plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
     plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
@@ -62,7 +63,15 @@ export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: P
         `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
     );
   }
-  const parts = partsFor(tuning);
+  // What compiles on the CPU takes long to.
+  const single = gpu.adapter.software;
+  return { problem, tuning, parts: partsFor(tuning), accumulate: false, bias: false, single };
+}
+
+export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: PlainOptions): Design {
+  const spread = plainSpread(gpu, problem, options);
+  const { tuning, parts } = spread;
+  const { c } = problem;
   // Halves are not addressable one by one.
   const partial = parts > 1 || c.dtype === "f16" ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
   const finish = partial && planFinish(gpu, memory, {
@@ -70,8 +79,7 @@ export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: P
     partial: { buffer: partial, parts, rows: problem.M, columns: problem.N },
   });
   const [accumulate, bias] = partial ? [false, undefined] : [options.accumulate, problem.bias];
-  // What compiles on the CPU takes long to.
-  const plain = { problem, tuning, parts, accumulate, bias: bias !== undefined, single: gpu.adapter.software };
+  const plain = { ...spread, accumulate, bias: bias !== undefined };
   const sizes = memory.uniform(sizesWords(plainSizes(plain)));
   return {
     variant: `f32, ${tuning.blockRows}x${tuning.blockColumns}x${tuning.blockTerms}` +

@@ -3,6 +3,7 @@
 import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
+import { tilesTime } from "./_cost.ts";
 import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import {
@@ -16,17 +17,10 @@ import {
   scalesLength,
 } from "./_pack.ts";
 import type { Problem, Side } from "./_problem.ts";
-import {
-  productBytes,
-  productShader,
-  productSizes,
-  productWorkgroups,
-  threadsOf,
-  unscales,
-  wholeSides,
-} from "./_product.ts";
+import { productShader, productSizes, productWorkgroups, threadsOf, unscales, wholeSides } from "./_product.ts";
 import { sizesWords } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
+import { stagedBytes } from "./_stage.ts";
 import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 
 export interface TilesTuning extends TileTuning {
@@ -49,13 +43,25 @@ const LEAST = 1024;
 const MANY = 400;
 const PARTIAL_BYTES = 2 ** 28;
 
-const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, swizzle: 8 };
+/** Workgroups that a large device works on at a time, two a multiprocessor. */
+const TURN = 264;
+/** Parts that are tried where there are fewer, of so many terms at least: what a pass over them costs decides. */
+const PARTS = [1, 2, 3, 4, 6, 8];
+const LEAST_TRIED = 128;
+/** Estimates this much apart say nothing: the larger blocks are taken, and the fewer parts. */
+const NEAR = 1.1;
+/** Tiles of a group, and workgroups, up to which the next tiles are read ahead: registers to spare, and few to fill the wait. */
+const AHEAD_TILES = 4;
+const AHEAD_WORKGROUPS = 2 * TURN;
+
+const rest = { swizzle: 8, ahead: false };
+const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, ...rest };
 const splits: Tiling = { ...halves, unroll: 1 };
-const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, swizzle: 8 };
+const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, ...rest };
 /** For matrices of few rows, which there may be many of. */
-const thin: Tiling = { rows: 1, columns: 1, down: 2, across: 2, unroll: 2, swizzle: 8 };
+const thin: Tiling = { rows: 1, columns: 1, down: 2, across: 2, unroll: 2, ...rest };
 /** Loops that imitate matrix units are for checks: small enough to compile fast. */
-const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, swizzle: 8 };
+const imitated: Tiling = { rows: 1, columns: 2, down: 1, across: 2, unroll: 2, ...rest };
 
 export function planTiles(
   gpu: Gpu,
@@ -70,9 +76,7 @@ export function planTiles(
   if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
-  const candidates = unit.hardware ? [unit.mode === "split" ? splits : halves, small, thin] : [imitated];
-  const spreads = candidates.map((defaults) => spreadOf(problem, unit, tilingOf(given(options), defaults), options));
-  const spread = chosen(spreads);
+  const spread = tilesSpread(problem, unit, options);
   assertFits(gpu, unit, spread);
   const { tiling, parts, a, b } = spread;
   const packs = [pack(gpu, memory, unit, problem.a, a), pack(gpu, memory, unit, problem.b, b)] as const;
@@ -80,8 +84,7 @@ export function planTiles(
   const { c, bias } = problem;
   const { accumulate } = options;
   const one = 4 * problem.batches * sides.rows * sides.columns;
-  const itself = unscales(spread) && parts === 1 && !accumulate && bias === undefined && c.dtype === "f32" &&
-    sides.rows === problem.M && sides.columns === problem.N;
+  const itself = storesItself(spread, options);
   // As many parts at a time as scratch memory should hold; halves are rounded once, so all of them.
   const { partialBytes = PARTIAL_BYTES } = options;
   const each = c.dtype === "f16" ? parts : Math.max(1, Math.min(parts, Math.floor(partialBytes / one)));
@@ -113,8 +116,8 @@ export function planTiles(
   });
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
-    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}, chunk ${16 * a.chunkTiles}, ` +
-      (parts === 1 ? "1 part" : `${parts} parts`),
+    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}${tiling.ahead ? ", read ahead" : ""}, ` +
+      `chunk ${16 * a.chunkTiles}, ` + (parts === 1 ? "1 part" : `${parts} parts`),
     mode: unit.mode,
     hardware: unit.hardware,
     chunk: 16 * a.chunkTiles,
@@ -130,18 +133,51 @@ export function planTiles(
   };
 }
 
-/** The largest blocks that keep a device busy and do not reach beyond C by much more than smaller ones do. */
-function chosen(spreads: readonly Spread[]): Spread {
-  const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
-  const least = Math.min(...spreads.map(area));
-  const [first, ...others] = spreads;
-  if (productWorkgroups(first!) >= BUSY && area(first!) <= 1.2 * least) return first!;
-  return others.find((spread) => area(spread) <= 1.5 * least) ?? spreads.at(-1)!;
+/** Whether the product's tiles are C, and nothing is left to do. */
+function storesItself(spread: Spread, { accumulate }: TilesOptions): boolean {
+  const { problem: { M, N, c, bias }, parts } = spread;
+  const { rows, columns } = wholeSides(spread);
+  return unscales(spread) && parts === 1 && !accumulate && bias === undefined && c.dtype === "f32" && rows === M &&
+    columns === N;
 }
 
-function given({ rows, columns, down, across, unroll, swizzle }: TileTuning): TileTuning {
+/** Estimated µs, but for packing. */
+const timeOf = (unit: MatrixUnit, spread: Spread, options: TilesOptions): number =>
+  tilesTime(unit, spread, !storesItself(spread, options));
+
+export function estimatedTiles(problem: Problem, unit: MatrixUnit, options: TilesOptions): number {
+  return timeOf(unit, tilesSpread(problem, unit, options), options);
+}
+
+/** How a product is spread: as is estimated to be fastest, on matrix units; else in the one way that there is. */
+function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread {
+  if (!unit.hardware) return spreadOf(problem, unit, tilingOf(given(options), imitated), options);
+  const candidates = [unit.mode === "split" ? splits : halves, small, thin];
+  const spreads = candidates.flatMap((defaults) => {
+    const tiling = tilingOf(given(options), defaults);
+    const suggested = spreadOf(problem, unit, tiling, options);
+    if (options.parts !== undefined || productWorkgroups(suggested) >= TURN) return [suggested];
+    const tried = PARTS.filter((parts) => parts === 1 || parts * LEAST_TRIED <= problem.K);
+    return [suggested, ...tried.map((parts) => spreadOf(problem, unit, tiling, { ...options, parts }))];
+  });
+  const spread = fastest(spreads, (spread) => timeOf(unit, spread, options));
+  const { tiling } = spread;
+  const few = tiling.rows * tiling.columns <= AHEAD_TILES && productWorkgroups(spread) <= AHEAD_WORKGROUPS;
+  return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
+}
+
+/** The first that is nearly as fast as any, among those that do not reach beyond C by much more than others do. */
+function fastest(spreads: readonly Spread[], time: (spread: Spread) => number): Spread {
+  const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
+  const least = Math.min(...spreads.map(area));
+  const times = spreads.map((spread) => area(spread) <= 1.5 * least ? time(spread) : Infinity);
+  const limit = NEAR * Math.min(...times);
+  return spreads[times.findIndex((time) => time <= limit)]!;
+}
+
+function given({ rows, columns, down, across, unroll, swizzle, ahead }: TileTuning): TileTuning {
   return Object.fromEntries(
-    Object.entries({ rows, columns, down, across, unroll, swizzle }).filter(([, value]) => value !== undefined),
+    Object.entries({ rows, columns, down, across, unroll, swizzle, ahead }).filter(([, value]) => value !== undefined),
   );
 }
 
@@ -187,7 +223,7 @@ function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: T
 /** Throws an {@link InputError} if the device has no room for a workgroup. */
 function assertFits(gpu: Gpu, unit: MatrixUnit, spread: Spread): void {
   const { maxComputeWorkgroupStorageSize: room, maxComputeInvocationsPerWorkgroup: most } = gpu.limits;
-  const [bytes, threads] = [productBytes(unit, spread), threadsOf(unit, spread.tiling)];
+  const [bytes, threads] = [stagedBytes(unit, spread), threadsOf(unit, spread.tiling)];
   if (bytes <= room && threads <= most) return;
   throw new InputError(
     `Cannot multiply: these tiles take ${threads} invocations and ${bytes} bytes of workgroup memory, ` +

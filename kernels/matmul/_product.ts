@@ -34,11 +34,6 @@ export function wholeSides(spread: Spread): { readonly rows: number; readonly co
   return { rows: 16 * block.down * down, columns: 16 * block.across * across };
 }
 
-/** Bytes of workgroup memory. */
-export function productBytes(unit: MatrixUnit, spread: Spread): number {
-  return stagedOperands(unit, spread).bytes;
-}
-
 /** Tiles of the operand's matrix, scales of one, and blocks; none from one matrix to the next if one serves every batch. */
 function sideSizes(name: "a" | "b", packed: Packed): Sizes {
   const { batches, blocks } = packed;
@@ -115,10 +110,11 @@ fn main(
   let across = lid / ${unit.lanes}u % ${across}u;
   let first_row = ${block.down}u * tile_row + ${rows}u * down;
   let first_column = ${block.across}u * tile_column + ${columns}u * across;
+  let begin = chunk * sizes.chunk_tiles;
+  let end = min(begin + sizes.chunk_tiles, sizes.tiles);
   ${operands.prepare}
   ${unit.accumulators("c", rows, columns)}
-  let end = min(chunk * sizes.chunk_tiles + sizes.chunk_tiles, sizes.tiles);
-  for (var k = chunk * sizes.chunk_tiles; k < end; k += ${unroll}u) {
+  for (var k = begin; k < end; k += ${unroll}u) {
     ${operands.step}
     ${unit.product({ into: "c", rows, columns, inner: unroll, a: operands.a, b: operands.b })}
   }

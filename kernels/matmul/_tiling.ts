@@ -13,6 +13,8 @@ export interface TileTuning {
   readonly unroll?: number;
   /** Rows of workgroups that walk the columns together, for the sake of the cache. */
   readonly swizzle?: number;
+  /** Whether the next tiles are read into registers while these are multiplied; default: where workgroups are few and small. */
+  readonly ahead?: boolean;
 }
 
 export type Tiling = Required<TileTuning>;
@@ -20,7 +22,8 @@ export type Tiling = Required<TileTuning>;
 /** Throws an {@link InputError} if a number is not a positive integer. */
 export function tilingOf(tuning: TileTuning, defaults: Tiling): Tiling {
   const tiling = { ...defaults, ...tuning };
-  for (const [name, value] of Object.entries(tiling)) {
+  const { ahead: _, ...numbers } = tiling;
+  for (const [name, value] of Object.entries(numbers)) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new InputError(`Cannot multiply: ${name} must be an integer ≥ 1, got ${value}`);
   }

@@ -1,0 +1,72 @@
+/**
+ * What a product takes, estimated: which of the ways to compute it is the fastest. A kernel of few workgroups waits more than it
+ * computes, so its time is that of a step along the sum, times steps, times the turns that workgroups take.
+ *
+ * The figures are of an H200, 2026-11-30, split halves, nothing read ahead. In µs, all of a product, and estimated:
+ *
+ * | M × K × N                          | split | est. | plain | est. |
+ * | ---------------------------------- | ----: | ---: | ----: | ---: |
+ * | 8192 × 256 × 1024                  |    75 |   84 |   127 |  147 |
+ * | 8192 × 1024 × 256, B transposed    |   109 |  118 |   155 |  147 |
+ * | 256 × 8192 × 1024, A transposed    |   113 |  123 |   335 |  316 |
+ * | 256 × 8192 × 256, A transposed     |    82 |   76 |    89 |   89 |
+ * | 8192 × 256 × 256                   |    54 |   58 |    39 |   40 |
+ * | 1024 × 256 × 1024                  |    44 |   44 |    37 |   42 |
+ */
+
+import type { MatrixUnit } from "../matrix_unit.ts";
+import { type Plain, plainWorkgroups, termsEach } from "./_plain.ts";
+import type { Problem, Side } from "./_problem.ts";
+import { productWorkgroups, wholeSides } from "./_product.ts";
+import type { Spread } from "./_spread.ts";
+import { stagedBytes } from "./_stage.ts";
+import { blockOf } from "./_tiling.ts";
+
+const MULTIPROCESSORS = 132;
+/** Workgroup memory that a multiprocessor hands out. */
+const ROOM = 47 * 1024;
+/** Before the first step, and after the last. */
+const START = 14;
+const PLAIN_START = 4;
+/** A step along the sum: of large tiles split, of small ones (twice the terms), of either in halves. */
+const STEP = { large: 1.6, small: 2, halves: 1.2 };
+/** A term of the sum of a block of 128 × 128, 64 × 64 and 32 × 32 in plain f32; the last is a guess. */
+const TERM = { large: 0.14, medium: 0.074, small: 0.05 };
+/** A pass: over partial sums, or over an operand; and what a megabyte adds to it. */
+const FINISH = 8;
+const FINISH_EACH = 0.25;
+const PACK = 6.5;
+const PACK_EACH = 0.6;
+/** What one more part adds to the sum of an entry. */
+const PART = 0.1;
+
+/** Of an operand, in f32. */
+const megabytes = ({ outer, inner }: Side, batches: number): number => 4e-6 * batches * outer * inner;
+
+export function packTime({ batches, a, b }: Problem): number {
+  return [a, b].reduce((sum, side) => sum + PACK + PACK_EACH * megabytes(side, side.batched ? batches : 1), 0);
+}
+
+const finishTime = (parts: number, entries: number): number =>
+  FINISH + FINISH_EACH * 4e-6 * (parts + 1) * entries + PART * parts;
+
+/** Of packed operands; `finishes`: whether a pass over C follows. */
+export function tilesTime(unit: MatrixUnit, spread: Spread, finishes: boolean): number {
+  const { tiling, a, parts, problem: { batches } } = spread;
+  const { down, across } = blockOf(tiling);
+  const held = MULTIPROCESSORS * Math.max(1, Math.floor(ROOM / stagedBytes(unit, spread)));
+  const turns = Math.ceil(productWorkgroups(spread) / held);
+  const each = unit.mode === "f16" ? STEP.halves : down * across > 16 ? STEP.large : STEP.small;
+  const { rows, columns } = wholeSides(spread);
+  const product = START + turns * Math.ceil(a.chunkTiles / tiling.unroll) * each;
+  return product + (finishes ? finishTime(parts, batches * rows * columns) : 0);
+}
+
+/** Of plain f32, from operands as they lie. */
+export function plainTime(plain: Plain): number {
+  const { problem: { batches, M, N }, tuning, parts } = plain;
+  const { blockRows, blockColumns } = tuning;
+  const term = blockRows * blockColumns > 64 * 64 ? TERM.large : tuning.each === 8 ? TERM.medium : TERM.small;
+  const turns = Math.ceil(plainWorkgroups(plain) / MULTIPROCESSORS);
+  return PLAIN_START + turns * termsEach(plain) * term + (parts > 1 ? finishTime(parts, batches * M * N) : 0);
+}
