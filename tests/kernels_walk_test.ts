@@ -5,7 +5,7 @@ import type { Gpu } from "../kernels/device.ts";
 import type { Fault } from "../kernels/faults.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { Tensor } from "../kernels/tensor.ts";
-import { LAZY_ROUNDINGS, planWalk, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
+import { planWalk, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
 import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
 import { POISON32 } from "../oracle/ulp.ts";
@@ -72,7 +72,7 @@ interface Truth {
 /**
  * The recurrence in f64. The bound is carried with it: per entry and token one multiply-add after the product with the gate,
  * itself off by 4 units (3 of the exponential, models/accuracy.ts, and 2^-10 of |g| ≤ 104 more), and R + 2 roundings
- * of what is summed in an output; LAZY_ROUNDINGS of a token's share where decays may wait.
+ * of what is summed in an output.
  */
 function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial }: Data, scale: number): Truth {
   const outputs = new Float64Array(B * T * H * C), outputsAllowed = new Float64Array(outputs.length);
@@ -100,8 +100,7 @@ function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial 
             if (!reverse) decayed(row);
             const term = x[row * R + i]! * y[row * C + j]!;
             [s, size] = [s + term, size + Math.abs(term)];
-            error += 2 * UNIT * size +
-              (decay === "scalar" || decay === "head" ? LAZY_ROUNDINGS * UNIT * Math.abs(term) : 0);
+            error += 2 * UNIT * size;
             const weight = Math.abs(scale * z[row * R + i]!);
             outputs[row * C + j] = outputs[row * C + j]! + scale * z[row * R + i]! * s;
             outputsAllowed[row * C + j]! += weight * (error + (R + 3) * UNIT * size);
@@ -248,10 +247,10 @@ gpuTest("a walk with a fault is seen, in both directions", async (device) => {
   }
 });
 
-gpuTest("a walk resumed at a split is the whole walk, bit for bit, unless decays wait", async (device) => {
+gpuTest("a walk resumed at a split is the whole walk, bit for bit", async (device) => {
   const size: Case = { B: 1, T: 23, H: 2, R: 8, C: 8, decay: "scalar", reverse: false };
   const data = dataOf(size);
-  const options = { rows: 4, lazy: false };
+  const options = { rows: 4 };
   const whole = await ran(device, size, data, options);
   const cut = (values: Float32Array, from: number, to: number): Float32Array =>
     values.subarray(from * values.length / size.T, to * values.length / size.T);

@@ -9,7 +9,7 @@ import type { ChunkTuning } from "../../kernels/chunk/forward.ts";
 import type { Gpu } from "../../kernels/device.ts";
 import { unpackHalves } from "../../kernels/half.ts";
 import { type DType, Tensor } from "../../kernels/tensor.ts";
-import { LAZY_ROUNDINGS, planWalk, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
+import { planWalk, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
 import { queryScale } from "../../models/affine.ts";
 import { prepareChunks } from "./chunk_forward.ts";
 import { boundedError, worstError } from "./errors.ts";
@@ -38,8 +38,7 @@ interface Sequence {
 
 /**
  * The recurrence in f64, and what each output of the kernel may be off by, `radii`: carried with the recurrence, as in
- * oracle/bound.ts, 7 units a gate, 2 an addition and those of lazy decays, K + 3 in the read-out, and the rounding to the
- * stored type.
+ * oracle/bound.ts, 7 units a gate and 2 an addition, K + 3 in the read-out, and the rounding to the stored type.
  */
 function truthOf(
   { q, k, v, gate }: Sequence,
@@ -60,7 +59,7 @@ function truthOf(
         const term = ki * v[t * V + j]!;
         const moved = a * size[at]!;
         const whole = moved + Math.abs(term);
-        error[at] = a * error[at]! + unit * (7 * moved + 2 * whole + LAZY_ROUNDINGS * Math.abs(term));
+        error[at] = a * error[at]! + unit * (7 * moved + 2 * whole);
         size[at] = whole;
         state[at] = a * state[at]! + term;
         truth[t * V + j]! += qi * state[at]!;
@@ -155,7 +154,6 @@ const tilings: readonly WalkOptions[] = [
   { rows: 16, columns: 2 },
   { rows: 16, columns: 2, block: 32 },
   { segments: 2, block: 8 },
-  { lazy: false },
   ...[2, 3, 4, 8].map((segments) => ({ segments })),
   // Fewer words of workgroup memory a multiply-add, once segments make up for the fewer invocations of a sequence.
   ...[4, 8].map((segments) => ({ segments, rows: 16, columns: 4 })),

@@ -30,13 +30,13 @@ export interface Registers {
 }
 
 export function registers(tile: Tile): Registers {
-  const { rows, columns, group, unroll, threads, subgroups } = tile;
+  const { rows, columns, group, interleaved, unroll, threads, subgroups } = tile;
   const type = columnType(columns);
   const wide = (x: string): string => columns === 1 ? x : `${type}(${x})`;
   const part = (array: string, r: number): string => `${array}${r >> 2}.${"xyzw"[r & 3]}`;
   const index = Array.from({ length: rows }, (_, r) => r);
   const shared = group > 1 && !subgroups;
-  const shuffle = (x: string, mask: number): string => `subgroupShuffleXor(${x}, ${mask}u)`;
+  const shuffle = (x: string, mask: number): string => `subgroupShuffleXor(${x}, ${mask * interleaved}u)`;
   const masks = (from: number): number[] => {
     const out: number[] = [];
     for (let mask = from; mask < group; mask *= 2) out.push(mask);

@@ -93,7 +93,7 @@ export function columnTiles(V: number, tile: Tile): number {
 export function serialShader(serial: Serial): Shader {
   const { label, extents, tile, staged, stored, walks, initial, initialAt = "sequence", chunk, extra = [] } = serial;
   const { K, V } = extents;
-  const { threads, group, columns, width, block, unroll } = tile;
+  const { threads, group, interleaved, columns, width, block, unroll } = tile;
   const stage = staging(staged, extents, tile);
   const lanes = registers(tile);
   const bindings: Binding[] = [
@@ -169,8 +169,8 @@ fn main(
   batch = sequence / p.H;
   head = sequence % p.H;
   first_column = id % ${tiles}u * ${width}u;
-  let lane = lid % ${group}u;
-  let place = min(lid / ${group}u, ${width / columns - 1}u);
+  let lane = lid / ${interleaved}u % ${group}u;
+  let place = min(lid / ${group * interleaved}u * ${interleaved}u + lid % ${interleaved}u, ${width / columns - 1}u);
   // An invocation that only stages has no column.
   column = select(${V}u, first_column + place * ${columns}u, lid < ${width / columns * group}u);
   let blocks = (end - origin + ${block - 1}u) / ${block}u;

@@ -1,11 +1,15 @@
 /**
  * How a workgroup divides the state of one sequence: who holds which entries in registers.
  *
- * A *lane group* of G consecutive invocations holds N columns of the state, each invocation R rows of them (in fours,
+ * A *lane group* of G invocations holds N columns of the state, each invocation R rows of them (in fours,
  * G·4 rows apart, so that a group reads consecutive words of k and q). What goes over K (kᵀS, qᵀS) is a sum over the R rows in
  * registers, then over the group: by subgroup shuffles, or through workgroup memory where there are none. A workgroup
  * holds `threads / G` groups, all of one sequence; it walks through the tokens in blocks that are staged in
  * workgroup memory, the next block's loads in flight meanwhile.
+ *
+ * Groups of a subgroup are interleaved, so that neighbouring invocations hold the same rows of different columns: a load of 16
+ * bytes whose addresses neighbours share takes workgroup memory half as long on an H200 as one whose do not (2.0 and
+ * 3.65 clocks of a multiprocessor), and such loads are what these kernels wait for.
  *
  * @module
  */
@@ -32,6 +36,8 @@ export interface Tile {
   readonly columns: number;
   /** G, a power of two. */
   readonly group: number;
+  /** Groups whose invocations lie between one another's, a power of two: invocation l of such a group is l · interleaved on. */
+  readonly interleaved: number;
   /** Invocations of a workgroup. */
   readonly threads: number;
   /** Columns of a workgroup: invocations from G · width / N on only help to stage. */
@@ -119,6 +125,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     rows,
     columns,
     group,
+    interleaved: subgroups ? Math.min(widest / group, width() / columns) : 1,
     threads,
     width: width(),
     block,

@@ -29,7 +29,7 @@ export function segmentStaged(text: Pick<WalkText, "decay" | "scale" | "dtypes">
 export function segmentShader(
   { rows: K, columns: V, decay, form, reverse, tile, dtypes, segment }: SegmentText,
 ): Shader {
-  const { unroll, group, columns } = tile;
+  const { unroll, group, interleaved, columns } = tile;
   const staged = segmentStaged({ decay, scale: 1, dtypes });
   const places = positions(staged, 1, tile);
   const all = Array.from({ length: unroll }, (_, token) => token);
@@ -90,7 +90,7 @@ export function segmentShader(
       case "none":
         return "";
       case "rows":
-        return `if (first_column == 0u && lid < ${group}u) {\n${
+        return `if (first_column == 0u && place == 0u && lid < ${group * interleaved}u) {\n${
           lanes.each((r) =>
             `if (${lanes.row(r)} < ${K}u) { out_totals[(${block}) * ${K}u + ${lanes.row(r)}] = total${r}; }`
           )

@@ -1,14 +1,4 @@
-/**
- * The kernel of a walk: sums of outer products with the state in registers.
- *
- * *Lazy decays.* Where the decay of a token is one number, registers may hold S/c with c the product of the decays since c
- * was last 1: a token then adds x (y/c)ᵀ, its output is c times what is read out, and no entry of the state is multiplied. Tokens
- * that are added up together are taken so while c stays above 2^−20, so that nothing grows out of range; before those that would not be,
- * the state is multiplied by c, and they by their own decays. A term meets no more roundings for a gate than before: c's
- * product with a is one where S's was. That the state is multiplied by c is paid for by the next product of c, which is with
- * 1. Besides, once, it meets the division (2.5 units in the last place), the product with y and that with the output:
- * {@linkcode LAZY_ROUNDINGS}.
- */
+/** The kernel of a walk: sums of outer products with the state in registers. */
 import { positions } from "../delta/_forward_shader.ts";
 import type { Registers } from "../delta/_registers.ts";
 import { interleaved, serialShader, type Stored, storeState } from "../delta/_serial_shader.ts";
@@ -34,15 +24,10 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
-  /** Whether decays of one number are {@linkplain LAZY_ROUNDINGS lazy}. */
-  readonly lazy: boolean;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   readonly fault: Fault | undefined;
 }
-
-/** Roundings of 2^−24 that a term meets besides those of its gates where decays are lazy. */
-export const LAZY_ROUNDINGS = 7;
 
 /** The staged inputs. The scale is z's: it is applied where z is kept. */
 export function walkStaged(
@@ -141,44 +126,8 @@ export function walkShader(text: WalkText): Shader {
 
   const all = Array.from({ length: unroll }, (_, token) => token);
   const order = reverse ? all.toReversed() : all;
-  const lazy = text.lazy && (decay === "scalar" || decay === "head") && fault !== "swapped-operands";
-  /** Statements: the state itself in the registers, where c has been kept apart. */
-  const caughtUp = (lanes: Registers): string => lazy ? `${lanes.each((r) => `s${r} *= kept;`)} kept = 1.0;` : "";
-
-  /** Statements: a token while its decay is in c. */
-  function lazyStep({ each, dot, part }: Registers, token: number): string {
-    const own = (name: string, r: number): string => part(`${name}${token}_`, r);
-    return [
-      "{",
-      `let y = y${token} * (1.0 / c${token});`,
-      each((r) => `s${r} = fma(${wide(own("x", r))}, y, s${r});`),
-      dot("o", (r) => own("z", r), "s"),
-      `late${token} = o * c${token};`,
-      "}",
-    ].join("\n");
-  }
-
-  const tokens = (lanes: Registers, meanwhile: readonly string[]): string => {
-    const taken = (step: (lanes: Registers, token: number) => string): string =>
-      interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token)}`), meanwhile);
-    if (!lazy) return taken(step);
-    const a = (token: number): string =>
-      decay === "head" ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : places.element("g", token, 0);
-    return [
-      "var c = kept;",
-      ...order.map((token) =>
-        reverse ? `let c${token} = c; c *= ${a(token)};` : `c *= ${a(token)}; let c${token} = c;`
-      ),
-      // Not above 1, that it cannot have been smaller in between.
-      "if (c >= 0x1p-20f && c <= 1.0) {",
-      taken(lazyStep),
-      "kept = c;",
-      "} else {",
-      caughtUp(lanes),
-      taken(step),
-      "}",
-    ].join("\n");
-  };
+  const tokens = (lanes: Registers, meanwhile: readonly string[]): string =>
+    interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token)}`), meanwhile);
   // A state of chunk c is the one before its first token, in the walk's direction.
   const edge = reverse
     ? `(t0 + ${tile.block}u) % ${chunk}u == 0u || t0 + ${tile.block}u >= p.T`
@@ -193,7 +142,7 @@ export function walkShader(text: WalkText): Shader {
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra: perHead,
-    start: () => (decay !== "head" ? "" : headDecay(form)) + (lazy ? " var kept = 1.0;" : ""),
+    start: () => decay !== "head" ? "" : headDecay(form),
     walks: [{
       reverse,
       atBlock: (lanes) =>
@@ -203,7 +152,7 @@ export function walkShader(text: WalkText): Shader {
               `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
             )
             : "",
-          chunk === undefined ? "" : `if (${edge}) {\n${caughtUp(lanes)}\n${
+          chunk === undefined ? "" : `if (${edge}) {\n${
             storeState(
               lanes,
               K,
@@ -217,7 +166,7 @@ export function walkShader(text: WalkText): Shader {
     }],
     atEnd(lanes) {
       if (!final) return "";
-      const store = caughtUp(lanes) + storeState(lanes, K, "final", `sequence * ${K}u`, factor);
+      const store = storeState(lanes, K, "final", `sequence * ${K}u`, factor);
       return segment === undefined ? store : `if (${lastSegment(reverse)}) {\n${store}\n}`;
     },
   });

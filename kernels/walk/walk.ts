@@ -36,7 +36,6 @@ import { segmentShader, segmentStaged } from "./_segment_ends.ts";
 import { startsShader } from "./_segment_starts.ts";
 import { type WalkDecay, walkShader, walkStaged } from "./_shader.ts";
 
-export { LAZY_ROUNDINGS } from "./_shader.ts";
 export type { WalkDecay } from "./_shader.ts";
 
 /** What a walk reads and writes, f32 or f16 each; states are f32. */
@@ -64,8 +63,6 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
-  /** Whether a decay of one number waits outside the state while it may (_shader.ts); default: with subgroups. */
-  readonly lazy?: boolean;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
@@ -83,7 +80,6 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
-    lazy,
     fault,
     ...tiling
   } = options;
@@ -132,7 +128,6 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const text = { rows: R, columns: C, decay, form, reverse, dtypes } as const;
   const shader = walkShader({
     ...text,
-    lazy: lazy ?? tile.subgroups,
     scale: rounded,
     tile,
     initial: initial !== undefined || segments > 1,
