@@ -5,7 +5,7 @@ import type { Gpu } from "../kernels/device.ts";
 import type { Fault } from "../kernels/faults.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { Tensor } from "../kernels/tensor.ts";
-import { planWalk, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
+import { planWalk, WAITING_ROUNDINGS, type WalkDecay, type WalkOptions } from "../kernels/walk/walk.ts";
 import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
 import { POISON32 } from "../oracle/ulp.ts";
@@ -70,11 +70,16 @@ interface Truth {
 }
 
 /**
- * The recurrence in f64. The bound is carried with it: per entry and token one multiply-add after the product with the gate,
+ * The recurrence in f64; `own`: roundings of a token's share besides those of gates. The bound is carried with it: per entry and token one multiply-add after the product with the gate,
  * itself off by 4 units (3 of the exponential, models/accuracy.ts, and 2^-10 of |g| ≤ 104 more), and R + 2 roundings
  * of what is summed in an output.
  */
-function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial }: Data, scale: number): Truth {
+function truthOf(
+  { B, T, H, R, C, decay, reverse }: Case,
+  { x, y, z, g, initial }: Data,
+  scale: number,
+  own: number = 0,
+): Truth {
   const outputs = new Float64Array(B * T * H * C), outputsAllowed = new Float64Array(outputs.length);
   const final = new Float64Array(B * H * R * C), finalAllowed = new Float64Array(final.length);
   const gate = (row: number, h: number, i: number, j: number): number => {
@@ -100,7 +105,7 @@ function truthOf({ B, T, H, R, C, decay, reverse }: Case, { x, y, z, g, initial 
             if (!reverse) decayed(row);
             const term = x[row * R + i]! * y[row * C + j]!;
             [s, size] = [s + term, size + Math.abs(term)];
-            error += 2 * UNIT * size;
+            error += 2 * UNIT * size + own * UNIT * Math.abs(term);
             const weight = Math.abs(scale * z[row * R + i]!);
             outputs[row * C + j] = outputs[row * C + j]! + scale * z[row * R + i]! * s;
             outputsAllowed[row * C + j]! += weight * (error + (R + 3) * UNIT * size);
@@ -205,6 +210,30 @@ for (const decay of decays) {
   }
 }
 
+for (const decay of ["scalar", "head"] as const) {
+  // Where there are no subgroups no decay waits.
+  const skip = gpu?.subgroups === undefined;
+  test(`decays that wait, ${decay}: other bits, within the derived bound`, { skip }, async () => {
+    let others = 0;
+    for (const reverse of [false, true]) {
+      for (const kind of ["gentle", "fast", "adversarial"] as const) {
+        const size: Case = { B: 2, T: 77, H: 2, R: 16, C: 8, decay, reverse };
+        const data = dataOf(size, kind);
+        const truth = truthOf(size, data, 0.25, WAITING_ROUNDINGS);
+        const options = { scale: 0.25, rows: 4, block: 8, segments: reverse ? 2 : 1 };
+        const { outputs, final } = await ran(gpu!, size, data, { ...options, waiting: true });
+        assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `${kind} ${reverse} outputs`);
+        assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `${kind} ${reverse} final`);
+        const plain = await ran(gpu!, size, data, options);
+        if (outputs.some((x, n) => x !== plain.outputs[n])) others++;
+        const cut = await ran(gpu!, size, data, { ...options, waiting: true, fault: "dropped-carry" });
+        assert(wrong(cut.outputs, truth.outputs, truth.outputsAllowed) !== undefined, `${kind} ${reverse} dropped`);
+      }
+    }
+    assert(others > 0, "decays waited");
+  });
+}
+
 // Every kind of decay in both directions, once each, in small kernels; a last segment that is not full.
 for (const decay of decays) {
   gpuTest(`a walk in segments, decay ${decay}: within the bound of the whole`, async (device) => {
@@ -225,7 +254,7 @@ gpuTest("a walk in segments keeps the states of chunks, and loses a carry where 
   const data = dataOf(size);
   const truth = truthOf(size, data, 1);
   const states = await chunkStatesOf(device, size, data, {});
-  const cut = await chunkStatesOf(device, size, data, { segments: 2 });
+  const cut = await chunkStatesOf(device, size, data, { segments: 2, rows: 4, waiting: true });
   // Both are off by no more than the final state may be, whose bound grows with time.
   const allowed = 2 * Math.max(...truth.finalAllowed) + 2 * UNIT * size.T;
   states.forEach((x, i) => assert(Math.abs(x - cut[i]!) <= allowed, `${i}: ${x}, in segments ${cut[i]}`));

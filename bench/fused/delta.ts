@@ -106,6 +106,8 @@ const tilings: readonly DeltaOptions[] = [
   { rows: 16, columns: 2, threads: 64 },
   { rows: 32, columns: 1 },
   { subgroups: false },
+  { interleaved: 1 },
+  { interleaved: 2 },
 ];
 
 function forwardLine(model: AnyAffineModel, dtype: DType): FusedLine {

@@ -9,7 +9,7 @@ import type { ChunkTuning } from "../../kernels/chunk/forward.ts";
 import type { Gpu } from "../../kernels/device.ts";
 import { unpackHalves } from "../../kernels/half.ts";
 import { type DType, Tensor } from "../../kernels/tensor.ts";
-import { planWalk, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
+import { planWalk, WAITING_ROUNDINGS, type WalkDecay, type WalkOptions } from "../../kernels/walk/walk.ts";
 import { queryScale } from "../../models/affine.ts";
 import { prepareChunks } from "./chunk_forward.ts";
 import { boundedError, worstError } from "./errors.ts";
@@ -32,16 +32,19 @@ interface Sequence {
   readonly q: Float64Array;
   readonly k: Float64Array;
   readonly v: Float64Array;
+  /** Roundings of a token's share besides those of gates. */
+  readonly waiting: number;
   /** The multiplier of token t and row i. */
   gate(t: number, i: number): number;
 }
 
 /**
  * The recurrence in f64, and what each output of the kernel may be off by, `radii`: carried with the recurrence, as in
- * oracle/bound.ts, 7 units a gate and 2 an addition, K + 3 in the read-out, and the rounding to the stored type.
+ * oracle/bound.ts, 7 units a gate, 2 an addition and those of decays that wait, K + 3 in the read-out, and the rounding to the
+ * stored type.
  */
 function truthOf(
-  { q, k, v, gate }: Sequence,
+  { q, k, v, waiting, gate }: Sequence,
   { T, K, V }: { readonly T: number; readonly K: number; readonly V: number },
   dtype: DType,
 ): { readonly truth: Float64Array; readonly radii: Float64Array } {
@@ -59,7 +62,7 @@ function truthOf(
         const term = ki * v[t * V + j]!;
         const moved = a * size[at]!;
         const whole = moved + Math.abs(term);
-        error[at] = a * error[at]! + unit * (7 * moved + 2 * whole);
+        error[at] = a * error[at]! + unit * (7 * moved + 2 * whole + waiting * Math.abs(term));
         size[at] = whole;
         state[at] = a * state[at]! + term;
         truth[t * V + j]! += qi * state[at]!;
@@ -111,6 +114,7 @@ async function prepare(
         q: await sequence(gpu, q, b, h),
         k: await sequence(gpu, k, b, h),
         v: await sequence(gpu, v, b, h),
+        waiting: decay === "head" || decay === "scalar" ? WAITING_ROUNDINGS : 0,
         gate: (t, i) =>
           gates === undefined
             ? 1
@@ -151,6 +155,13 @@ const tilings: readonly WalkOptions[] = [
   { rows: 4, columns: 4, threads: 256 },
   { block: 32 },
   { block: 8 },
+  { interleaved: 1 },
+  { interleaved: 2 },
+  { interleaved: 2, block: 32 },
+  { waiting: true },
+  { waiting: true, block: 32 },
+  { waiting: true, interleaved: 2 },
+  { waiting: true, interleaved: 2, block: 32 },
   { rows: 16, columns: 2 },
   { rows: 16, columns: 2, block: 32 },
   { segments: 2, block: 8 },

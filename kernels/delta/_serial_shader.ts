@@ -27,6 +27,16 @@ export interface Walk {
    * tokens: see {@linkcode interleaved}.
    */
   tokens(lanes: Registers, meanwhile: readonly string[]): string;
+  /**
+   * Another way through a block, where its tokens allow it: `condition`, a WGSL bool, after the statements `before`; and the
+   * statements of tokens, as {@linkcode Walk.tokens}. `otherwise`: statements before the usual way.
+   */
+  shortcut?(lanes: Registers): {
+    readonly before: string;
+    readonly condition: string;
+    readonly otherwise: string;
+    tokens(meanwhile: readonly string[]): string;
+  };
   /** Statement: stores the output `sum` of the token in row `row` of `[B, T, H]`. */
   store?(row: string, sum: string): string;
 }
@@ -114,7 +124,7 @@ export function serialShader(serial: Serial): Shader {
   const tiles = columnTiles(V, tile);
   // In round n block n is on its way from memory while block n − 1, in workgroup memory by then, is walked through. What
   // follows the last block is no tokens: idle.
-  const walked = ({ reverse, reads, atBlock, tokens, store }: Walk): string => {
+  const walked = ({ reverse, reads, atBlock, tokens, shortcut, store }: Walk): string => {
     const late = Array.from({ length: unroll }, (_, token) => `late${token}`);
     const present = `lane < ${unroll}u && late_from + lane < p.T`;
     const outputs = store === undefined ? [] : [
@@ -123,6 +133,16 @@ export function serialShader(serial: Serial): Shader {
     ];
     // Where tokens are taken by several, those behind the end cost less than asking for them.
     const there = unroll > 1 ? "" : "if (t0 + i < end)";
+    const through = (tokens: string): string =>
+      `for (var j = 0u; j < ${block}u; j += ${unroll}u) {
+        let i = ${reverse ? `${block - unroll}u - j` : "j"};
+        ${there} {
+          ${tokens}
+          ${store === undefined ? "" : "late_from = t0 + i;"}
+        }
+      }`;
+    const usual = through(tokens(lanes, outputs));
+    const way = shortcut?.(lanes);
     return /* wgsl */ `{
   ${store === undefined ? "" : late.map((name) => `var ${name}: ${lanes.type};`).join(" ") + " var late_from = p.T;"}
   for (var n = 0u; n <= blocks; n++) {
@@ -132,13 +152,15 @@ export function serialShader(serial: Serial): Shader {
       let half = (n - 1u) & 1u;
       let t0 = origin + ${reverse ? "(blocks - n)" : "(n - 1u)"} * ${block}u;
       ${atBlock(lanes)}
-      for (var j = 0u; j < ${block}u; j += ${unroll}u) {
-        let i = ${reverse ? `${block - unroll}u - j` : "j"};
-        ${there} {
-          ${tokens(lanes, outputs)}
-          ${store === undefined ? "" : "late_from = t0 + i;"}
-        }
-      }
+      ${
+      way === undefined ? usual : `${way.before}
+      if (${way.condition}) {
+        ${through(way.tokens(outputs))}
+      } else {
+        ${way.otherwise}
+        ${usual}
+      }`
+    }
     }
     ${stage.keep("n & 1u", reads)}
     workgroupBarrier();

@@ -28,6 +28,8 @@ export interface TileOptions {
   readonly block?: number;
   /** Add up within groups by subgroup shuffles. */
   readonly subgroups?: boolean;
+  /** Groups whose invocations lie between one another's, a power of two, at most; with subgroups. */
+  readonly interleaved?: number;
 }
 
 /** The chosen division. */
@@ -82,6 +84,9 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   }
   const subgroups = options.subgroups ?? gpu.subgroups !== undefined;
   if (subgroups && gpu.subgroups === undefined) refuse("subgroups must be a feature of the device", "none");
+  if (!Number.isInteger(Math.log2(options.interleaved ?? 1))) {
+    refuse("interleaved must be a power of two", options.interleaved);
+  }
   const widest = subgroups ? gpu.subgroups!.min : 32;
   // Without shuffles a sum over a group costs two barriers, so columns are longer there.
   const rows = options.rows ?? Math.max(Math.min(subgroups ? 8 : 16, fours(K)), fours(K / widest));
@@ -125,7 +130,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     rows,
     columns,
     group,
-    interleaved: subgroups ? Math.min(widest / group, width() / columns) : 1,
+    interleaved: subgroups ? Math.min(options.interleaved ?? widest, widest / group, width() / columns) : 1,
     threads,
     width: width(),
     block,

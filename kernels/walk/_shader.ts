@@ -1,7 +1,17 @@
-/** The kernel of a walk: sums of outer products with the state in registers. */
+/**
+ * The kernel of a walk: sums of outer products with the state in registers.
+ *
+ * *Decays that wait.* Where the decay of a token is one number, registers may hold S/c, c the product of the decays since c
+ * was last 1: a token then adds x (y/c)ᵀ, its output is c times what is read out, and no entry of the state is multiplied. A
+ * block of tokens is taken so if c stays above 2^−20, so that nothing leaves the range of f32; otherwise the state is
+ * multiplied by c first, and tokens by their own decays. A term meets no more roundings for a gate than before: where S was
+ * multiplied, c is; and that S is multiplied by c is paid for by the next product of c, which is with 1. Besides, once, it meets
+ * 1/c (the square of an inverse root, 2 units in the last place of which each may be off by), the product with y and that
+ * with the output: {@linkcode WAITING_ROUNDINGS}.
+ */
 import { positions } from "../delta/_forward_shader.ts";
 import type { Registers } from "../delta/_registers.ts";
-import { interleaved, serialShader, type Stored, storeState } from "../delta/_serial_shader.ts";
+import { interleaved, serialShader, type Stored, storeState, type Walk } from "../delta/_serial_shader.ts";
 import { columnType, type Staged } from "../delta/_staging.ts";
 import type { Tile } from "../delta/tile.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
@@ -24,10 +34,15 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
+  /** Whether decays of one number wait outside the state while they may. */
+  readonly waiting: boolean;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   readonly fault: Fault | undefined;
 }
+
+/** Roundings of 2^−24 that a term meets besides those of its gates where decays wait. */
+export const WAITING_ROUNDINGS = 11;
 
 /** The staged inputs. The scale is z's: it is applied where z is kept. */
 export function walkStaged(
@@ -126,8 +141,45 @@ export function walkShader(text: WalkText): Shader {
 
   const all = Array.from({ length: unroll }, (_, token) => token);
   const order = reverse ? all.toReversed() : all;
-  const tokens = (lanes: Registers, meanwhile: readonly string[]): string =>
-    interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token)}`), meanwhile);
+  const taken = (
+    lanes: Registers,
+    meanwhile: readonly string[],
+    step: (lanes: Registers, token: number) => string,
+  ): string => interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token)}`), meanwhile);
+
+  const waiting = text.waiting && (decay === "scalar" || decay === "head") && fault !== "swapped-operands";
+  /** Statements: the state itself in the registers. */
+  const caughtUp = (lanes: Registers): string => waiting ? `${lanes.each((r) => `s${r} *= kept;`)} kept = 1.0;` : "";
+
+  /** Statements: a token whose decay is in c. */
+  function waitingStep({ each, dot, part }: Registers, token: number): string {
+    const own = (name: string, r: number): string => part(`${name}${token}_`, r);
+    const a = decay === "head" ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : `g${token}`;
+    return [
+      "{",
+      reverse ? "" : `kept *= ${a};`,
+      `let root${token} = inverseSqrt(kept);`,
+      `let y = y${token} * (root${token} * root${token});`,
+      each((r) => `s${r} = fma(${wide(own("x", r))}, y, s${r});`),
+      dot("o", (r) => own("z", r), "s"),
+      `late${token} = o * kept;`,
+      reverse ? `kept *= ${a};` : "",
+      "}",
+    ].join("\n");
+  }
+
+  const shortcut: Walk["shortcut"] = (lanes) => {
+    const fours = Array.from({ length: tile.block / 4 }, (_, n) => `s_g[half * ${tile.block / 4}u + ${n}u]`);
+    return {
+      before: decay === "head" ? "" : `let fours = ${fours.join(" * ")};`,
+      // At most 1, that it cannot have been smaller in between.
+      condition: decay === "head"
+        ? "kept * head_block >= 0x1p-20f && head_decay <= 1.0"
+        : "kept * (fours.x * fours.y) * (fours.z * fours.w) >= 0x1p-20f && all(fours <= vec4f(1.0))",
+      otherwise: caughtUp(lanes),
+      tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep),
+    };
+  };
   // A state of chunk c is the one before its first token, in the walk's direction.
   const edge = reverse
     ? `(t0 + ${tile.block}u) % ${chunk}u == 0u || t0 + ${tile.block}u >= p.T`
@@ -142,7 +194,14 @@ export function walkShader(text: WalkText): Shader {
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra: perHead,
-    start: () => decay !== "head" ? "" : headDecay(form),
+    start: () =>
+      [
+        decay === "head" ? headDecay(form) : "",
+        waiting ? "var kept = 1.0;" : "",
+        waiting && decay === "head"
+          ? `var head_block = head_decay; for (var n = 1u; n < ${tile.block}u; n *= 2u) { head_block *= head_block; }`
+          : "",
+      ].join("\n"),
     walks: [{
       reverse,
       atBlock: (lanes) =>
@@ -152,7 +211,7 @@ export function walkShader(text: WalkText): Shader {
               `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
             )
             : "",
-          chunk === undefined ? "" : `if (${edge}) {\n${
+          chunk === undefined ? "" : `if (${edge}) {\n${caughtUp(lanes)}\n${
             storeState(
               lanes,
               K,
@@ -161,12 +220,13 @@ export function walkShader(text: WalkText): Shader {
             )
           }\n}`,
         ].join("\n"),
-      tokens,
+      tokens: (lanes, meanwhile) => taken(lanes, meanwhile, step),
+      ...(waiting ? { shortcut } : {}),
       store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd(lanes) {
       if (!final) return "";
-      const store = storeState(lanes, K, "final", `sequence * ${K}u`, factor);
+      const store = caughtUp(lanes) + storeState(lanes, K, "final", `sequence * ${K}u`, factor);
       return segment === undefined ? store : `if (${lastSegment(reverse)}) {\n${store}\n}`;
     },
   });

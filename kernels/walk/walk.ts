@@ -36,6 +36,7 @@ import { segmentShader, segmentStaged } from "./_segment_ends.ts";
 import { startsShader } from "./_segment_starts.ts";
 import { type WalkDecay, walkShader, walkStaged } from "./_shader.ts";
 
+export { WAITING_ROUNDINGS } from "./_shader.ts";
 export type { WalkDecay } from "./_shader.ts";
 
 /** What a walk reads and writes, f32 or f16 each; states are f32. */
@@ -63,6 +64,8 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
+  /** Whether a decay of one number waits outside the state while it may (_shader.ts); with subgroups. Default: no. */
+  readonly waiting?: boolean;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
   /** Tokens from one of `chunkStates` to the next, a power of two; default 64. */
@@ -80,6 +83,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
+    waiting = false,
     fault,
     ...tiling
   } = options;
@@ -129,6 +133,8 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const shader = walkShader({
     ...text,
     scale: rounded,
+    // Blocks of less than four tokens are not worth looking at.
+    waiting: waiting && tile.subgroups && tile.block % 4 === 0 && tile.unroll % 4 === 0,
     tile,
     initial: initial !== undefined || segments > 1,
     final: final !== undefined,
