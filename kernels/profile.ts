@@ -63,6 +63,13 @@ fn ds_exp(given: f32) -> f32 {
   let n = ds_exp_exponent(x);
   return ds_scale2(ds_exp_poly(ds_exp_rest(x, n)), n);
 }
+// e^x for x ≤ 0, a decay: the same bits without branches, which a kernel can take between its other work. −∞ and NaN give 0.
+fn ds_decay(x: f32) -> f32 {
+  let n = ds_exp_exponent(max(x, -150.0));
+  let bits = bitcast<u32>(ds_exp_poly(ds_exp_rest(max(x, -150.0), n)));
+  let moved = i32(bits >> 23u) + i32(n);
+  return select(0.0, bitcast<f32>((bits & 0x007fffffu) | (u32(moved) << 23u)), moved > 0);
+}
 fn ds_expm1(given: f32) -> f32 {
   let x = clamp(given, -150.0, 150.0);
   let n = ds_exp_exponent(x);

@@ -35,7 +35,7 @@ export function stagedInputs(
     const layout = layouts[name]!;
     const gate = name === rule.gate;
     const value = gate
-      ? (raw: string): string => layout.axis === "K" ? `ds_exp4(${raw})` : `ds_exp(${raw})`
+      ? (raw: string): string => layout.axis === "K" ? `ds_decay4(${raw})` : `ds_decay(${raw})`
       : name === "q" && scale !== 1
       ? (raw: string): string => `${raw} * bitcast<f32>(${bitsOf(scale)}u)`
       : (raw: string): string => raw;

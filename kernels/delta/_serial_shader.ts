@@ -92,7 +92,7 @@ var<private> behind: u32;
 var<private> head: u32;
 var<private> first_column: u32;
 var<private> column: u32;
-fn ds_exp4(x: vec4f) -> vec4f { return vec4f(ds_exp(x.x), ds_exp(x.y), ds_exp(x.z), ds_exp(x.w)); }
+fn ds_decay4(x: vec4f) -> vec4f { return vec4f(ds_decay(x.x), ds_decay(x.y), ds_decay(x.z), ds_decay(x.w)); }
 `;
 
 /** Workgroups that a sequence's columns take. */

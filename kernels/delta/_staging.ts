@@ -93,14 +93,13 @@ export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents
     const kept = axis === "V" ? columnType(columns) : fours ? "vec4f" : type;
     const perUnit = axis === "V" ? 4 / columns : 1;
     const row = `(batch * p.T * ${rate}u + step) * p.H + head`;
-    const ahead = axis === "none"
-      ? [`let at = ${row};`, `let raw = ${shifted ? `vec2u(${buffer}[at / 2u], 16u * (at & 1u))` : `${buffer}[at]`};`]
-      : [
-        `let column = ${axis === "V" ? "first_column + " : ""}4u * (unit % ${perStep}u);`,
-        `if (column >= ${extent}u) { return ${rawType}(); }`,
-        `let at = (${row}) * ${extent}u + column;`,
-        four(buffer, dtype, extent),
-      ];
+    const single = shifted ? `vec2u(${buffer}[at_${name} / 2u], 16u * (at_${name} & 1u))` : `${buffer}[at_${name}]`;
+    const ahead = axis === "none" ? [`let at_${name} = ${row};`, `let raw = ${single};`] : [
+      `let column = ${axis === "V" ? "first_column + " : ""}4u * (unit % ${perStep}u);`,
+      `if (column >= ${extent}u) { return ${rawType}(); }`,
+      `let at = (${row}) * ${extent}u + column;`,
+      four(buffer, dtype, extent),
+    ];
     const functions = /* wgsl */ `
 var<workgroup> s_${name}: array<${kept}, ${2 * units * perUnit / (fours ? 4 : 1)}>;
 fn load_${name}(unit: u32, first: u32) -> ${rawType} {
@@ -111,17 +110,25 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
 }`;
     const unit = (n: number): string => n === 0 ? "lid" : `lid + ${n * threads}u`;
     const indices = Array.from({ length: count }, (_, n) => n);
-    const whole = axis !== "none" && extent % (axis === "K" ? padded : width) === 0 && width % 4 === 0 &&
-      threads % perStep === 0 && units % threads === 0 && (packed || dtype === "f32");
+    const whole = axis === "none"
+      ? units <= threads
+      : extent % (axis === "K" ? padded : width) === 0 && width % 4 === 0 && threads % perStep === 0 &&
+        units % threads === 0 && (packed || dtype === "f32");
     const checked = (first: string): readonly string[] =>
       indices.map((n) => `n_${name}_${n} = load_${name}(${unit(n)}, ${first});`);
-    const unchecked = (first: string): readonly string[] => [
-      `let at_${name} = ((batch * p.T + ${first}) * ${rate}u + lid / ${perStep}u) * p.H * ${extent / 4}u + ` +
-      `head * ${extent / 4}u + ${axis === "V" ? "first_column / 4u + " : ""}lid % ${perStep}u;`,
-      ...indices.map((n) =>
-        `n_${name}_${n} = ${buffer}[at_${name} + ${n * threads / perStep}u * p.H * ${extent / 4}u];`
-      ),
-    ];
+    const unchecked = (first: string): readonly string[] =>
+      axis === "none"
+        ? [
+          `let at_${name} = ((batch * p.T + ${first}) * ${rate}u + min(lid, ${units - 1}u)) * p.H + head;`,
+          `n_${name}_0 = ${single};`,
+        ]
+        : [
+          `let at_${name} = ((batch * p.T + ${first}) * ${rate}u + lid / ${perStep}u) * p.H * ${extent / 4}u + ` +
+          `head * ${extent / 4}u + ${axis === "V" ? "first_column / 4u + " : ""}lid % ${perStep}u;`,
+          ...indices.map((n) =>
+            `n_${name}_${n} = ${buffer}[at_${name} + ${n * threads / perStep}u * p.H * ${extent / 4}u];`
+          ),
+        ];
     const declared = indices.map((n) => `var n_${name}_${n}: ${rawType};`);
     const keep = (half: string): string =>
       Array.from({ length: count }, (_, n) => {

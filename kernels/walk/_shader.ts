@@ -50,7 +50,7 @@ export function walkStaged(
 ): Staged[] {
   const plain = (raw: string): string => raw;
   const axis = decay === "rows" ? "K" : decay === "columns" ? "V" : "none";
-  const exp = axis === "none" ? "ds_exp" : "ds_exp4";
+  const exp = axis === "none" ? "ds_decay" : "ds_decay4";
   return [
     { name: "x", dtype: dtypes.x, axis: "K", micro: false, value: plain },
     { name: "y", dtype: dtypes.y, axis: "V", micro: false, value: plain },
@@ -78,7 +78,7 @@ export function walkStaged(
 
 /** Statement: the decay of the workgroup's head. */
 export function headDecay(form: "log" | "factor"): string {
-  return `let head_decay = ${form === "log" ? "ds_exp(in_g[head])" : "in_g[head]"};`;
+  return `let head_decay = ${form === "log" ? "ds_decay(in_g[head])" : "in_g[head]"};`;
 }
 
 /** Whether the workgroup's segment is the last, in the walk's direction: a WGSL bool. */
@@ -154,7 +154,7 @@ export function walkShader(text: WalkText): Shader {
   /** Statements: a token whose decay is in c. */
   function waitingStep({ each, dot, part }: Registers, token: number): string {
     const own = (name: string, r: number): string => part(`${name}${token}_`, r);
-    const a = decay === "head" ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : `g${token}`;
+    const a = decay === "head" ? "head_decay" : `g${token}`;
     return [
       "{",
       reverse ? "" : `kept *= ${a};`,
@@ -174,7 +174,7 @@ export function walkShader(text: WalkText): Shader {
       before: decay === "head" ? "" : `let fours = ${fours.join(" * ")};`,
       // At most 1, that it cannot have been smaller in between.
       condition: decay === "head"
-        ? "kept * head_block >= 0x1p-20f && head_decay <= 1.0"
+        ? `t0 + ${tile.block}u <= end && kept * head_block >= 0x1p-20f && head_decay <= 1.0`
         : "kept * (fours.x * fours.y) * (fours.z * fours.w) >= 0x1p-20f && all(fours <= vec4f(1.0))",
       otherwise: caughtUp(lanes),
       tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep),
