@@ -33,6 +33,7 @@
  *
  * - in the generic kernel, the delta rule, and the element-wise scan;
  * - in the selective scan;
+ * - in walks through the tokens of a chunked model, which GPUs take where nothing else is asked for;
  * - in chunks on tiles with `mode: "f32"`; in other modes operands of a chunk are scaled together, and a token's last bits may
  *   depend on later ones of its chunk.
  *

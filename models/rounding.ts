@@ -31,8 +31,8 @@ export interface Rounding {
   readonly accuracy: "wgsl" | "rounded" | Accuracy;
   /** Tokens whose dense products are formed before a state is touched, for a matrix action; 1 if serial. */
   denseChunk(model: AnyAffineModel, dims: Dims): number;
-  /** Products of tiles whose operands have an absolute error; absent where all errors are relative. */
-  readonly tiles?: Tiles;
+  /** Products of tiles whose operands have an absolute error; absent or undefined where all errors are relative. */
+  tiles?(model: AnyAffineModel, dims: Dims): Tiles | undefined;
   /** Decays over several tokens taken as exponentials of sums; absent or undefined where gates are multiplied. */
   logSums?(model: AnyAffineModel, dims: Dims): LogSums | undefined;
   /** A matrix action that keeps its states at chunk starts only; absent where it returns every state. */

@@ -38,7 +38,7 @@ export function judgeOf(reference: Reference, rounding: Rounding): Judge {
     machine,
     chunk,
     logSums: rounding.logSums?.(model, dims),
-    tiles: rounding.tiles,
+    tiles: rounding.tiles?.(model, dims),
   });
 }
 
@@ -50,7 +50,7 @@ function laneJudge(reference: Reference, rounding: Rounding): Judge {
   const promise = {
     late: rounding.rightCombines(batch.steps, model, dims),
     logSums: rounding.logSums?.(model, dims),
-    tiles: rounding.tiles,
+    tiles: rounding.tiles?.(model, dims),
   };
   const boundOf = (T: number) => (_: unknown, sequence: number): SequenceBound => {
     const { states, initial } = sequences[sequence]!;

@@ -103,7 +103,7 @@ export function deltaDouble(length: number, options: DoubleOptions = {}): Execut
       // A product with the decay, K additions, a product; two updates of C steps; difference and β.
       chunk: (_model, { sizes }) => ({ steps: length, roundings: sizes.K! + 2 * length + 8, inverse }),
       logSums: () => ({ chunk: length, additions: length }),
-      ...(floor === 0 ? {} : { tiles: { floor, chunk: length, rows: true } }),
+      ...(floor === 0 ? {} : { tiles: () => ({ floor, chunk: length, rows: true }) }),
       ...promise,
     },
     supports: ({ action, name }) => action === "matrix" && (inverse === 1 || name !== "rwkv7"),
@@ -222,7 +222,7 @@ export function glaDouble(length: number, options: DoubleOptions = {}): Executio
         logSums: { chunk: length, additions: length },
         telescoped: { gate: "a", chunk: length },
       }),
-      ...(floor === 0 ? {} : { tiles: { floor, chunk: length, rows: true } }),
+      ...(floor === 0 ? {} : { tiles: () => ({ floor, chunk: length, rows: true }) }),
       ...promise,
     },
     supports: ({ name }) => name === "gla",

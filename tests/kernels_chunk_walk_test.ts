@@ -7,6 +7,7 @@ import { planChunkForward } from "../kernels/chunk/forward.ts";
 import { Tensor } from "../kernels/tensor.ts";
 import { InputError } from "../models/error.ts";
 import { type Dims, sampleInputs, stateLength } from "../models/inputs.ts";
+import { gla } from "../models/gla.ts";
 import { seeded } from "../models/random.ts";
 import { judgeOf } from "../oracle/allowance.ts";
 import { reference } from "../oracle/reference.ts";
@@ -16,14 +17,18 @@ const gpu = await gpuForTests("models of the chunked family by a walk");
 after(() => gpu?.close());
 
 const walk: ChunkRunOptions = { design: "walk" };
-/** mLSTM's gates are factors by token, RWKV-6 reads before its update: tiles have them. */
-const walked = chunkModels.filter(({ stabilised, bonus }) => stabilised === undefined && bonus === undefined);
+/** RWKV-6 reads before its update: tiles have it. */
+const walked = chunkModels.filter(({ bonus }) => bonus === undefined);
 
 for (const { model, decay, skip, k } of walked) {
   test(`${model.name} walked through is within its bound, and faults are not`, { skip: gpu === null }, async () => {
     const dims: Dims = { B: 2, T: 70, H: 2, sizes: { K: 5, V: 3 } };
     const random = seeded("state", model.name);
-    const state = Float32Array.from({ length: stateLength(model, dims) }, () => random());
+    // A shared exponent is whole.
+    const state = Float32Array.from(
+      { length: stateLength(model, dims) },
+      (_, n) => model.action === "scaled" && n % 2 === 1 ? 3 : random(),
+    );
     const execution = chunkExecution(gpu!, walk);
     for (const kind of ["long-memory", "adversarial"] as const) {
       const inputs = sampleInputs(model, dims, kind, 5);
@@ -40,6 +45,16 @@ for (const { model, decay, skip, k } of walked) {
     }
   });
 }
+
+test("a walk in segments is within the bound, and sees a dropped carry", { skip: gpu === null }, async () => {
+  // Sizes that software compiles quickly.
+  const dims: Dims = { B: 1, T: 70, H: 2, sizes: { K: 7, V: 2 } };
+  const inputs = sampleInputs(gla, dims, "long-memory", 5);
+  const execution = chunkExecution(gpu!, { ...walk, segments: 3 });
+  const judge = judgeOf(reference(gla, dims, inputs), execution.rounding);
+  assert(judge.judge(await execution.run(gla, dims, inputs), dims.T).ok);
+  assert(!judge.judge(await execution.planted!("dropped-carry").run(gla, dims, inputs), dims.T).ok);
+});
 
 test("what cannot be walked through is refused, and no token is no walk", { skip: gpu === null }, async () => {
   const [B, T, H, K, V] = [1, 3, 1, 4, 4];

@@ -28,6 +28,7 @@ interface Case {
   readonly R: number;
   readonly C: number;
   readonly decay: WalkDecay;
+  readonly form?: "log" | "factor";
   readonly reverse: boolean;
 }
 
@@ -44,7 +45,7 @@ const adversarial = [-104, 0, -0.5, -1e-30, -50, 0, 0, -(2 ** -149)];
 /** Decays near 1; of some tenths, whose products leave the range in which they may wait; and at the ends of what is allowed. */
 type Kind = "gentle" | "fast" | "adversarial";
 
-function dataOf({ B, T, H, R, C, decay, reverse }: Case, kind: Kind = "gentle"): Data {
+function dataOf({ B, T, H, R, C, decay, form, reverse }: Case, kind: Kind = "gentle"): Data {
   const random = seeded(11, "walk", decay, reverse ? 1 : 0);
   const numbers = (n: number): Float32Array => Float32Array.from({ length: n }, () => 2 * random() - 1);
   const gates = { none: 0, scalar: B * T * H, head: H, rows: B * T * H * R, columns: B * T * H * C }[decay];
@@ -54,8 +55,12 @@ function dataOf({ B, T, H, R, C, decay, reverse }: Case, kind: Kind = "gentle"):
     z: numbers(B * T * H * R),
     g: gates === 0 ? undefined : Float32Array.from(
       { length: gates },
-      () =>
-        kind === "adversarial" ? adversarial[Math.floor(8 * random())]! : (kind === "gentle" ? -0.05 : -4) * random(),
+      () => {
+        const gate = kind === "adversarial"
+          ? adversarial[Math.floor(8 * random())]!
+          : (kind === "gentle" ? -0.05 : -4) * random();
+        return form === "factor" ? Math.exp(gate) : gate;
+      },
     ),
     initial: numbers(B * H * R * C),
   };
@@ -75,7 +80,7 @@ interface Truth {
  * of what is summed in an output.
  */
 function truthOf(
-  { B, T, H, R, C, decay, reverse }: Case,
+  { B, T, H, R, C, decay, form, reverse }: Case,
   { x, y, z, g, initial }: Data,
   scale: number,
   own: number = 0,
@@ -85,7 +90,7 @@ function truthOf(
   const gate = (row: number, h: number, i: number, j: number): number => {
     if (g === undefined) return 1;
     const at = { none: 0, scalar: row, head: h, rows: row * R + i, columns: row * C + j }[decay];
-    return Math.exp(g[at]!);
+    return form === "factor" ? g[at]! : Math.exp(g[at]!);
   };
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
@@ -125,7 +130,7 @@ interface Ran {
 }
 
 async function ran(device: Gpu, size: Case, data: Data, options: WalkOptions): Promise<Ran> {
-  const { B, T, H, R, C, decay, reverse } = size;
+  const { B, T, H, R, C, decay, form = "log", reverse } = size;
   const made: Tensor[] = [];
   const tensor = (values: ArrayLike<number>, shape: readonly number[]): Tensor => {
     const t = Tensor.from(device, values, shape);
@@ -143,7 +148,7 @@ async function ran(device: Gpu, size: Case, data: Data, options: WalkOptions): P
     out,
     initial: tensor(data.initial, [B, H, R, C]),
     final,
-  }, { decay, reverse, ...options });
+  }, { decay, form, reverse, ...options });
   await runPlans(device, "walk", [plan]);
   const result = { outputs: await out.read(), final: await final.read() };
   plan.release();
@@ -180,6 +185,9 @@ async function chunkStatesOf(
   [...made, states].forEach((tensor) => tensor.destroy());
   return read;
 }
+
+/** The largest number of a true final state. */
+const left = ({ final: values }: Truth): number => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
 
 /** The first number outside its bound. */
 function wrong(got: Float32Array, want: Float64Array, allowed: Float64Array): string | undefined {
@@ -245,6 +253,26 @@ for (const decay of decays) {
       const { outputs, final } = await ran(device, size, data, { segments: 3, rows: 4, columns, block: 4 });
       assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `reverse ${reverse} outputs`);
       assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `reverse ${reverse} final`);
+    }
+  });
+}
+
+// Tokens that are taken together and are not all there: a factor of 0 would end what follows, which the final state is.
+for (const decay of ["scalar", "rows", "columns"] as const) {
+  gpuTest(`a walk by factors, decay ${decay}: whole and in segments: within the bound`, async (device) => {
+    for (const [reverse, segments, kind] of [[false, 1, "adversarial"], [true, 3, "gentle"]] as const) {
+      const size: Case = { B: 2, T: 45, H: 2, R: 7, C: 6, decay, form: "factor", reverse };
+      const data = dataOf(size, kind);
+      const truth = truthOf(size, data, 1);
+      const { outputs, final } = await ran(device, size, data, {
+        segments,
+        rows: 4,
+        columns: 2,
+        block: 4,
+      });
+      assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `reverse ${reverse} outputs`);
+      assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `reverse ${reverse} final`);
+      assert(left(truth) > 0, "what is left at the end");
     }
   });
 }

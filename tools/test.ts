@@ -40,8 +40,8 @@ const files = globSync("tests/*_test.ts").sort();
  */
 const slow =
   /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|bench_errors|fused_resume|mixer|nn_\w+|network_\w+_gpu)_test\.ts$/;
-/** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs. */
-const slowest = /kernels_(chunk_modes|chunk_backward_modes|selective_tunings)_test\.ts$/;
+/** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter changes. */
+const slowest = /kernels_(chunk_modes|chunk_backward_modes|chunk_promise|selective_tunings)_test\.ts$/;
 const onNode = files.filter((file) => !slowest.test(file));
 const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
 

@@ -125,12 +125,12 @@ const small: LineShape = { B: 1, T: 80, H: 2, K: 16, V: 16 };
 
 const tunings: readonly Variant[] = [
   { name: "default", options: {} },
-  { name: "f32", options: { mode: "f32" } },
+  { name: "split", options: { mode: "split" } },
   { name: "two kernels", options: { fused: false } },
-  { name: "f32, two kernels", options: { mode: "f32", fused: false } },
+  { name: "split, two kernels", options: { mode: "split", fused: false } },
   { name: "rolled", options: { unrolled: false } },
   { name: "chunk 16", options: { chunk: 16 } },
-  { name: "chunk 16, f32", options: { chunk: 16, mode: "f32" } },
+  { name: "chunk 16, split", options: { chunk: 16, mode: "split" } },
   { name: "slice 32", options: { slice: 32 } },
   { name: "columns 16", options: { columns: 16 } },
   { name: "columns 64", options: { columns: 64, slice: 64 } },

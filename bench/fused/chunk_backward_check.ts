@@ -6,10 +6,11 @@
  *
  * @module
  */
+import { backwardUnit } from "../../kernels/chunk/_backward_unit.ts";
 import type { ChunkBackwardTensors, ChunkBackwardTuning } from "../../kernels/chunk/backward.ts";
 import type { Decay } from "../../kernels/chunk/family.ts";
 import type { Gpu } from "../../kernels/device.ts";
-import { type MatrixMode, matrixUnit } from "../../kernels/matrix_unit.ts";
+import type { MatrixMode } from "../../kernels/matrix_unit.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { type Bounded, sequenceTruth } from "./chunk_backward_truth.ts";
 import { lineError, worstError } from "./errors.ts";
@@ -107,10 +108,7 @@ async function checkSequence(
       room(name === "dv" ? T * V : name === "dg" ? T * perKey : name.length === 1 ? chunks * state : T * K),
     );
   }
-  const unit = matrixUnit(gpu, {
-    ...(tuning.mode === undefined ? {} : { mode: tuning.mode }),
-    ...(tuning.hardware === undefined ? {} : { hardware: tuning.hardware }),
-  });
+  const unit = backwardUnit(gpu, tuning);
   const machine = { roundings: roundings(K, V, chunk, unit), floor: unit.mode === "f32" ? 0 : 2 ** -39 };
   const scaled = Float64Array.from(q, (x) => x * scale);
   for (let c = 0; c < chunks; c++) {

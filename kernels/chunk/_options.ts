@@ -9,13 +9,13 @@ import type { Decay } from "./family.ts";
 export interface ChunkTuning extends TileChoice {
   /**
    * Chunks on tiles, one after the other; a walk through the tokens with the state in registers; or the chunkwise parallel
-   * form, all chunks at once from the states at their starts, which is slower so far on an H200 (bench/NOTES.md). Default: see
-   * _walked.ts, never the parallel form.
+   * form, all chunks at once from the states at their starts, which is slower so far on an H200 (bench/NOTES.md). Default: the
+   * walk where it can be, tiles on software adapters and where one of their tunings is given (_walked.ts).
    */
   readonly design?: "tiles" | "walk" | "parallel";
   readonly mode?: MatrixMode;
   readonly hardware?: boolean;
-  /** Pieces of time that run side by side. */
+  /** Pieces of time that run side by side; default: as many as keep a large GPU busy. */
   readonly segments?: number;
   /** Of the parallel form: rows of a chunk's outputs in a workgroup, and the tile of a state that one carries along. */
   readonly rows?: number;

@@ -1,58 +1,83 @@
 /**
  * When the forward pass is a walk through the tokens (walk.ts) rather than chunks on tiles, and how it is one.
  *
- * On an H200 the walk takes a third of the tiles' time where there are as many sequences as multiprocessors
- * (bench/NOTES.md); few, long sequences are the tiles', which split time. Software adapters keep the tiles, whose every mode is
- * checked there.
+ * Always where it can be, but on software adapters, which keep the tiles: their every mode is checked there. On an H200 the walk
+ * takes a third of the tiles' time where there are as many sequences as multiprocessors (bench/NOTES.md); few, long ones are
+ * walked through in segments of time. It errs less than tiles do: a product of split halves on matrix units has a bound that
+ * is too wide to see faults where a normaliser or a shut gate amplifies it.
  */
 
 import { InputError } from "../../models/error.ts";
+import type { Fault } from "../faults.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
+import type { DType } from "../tensor.ts";
 import { planWalk, type WalkDecay } from "../walk/walk.ts";
 import type { ChunkTensors } from "./_checked.ts";
 import type { Decay } from "./family.ts";
-import type { ChunkForwardOptions } from "./_options.ts";
+import type { ChunkForwardOptions, ChunkTuning } from "./_options.ts";
+import { chooseSegments } from "./_segments.ts";
 
-/** Sequences from which the walk keeps a device busy. */
-const MANY = 64;
+/** Tokens of a segment at least. */
+const LEAST_TOKENS = 256;
+/** Columns that a workgroup holds, or about so many. */
+const COLUMNS = 64;
 
-/** Why the tensors cannot be walked through; undefined where they can. */
-function obstacle({ u, g, chunkStates }: ChunkTensors, { form, per }: Required<Decay>): string | undefined {
-  if (u !== undefined) return "a bonus is read before the update";
-  if (chunkStates !== undefined) return "states at chunk starts are kept by tiles";
-  if (form === "factor" && per !== "head") return "factors by token are the tiles'";
-  if (per === "head" && g?.dtype === "f16") return "a decay per head must be f32";
+/** What decides, besides the decay. */
+export interface Traits {
+  /** Whether a bonus is read before the update. */
+  readonly bonus: boolean;
+  readonly chunkStates: boolean;
+  readonly gates: DType;
+}
+
+/** The traits of tensors. */
+export function traitsOf({ u, g, chunkStates }: ChunkTensors): Traits {
+  return { bonus: u !== undefined, chunkStates: chunkStates !== undefined, gates: g?.dtype ?? "f32" };
+}
+
+/** Why tensors cannot be walked through; undefined where they can. */
+function obstacle({ bonus, chunkStates, gates }: Traits, { per }: Required<Decay>): string | undefined {
+  if (bonus) return "a bonus is read before the update";
+  if (chunkStates) return "states at chunk starts are kept by tiles";
+  if (per === "head" && gates === "f16") return "a decay per head must be f32";
   return undefined;
 }
 
 /** Whether a caller has asked for something that only tiles have. */
-function tuned(options: ChunkForwardOptions): boolean {
+function tuned(options: ChunkTuning): boolean {
   const shared = ["decay", "scale", "fault", "design", "segments"];
   return Object.entries(options).some(([name, value]) => value !== undefined && !shared.includes(name));
 }
 
-/** Whether to walk. Throws an {@link InputError} if that is asked for and cannot be. */
-export function walks(gpu: Gpu, tensors: ChunkTensors, options: ChunkForwardOptions, decay: Required<Decay>): boolean {
-  const { design, segments } = options;
-  const [B = 0, T = 0, H = 0] = tensors.q.shape;
-  const against = obstacle(tensors, decay);
+/** Whether tokens, where there are any, are walked through. It does not depend on how many sequences there are. */
+export function walks(
+  gpu: Gpu,
+  traits: Traits,
+  options: ChunkTuning & { readonly fault?: Fault },
+  decay: Required<Decay>,
+): boolean {
+  const { design } = options;
+  if (design === "tiles" || design === "parallel" || obstacle(traits, decay) !== undefined) return false;
+  return design === "walk" || (!gpu.adapter.software && !tuned(options));
+}
+
+/** Throws an {@link InputError} if a walk is asked for and cannot be. */
+export function assertWalkable(traits: Traits, { design }: ChunkTuning, decay: Required<Decay>): void {
+  const against = obstacle(traits, decay);
   if (design === "walk" && against !== undefined) throw new InputError(`Cannot walk through chunks: ${against}`);
-  if (T === 0 || design === "tiles" || design === "parallel") return false;
-  if (design === "walk") return true;
-  // One segment is asked for where a row's bits must not depend on how many others there are: nor must this choice.
-  const fast = segments === 1 || (segments === undefined && B * H >= MANY);
-  return fast && against === undefined && !gpu.adapter.software && !tuned(options);
 }
 
 /** The walk: keys are rows, values columns. */
 export function planWalked(
   gpu: Gpu,
   { q, k, v, g, o, initial, final }: ChunkTensors,
-  { scale, fault }: ChunkForwardOptions,
+  { scale, fault, segments }: ChunkForwardOptions,
   { kind, form, per }: Required<Decay>,
 ): Promise<Plan> {
   const decay: WalkDecay = kind === "diagonal" ? "rows" : kind === "none" ? "none" : per === "head" ? "head" : "scalar";
+  const [B, T, H, V] = v.shape as [number, number, number, number];
+  const workgroups = B * H * Math.ceil(V / COLUMNS);
   return planWalk(gpu, {
     x: k,
     y: v,
@@ -64,6 +89,7 @@ export function planWalked(
   }, {
     decay,
     form,
+    segments: chooseSegments(gpu, { workgroups, most: T, worth: T / LEAST_TOKENS }, segments),
     ...(scale === undefined ? {} : { scale }),
     ...(fault === undefined ? {} : { fault }),
   });

@@ -16,7 +16,7 @@
  */
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { Gpu } from "../gpu.ts";
-import { type MatrixMode, matrixUnit } from "../matrix_unit.ts";
+import type { MatrixMode } from "../matrix_unit.ts";
 import { type Plan, planOf } from "../plan.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
 import { compileShader, dispatchItems } from "../wgsl.ts";
@@ -25,6 +25,7 @@ import { addCarry, chooseColumns, chooseSegments } from "./_backward_carry.ts";
 import { diagonalShader } from "./_backward_diagonal.ts";
 import { chooseLayout } from "./_backward_layout.ts";
 import { scalarShader } from "./_backward_scalar.ts";
+import { backwardUnit } from "./_backward_unit.ts";
 import { stageBuffers } from "./_backward_stages.ts";
 import { sumRows } from "./_backward_sum.ts";
 import { checkedExtent, type ChunkBackwardTensors } from "./_backward_tensors.ts";
@@ -35,6 +36,7 @@ export type { ChunkBackwardTensors } from "./_backward_tensors.ts";
 
 /** How to run; what is left out is chosen for the device and the shape. */
 export interface ChunkBackwardTuning {
+  /** Default: f32 (_backward_unit.ts). */
   readonly mode?: MatrixMode;
   readonly hardware?: boolean;
   /** Tokens of a chunk: 16, 32 or 64. With `chunkStates`, the forward's. */
@@ -74,10 +76,7 @@ export async function planChunkBackward(
   const { q, k, v, g, u, dO, initial, dFinal, chunkStates, keptStates, keptCotangents, dq, dk, dv, dg, dInitial } =
     tensors;
   const scale = Math.fround(options.scale ?? 1);
-  const unit = matrixUnit(gpu, {
-    ...(options.mode === undefined ? {} : { mode: options.mode }),
-    ...(options.hardware === undefined ? {} : { hardware: options.hardware }),
-  });
+  const unit = backwardUnit(gpu, options);
   const layout = chooseLayout(gpu, unit, extent, options);
   const { chunk, slice, part, threads, fused, unrolled } = layout;
   const columns = chooseColumns(gpu, layout, options.columns);

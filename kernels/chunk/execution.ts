@@ -19,10 +19,12 @@ import type { Gpu } from "../gpu.ts";
 import { hostedGradients, runHosted } from "../_hosted.ts";
 import { matrixUnit } from "../matrix_unit.ts";
 import type { ChunkGradientTuning } from "./gradients.ts";
-import { chunkModelOf, requireChunkModel } from "./family.ts";
+import { chunkModelOf, chunkModels, requireChunkModel } from "./family.ts";
 import type { ChunkTuning } from "./forward.ts";
+import { backwardUnit } from "./_backward_unit.ts";
 import { chunkLayer, chunkLayerOf } from "./layer.ts";
-import { chunkRounding } from "./rounding.ts";
+import { chunkRounding, type ForwardForm } from "./rounding.ts";
+import { walks } from "./_walked.ts";
 
 export interface ChunkRunOptions extends ChunkTuning {
   readonly fault?: Fault;
@@ -69,12 +71,20 @@ export function chunkExecution(gpu: Gpu, options: ChunkRunOptions = {}): Executi
     ...(options.mode === undefined ? {} : { mode: options.mode }),
     ...(options.hardware === undefined ? {} : { hardware: options.hardware }),
   };
-  const { mode, hardware } = matrixUnit(gpu, asked);
+  const tiles = matrixUnit(gpu, asked);
+  // Runs are in one segment (_hosted.ts), and all in f32.
+  const forward = (model: AnyAffineModel): ForwardForm => {
+    const entry = chunkModelOf(model);
+    const traits = { bonus: entry?.bonus !== undefined, chunkStates: false, gates: "f32" } as const;
+    const decay = { form: "log", per: "token", ...entry?.decay ?? { kind: "none" } } as const;
+    return walks(gpu, traits, options, decay) ? "walk" : tiles;
+  };
+  const walked = chunkModels.some(({ model }) => forward(model) === "walk");
   const chunk = options.chunk ?? (options.design === "parallel" ? 64 : undefined);
   const backward = { ...asked, ...(options.fault === undefined ? {} : { fault: options.fault }) };
   return {
-    name: `fused chunks (${gpu.adapter.provider}, ${mode})`,
-    rounding: chunkRounding({ ...(chunk === undefined ? {} : { chunk }), mode, hardware }),
+    name: `fused chunks (${gpu.adapter.provider}, ${walked ? "walk" : tiles.mode})`,
+    rounding: chunkRounding({ ...(chunk === undefined ? {} : { chunk }), forward, backward: backwardUnit(gpu, asked) }),
     accelerated: true,
     supports,
     run: (model, dims, inputs, run) => runChunk(gpu, model, dims, inputs, run, options),

@@ -8,14 +8,13 @@
  * Where sequences are few and long, time is split into segments: one pass gives what each adds to the state, one the
  * states they start from, and the last the outputs.
  *
- * Where there are many sequences a device is faster by a walk through the tokens: `design`. A third design has all chunks of
- * all sequences at work at once (_parallel.ts).
+ * A GPU is faster by a walk through the tokens, which is what it gets where it can be: `design`, _walked.ts. A third design has
+ * all chunks of all sequences at work at once (_parallel.ts).
  *
  * Numerics: decays are products of a = e^g, never differences of summed logarithms, and never above 1. See rounding.ts.
  *
  * @module
  */
-import { InputError } from "../../models/error.ts";
 import { relativeFactor } from "../faults.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { matrixUnit } from "../matrix_unit.ts";
@@ -29,30 +28,17 @@ import { forwardShader, parameterWords } from "./_forward_shader.ts";
 import type { ChunkForwardOptions } from "./_options.ts";
 import { planParallel } from "./_parallel.ts";
 import { chooseTiles } from "./_tiles.ts";
-import { planWalked, walks } from "./_walked.ts";
+import { chooseSegments } from "./_segments.ts";
+import { assertWalkable, planWalked, traitsOf, walks } from "./_walked.ts";
 import type { Decay } from "./family.ts";
 
 export type { ChunkTensors } from "./_checked.ts";
 export type { ChunkForwardOptions, ChunkTuning } from "./_options.ts";
 
-/** Workgroups from which more would not be run at the same time on a large GPU. */
-const ENOUGH = 256;
 /** Chunks that a segment has at least. */
 const LEAST_CHUNKS = 16;
 
-function chooseSegments(gpu: Gpu, workgroups: number, chunks: number, asked: number | undefined): number {
-  if (asked !== undefined) {
-    if (!Number.isSafeInteger(asked) || asked < 1) {
-      throw new InputError(`Cannot run in chunks: segments must be a whole number ≥ 1, got ${asked}`);
-    }
-    return Math.max(1, Math.min(asked, chunks));
-  }
-  // Segments read k and v twice: less than four to a workgroup's place would not pay.
-  const side = Math.min(Math.floor(ENOUGH / workgroups), Math.floor(chunks / LEAST_CHUNKS));
-  return gpu.adapter.software || side < 4 ? 1 : side;
-}
-
-/** Makes the kernel ready. Rejects with an {@link InputError} on shapes or tiles that do not fit, before any GPU work. */
+/** Makes the kernel ready. Rejects with an `InputError` on shapes or tiles that do not fit, before any GPU work. */
 export async function planChunkForward(
   gpu: Gpu,
   tensors: ChunkTensors,
@@ -62,7 +48,9 @@ export async function planChunkForward(
   const decay: Required<Decay> = { form: "log", per: "token", ...options.decay };
   const { kind, form, per } = decay;
   const { B, T, H, K, V } = checkedExtent(tensors, decay);
-  if (walks(gpu, tensors, options, decay)) return await planWalked(gpu, tensors, options, decay);
+  const traits = traitsOf(tensors);
+  assertWalkable(traits, options, decay);
+  if (T > 0 && walks(gpu, traits, options, decay)) return await planWalked(gpu, tensors, options, decay);
   const half = q.dtype === "f16";
   const asked = {
     ...(options.mode === undefined ? {} : { mode: options.mode }),
@@ -82,7 +70,8 @@ export async function planChunkForward(
   if (chunkStates !== undefined) assertShape("chunkStates", chunkStates, [B, kept, H, K, V]);
   const chunks = Math.ceil(T / chunk);
   const workgroups = B * H * Math.ceil(V / columns);
-  const wanted = chooseSegments(gpu, workgroups, chunks, options.segments);
+  const pieces = { workgroups, most: chunks, worth: chunks / LEAST_CHUNKS };
+  const wanted = chooseSegments(gpu, pieces, options.segments);
   const tokens = Math.max(1, Math.ceil(chunks / wanted)) * chunk;
   const segments = Math.max(1, Math.ceil(T / tokens));
   const fault = typeof options.fault === "string" ? options.fault : undefined;

@@ -57,6 +57,8 @@ export async function planChunkModelBackward(
   const tuning: ChunkGradientTuning = entry.stabilised === undefined
     ? asked
     : { ...asked, mode: "f32", hardware: false };
+  // The forward pass that is run again is walked through where nothing is asked for, as it was before.
+  const forward = asked.mode === undefined && asked.hardware === undefined ? asked : tuning;
   const extent = modelExtent(entry, inputs);
   const { B, T, H, K, V } = extent;
   const columns = canonicalColumns(entry, V);
@@ -72,7 +74,7 @@ export async function planChunkModelBackward(
     const exponents = mantissas.shared?.exponents;
     const rows = entry.normaliser === undefined
       ? { dO: dOutputs, free: undefined }
-      : await unnormalised(work, entry, { ...tensors, d_o: dOutputs, exponents }, scale, extent, tuning);
+      : await unnormalised(work, entry, { ...tensors, d_o: dOutputs, exponents }, scale, extent, forward);
     const end = await finalCotangent(work, mantissas, dFinal);
     const start = roomOf(work, mantissas, "dInitial", dInitial);
     const gates = gateShape(entry.decay, extent);

@@ -28,11 +28,18 @@
  * *A shared exponent* (stabilise.ts): rescaling is exact, so all of this holds of mantissas. The backward pass of such a model
  * takes its products in f32.
  *
+ * *Walks* (_walked.ts) have neither chunks nor operands: a term is added to the state (1) and multiplied and added to once a gate,
+ * as in the recurrence, and a read-out is one sum over the keys. Where time is cut in segments, of up to 8 tokens that a first pass
+ * takes together a term meets the additions of those before it, 8 in all, and 1 as the segment is added to the state: at
+ * most 10.
+ *
+ * *The backward pass* has a mode of its own (_backward_unit.ts). Outputs that it computes again, before a normaliser, are walked
+ * through or in its mode: fewer roundings than its own.
+ *
  * @module
  */
 import type { AnyAffineModel } from "../../models/affine.ts";
-import type { Dims } from "../../models/inputs.ts";
-import type { Rounding } from "../../models/rounding.ts";
+import type { Rounding, Tiles } from "../../models/rounding.ts";
 import { matrixError, type MatrixMode } from "../matrix_unit.ts";
 
 const UNIT = 2 ** -24;
@@ -75,20 +82,47 @@ export function chunkGradientRoundings(
   return Math.ceil(sum(K + V) + 3 * sum(64) + 3 * product + K + V + 64 + 16);
 }
 
-/** What a bound has to know of a kernel whose chunks are at most `chunk` tokens. */
-export function chunkRounding(
-  { chunk = 32, mode, hardware }: { readonly chunk?: number; readonly mode: MatrixMode; readonly hardware: boolean },
-): Rounding {
+/** Roundings that a term meets in a walk and no gate pays for: see above. */
+export const WALK_ROUNDINGS = 10;
+
+/** Products on tiles. */
+export interface TileForm {
+  readonly mode: MatrixMode;
+  readonly hardware: boolean;
+}
+
+/** How a forward pass is done. */
+export type ForwardForm = "walk" | TileForm;
+
+const plain: TileForm = { mode: "f32", hardware: false };
+
+/** What a bound has to know of kernels whose chunks are at most `chunk` tokens. */
+export function chunkRounding({ chunk = 32, forward, backward }: {
+  readonly chunk?: number;
+  /** By model. */
+  readonly forward: (model: AnyAffineModel) => ForwardForm;
+  readonly backward: TileForm;
+}): Rounding {
+  const floorsOf = ({ mode }: TileForm): Tiles | undefined =>
+    mode === "f32" ? undefined : { floor: CHUNK_FLOOR, chunk, rows: true };
   return {
     unit: UNIT,
-    rightCombines: (_steps, _model: AnyAffineModel, { sizes }: Dims) =>
-      chunkRoundings({ K: sizes.K ?? 1, chunk, mode, hardware }),
+    rightCombines(_steps, model, { sizes }) {
+      const form = forward(model);
+      if (form === "walk") return WALK_ROUNDINGS;
+      const { mode, hardware } = form;
+      return chunkRoundings({ K: sizes.K ?? 1, chunk, mode, hardware });
+    },
     accuracy: "wgsl",
     denseChunk: () => 1,
-    gradient: (model, { sizes: { K = 1, V = 1 } }) =>
-      model.action === "scaled"
-        ? { late: chunkGradientRoundings({ K, V, mode: "f32", hardware: false }), tiles: undefined }
-        : { late: chunkGradientRoundings({ K, V, mode, hardware }) },
-    ...(mode === "f32" ? {} : { tiles: { floor: CHUNK_FLOOR, chunk, rows: true } }),
+    tiles(model) {
+      const form = forward(model);
+      return form === "walk" ? undefined : floorsOf(form);
+    },
+    gradient(model, { sizes: { K = 1, V = 1 } }) {
+      const form = model.action === "scaled" ? plain : backward;
+      const { mode, hardware } = form;
+      return { late: chunkGradientRoundings({ K, V, mode, hardware }), tiles: floorsOf(form) };
+    },
   };
 }

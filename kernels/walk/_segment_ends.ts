@@ -13,7 +13,7 @@ import { positions } from "../delta/_forward_shader.ts";
 import type { Registers } from "../delta/_registers.ts";
 import { serialShader, storeState } from "../delta/_serial_shader.ts";
 import type { Binding, Shader } from "../wgsl.ts";
-import { headDecay, lastSegment, walkStaged, type WalkText } from "./_shader.ts";
+import { headDecay, lastSegment, presentGate, walkStaged, type WalkText } from "./_shader.ts";
 
 /** What a pass over segments is compiled for. */
 export type SegmentText =
@@ -21,7 +21,9 @@ export type SegmentText =
   & { readonly segment: number };
 
 /** The staged inputs: all but z. */
-export function segmentStaged(text: Pick<WalkText, "decay" | "scale" | "dtypes">): ReturnType<typeof walkStaged> {
+export function segmentStaged(
+  text: Pick<WalkText, "decay" | "form" | "scale" | "dtypes">,
+): ReturnType<typeof walkStaged> {
   return walkStaged(text).filter(({ name }) => name !== "z");
 }
 
@@ -30,23 +32,26 @@ export function segmentShader(
   { rows: K, columns: V, decay, form, reverse, tile, dtypes, segment }: SegmentText,
 ): Shader {
   const { unroll, group, interleaved, columns } = tile;
-  const staged = segmentStaged({ decay, scale: 1, dtypes });
+  const staged = segmentStaged({ decay, form, scale: 1, dtypes });
   const places = positions(staged, 1, tile);
   const all = Array.from({ length: unroll }, (_, token) => token);
   const block = "sequence * p.chunks + chunk";
 
   /** Statements: w of the tokens so far, times the gate of this one. */
   function pass(lanes: Registers, token: number): string {
+    const there = (gate: string, type: string): string => presentGate({ form, tile }, token, gate, type);
     switch (decay) {
       case "none":
         return "";
       case "scalar":
       case "columns":
-        return `w *= ${places.element("g", token, 0)};`;
+        return `w *= ${there(places.element("g", token, 0), decay === "scalar" ? "f32" : lanes.type)};`;
       case "head":
         return `w *= ${unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay"};`;
       case "rows":
-        return `${lanes.read("g", places.at("g", token, 0))}\n${lanes.each((r) => `w${r} *= ${lanes.part("g", r)};`)}`;
+        return `${lanes.read("g", places.at("g", token, 0))}\n${
+          lanes.each((r) => `w${r} *= ${there(lanes.part("g", r), "f32")};`)
+        }`;
     }
   }
 

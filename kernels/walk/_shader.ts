@@ -25,7 +25,7 @@ export interface WalkText {
   readonly rows: number;
   readonly columns: number;
   readonly decay: WalkDecay;
-  /** `log`: g, the multiplier is e^g; otherwise the multiplier itself, per head. */
+  /** `log`: g, the multiplier is e^g; otherwise the multiplier itself. */
   readonly form: "log" | "factor";
   readonly reverse: boolean;
   readonly scale: number;
@@ -46,7 +46,7 @@ export const WAITING_ROUNDINGS = 11;
 
 /** The staged inputs. The scale is z's: it is applied where z is kept. */
 export function walkStaged(
-  { decay, scale, dtypes }: Pick<WalkText, "decay" | "scale" | "dtypes">,
+  { decay, form, scale, dtypes }: Pick<WalkText, "decay" | "form" | "scale" | "dtypes">,
 ): Staged[] {
   const plain = (raw: string): string => raw;
   const axis = decay === "rows" ? "K" : decay === "columns" ? "V" : "none";
@@ -69,8 +69,8 @@ export function walkStaged(
         dtype: dtypes.g,
         axis,
         micro: false,
-        // A token behind the end is zeros: it leaves the state as it is.
-        value: (raw: string): string => `${exp}(${raw})`,
+        // A token behind the end is zeros: e^0 leaves the state as it is, of a factor see `presentGate`.
+        value: form === "log" ? (raw: string): string => `${exp}(${raw})` : plain,
       } as const,
     ]),
   ];
@@ -79,6 +79,17 @@ export function walkStaged(
 /** Statement: the decay of the workgroup's head. */
 export function headDecay(form: "log" | "factor"): string {
   return `let head_decay = ${form === "log" ? "ds_decay(in_g[head])" : "in_g[head]"};`;
+}
+
+/** A gate of token `i + token` as it is staged, `type`: a factor behind the end is 0 and has to be 1. */
+export function presentGate(
+  { form, tile: { unroll } }: Pick<WalkText, "form" | "tile">,
+  token: number,
+  gate: string,
+  type: string,
+): string {
+  // Tokens that are added up together may not all be there; one by one they are.
+  return form === "log" || unroll === 1 ? gate : `select(${type}(1.0), ${gate}, t0 + i + ${token}u < end)`;
 }
 
 /** Whether the workgroup's segment is the last, in the walk's direction: a WGSL bool. */
@@ -119,7 +130,11 @@ export function walkShader(text: WalkText): Shader {
     const { each, dot } = lanes;
     const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
     const gate = (r: number): string =>
-      decay === "rows" ? wide(part("g", r)) : decay === "head" ? "decay" : `g${token}`;
+      decay === "rows"
+        ? wide(presentGate(text, token, part("g", r), "f32"))
+        : decay === "head"
+        ? "decay"
+        : presentGate(text, token, `g${token}`, decay === "scalar" ? "f32" : columnType(tile.columns));
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
     const there = unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
     const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;

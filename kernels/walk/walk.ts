@@ -59,7 +59,7 @@ export interface WalkTensors {
 
 export interface WalkOptions extends TileOptions {
   readonly decay?: WalkDecay;
-  /** Whether g is a logarithm (≤ 0, ≥ −104), the default, or the multiplier itself: for the decay `head` only. */
+  /** Whether g is a logarithm (≤ 0, ≥ −104), the default, or the multiplier itself. */
   readonly form?: "log" | "factor";
   readonly reverse?: boolean;
   /** Default 1. */
@@ -106,7 +106,6 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   if (gates[decay] === undefined ? g !== undefined : g === undefined) {
     refuse(`g must be ${decay === "none" ? "absent without decay" : `given for the decay "${decay}"`}`);
   }
-  if (form === "factor" && decay !== "head") refuse(`g must be a logarithm for the decay "${decay}", got form factor`);
   if (g !== undefined) assertShape("g", g, gates[decay]!);
   if (decay === "head" && g!.dtype !== "f32") refuse(`g must be f32 for the decay "head", got ${g!.dtype}`);
   for (const [name, state] of [["initial", initial], ["final", final]] as const) {
@@ -121,7 +120,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
-  const staged = walkStaged({ decay, scale: rounded, dtypes });
+  const staged = walkStaged({ decay, form, scale: rounded, dtypes });
   const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
   const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), leastColumns }, tiling);
@@ -165,7 +164,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
         scratch.push(buffer);
         return buffer;
       };
-      const inputs = segmentStaged({ decay, scale: 1, dtypes });
+      const inputs = segmentStaged({ decay, form, scale: 1, dtypes });
       const own = chooseTile(gpu, { ...demand, staged: stagedCounts(inputs, 1), leastColumns: 1 }, {
         ...tiling,
         block: tile.block,

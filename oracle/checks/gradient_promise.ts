@@ -17,7 +17,7 @@ export function gradientPromise(
   dims: Dims,
 ): GradientPromise | undefined {
   const promise = rounding.gradient?.(model, dims);
-  return promise && { logSums: rounding.logSums?.(model, dims), tiles: rounding.tiles, ...promise };
+  return promise && { logSums: rounding.logSums?.(model, dims), tiles: rounding.tiles?.(model, dims), ...promise };
 }
 
 /** The arithmetic of an execution's backward pass. */
