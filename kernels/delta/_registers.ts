@@ -14,8 +14,11 @@ export interface Registers {
   row(r: number): string;
   /** Statements: for every row. */
   each(statement: (r: number) => string): string;
-  /** Statement: declares `into`, the sum over this invocation's rows of factor × register. */
-  dot(into: string, factor: (r: number) => string, register: string): string;
+  /**
+   * Statement: declares `into`, the sum over this invocation's rows of factor × register. In one chain it takes an addition a
+   * column less, in two, the default, half the latency.
+   */
+  dot(into: string, factor: (r: number) => string, register: string, chains?: 1 | 2): string;
   /** The sum over the group of a value, in all of its invocations. */
   total(x: string): string;
   /**
@@ -104,15 +107,14 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
         { length: rows / 4 },
         (_, piece) => `let ${as}${piece} = s_${array}[${at} + ${piece * group}u + lane];`,
       ).join("\n"),
-    dot(into, factor, register) {
-      // Two chains: half the latency.
+    dot(into, factor, register, chains = 2) {
       const chain = (parity: number): string =>
-        index.filter((r) => r % 2 === parity).reduce(
+        index.filter((r) => r % chains === parity).reduce(
           (sum, r) =>
             sum === "" ? `${wide(factor(r))} * ${register}${r}` : `fma(${wide(factor(r))}, ${register}${r}, ${sum})`,
           "",
         );
-      return `let ${into} = ${chain(0)} + ${chain(1)};`;
+      return `let ${into} = ${chain(0)}${chains === 2 ? ` + ${chain(1)}` : ""};`;
     },
     spread: (into, name, whole) => spread(into, name, whole).join("\n"),
     spreadParts: (into, name) => spread(into, name, false),

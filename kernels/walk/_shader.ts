@@ -110,6 +110,8 @@ export function walkShader(text: WalkText): Shader {
   ];
   const perHead: Binding[] = decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" }] : [];
 
+  // Four columns are latency enough for one chain each.
+  const chains = tile.columns === 4 ? 1 : 2;
   const wide = (x: string): string => tile.columns === 1 ? x : `${columnType(tile.columns)}(${x})`;
 
   /** Statements: reads a token's numbers. */
@@ -146,7 +148,7 @@ export function walkShader(text: WalkText): Shader {
       "{",
       decay === "head" ? `let decay = ${there};` : "",
       each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r))),
-      dot("o", (r) => part("z", r), "s"),
+      dot("o", (r) => part("z", r), "s", chains),
       `late${token} = o;`,
       // In reverse the decay of token t stands between t and t − 1.
       reverse && decay !== "none" ? each((r) => `s${r} = ${decayed(r)};`) : "",
@@ -176,7 +178,7 @@ export function walkShader(text: WalkText): Shader {
       `let root${token} = inverseSqrt(kept);`,
       `let y = y${token} * (root${token} * root${token});`,
       each((r) => `s${r} = fma(${wide(own("x", r))}, y, s${r});`),
-      dot("o", (r) => own("z", r), "s"),
+      dot("o", (r) => own("z", r), "s", chains),
       `late${token} = o * kept;`,
       reverse ? `kept *= ${a};` : "",
       "}",
