@@ -106,8 +106,9 @@ const tilings: readonly DeltaOptions[] = [
   { rows: 16, columns: 2, threads: 64 },
   { rows: 32, columns: 1 },
   { subgroups: false },
-  { interleaved: 1 },
   { interleaved: 2 },
+  { unroll: 4 },
+  { unroll: 2 },
 ];
 
 function forwardLine(model: AnyAffineModel, dtype: DType): FusedLine {

@@ -41,6 +41,8 @@
 import type { AnyAffineModel } from "../../models/affine.ts";
 import type { Rounding, Tiles } from "../../models/rounding.ts";
 import { matrixError, type MatrixMode } from "../matrix_unit.ts";
+import { WAITING_ROUNDINGS } from "../walk/walk.ts";
+import { chunkModelOf } from "./family.ts";
 
 const UNIT = 2 ** -24;
 /** What a product of tiles adds, as a share of its operands' largest: `Tiles.floor`. */
@@ -109,7 +111,10 @@ export function chunkRounding({ chunk = 32, forward, backward }: {
     unit: UNIT,
     rightCombines(_steps, model, { sizes }) {
       const form = forward(model);
-      if (form === "walk") return WALK_ROUNDINGS;
+      if (form === "walk") {
+        // Where decays of a head wait outside the state (kernels/walk/_shader.ts).
+        return WALK_ROUNDINGS + (chunkModelOf(model)?.decay.per === "head" ? WAITING_ROUNDINGS : 0);
+      }
       const { mode, hardware } = form;
       return chunkRoundings({ K: sizes.K ?? 1, chunk, mode, hardware });
     },

@@ -30,6 +30,8 @@ export interface TileOptions {
   readonly subgroups?: boolean;
   /** Groups whose invocations lie between one another's, a power of two, at most; with subgroups. */
   readonly interleaved?: number;
+  /** Tokens whose outputs are added up together, a power of two, at most; with subgroups. */
+  readonly unroll?: number;
 }
 
 /** The chosen division. */
@@ -84,8 +86,8 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   }
   const subgroups = options.subgroups ?? gpu.subgroups !== undefined;
   if (subgroups && gpu.subgroups === undefined) refuse("subgroups must be a feature of the device", "none");
-  if (!Number.isInteger(Math.log2(options.interleaved ?? 1))) {
-    refuse("interleaved must be a power of two", options.interleaved);
+  for (const name of ["interleaved", "unroll"] as const) {
+    if (!Number.isInteger(Math.log2(options[name] ?? 1))) refuse(`${name} must be a power of two`, options[name]);
   }
   const widest = subgroups ? gpu.subgroups!.min : 32;
   // Without shuffles a sum over a group costs two barriers, so columns are longer there.
@@ -119,12 +121,13 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   const loads = (block: number): number =>
     staged.K * Math.ceil(block * padded / 4 / threads) + staged.V * Math.ceil(block * width() / 4 / threads) +
     staged.none * Math.ceil(block / threads);
-  let block = Math.min(options.block ?? 16, blockLimit);
+  // Every block costs some hundred clocks; a software adapter would walk through more that is behind the end.
+  let block = Math.min(options.block ?? (gpu.adapter.software ? 16 : 32), blockLimit);
   if (!Number.isInteger(Math.log2(block))) refuse("block must be a power of two", block);
   const memory = Math.min(STAGED_BYTES, gpu.limits.maxComputeWorkgroupStorageSize);
   while (block > 1 && (bytes(block) > memory || loads(block) > IN_FLIGHT && options.block === undefined)) block /= 2;
   if (bytes(block) > memory) refuse(`a token must fit ${memory} bytes of workgroup memory`, bytes(block));
-  const unroll = subgroups ? Math.min(group, block, 8) : 1;
+  const unroll = subgroups ? Math.min(group, block, options.unroll ?? 8) : 1;
   const sum = group === 1 ? "no reduction" : subgroups ? "subgroups" : "shared memory";
   return {
     rows,
@@ -136,6 +139,6 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     block,
     unroll,
     subgroups: subgroups && group > 1,
-    text: `${rows} × ${columns} an invocation, ${threads} threads, ${block} tokens staged, ${sum}`,
+    text: `${rows} × ${columns} an invocation, ${threads} threads, ${block} tokens staged, ${unroll} together, ${sum}`,
   };
 }

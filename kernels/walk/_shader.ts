@@ -127,18 +127,19 @@ export function walkShader(text: WalkText): Shader {
     ].join("\n");
   }
 
-  /** Statements: adds a token to the state and reads the state out. */
-  function step(lanes: Registers, token: number): string {
+  /** Statements: adds a token to the state and reads the state out. `present`: one that is there, as it need not be. */
+  function step(lanes: Registers, token: number, present: boolean): string {
     const { each, dot } = lanes;
     const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
+    const own = (gate: string, type: string): string => present ? gate : presentGate(text, token, gate, type);
     const gate = (r: number): string =>
       decay === "rows"
-        ? wide(presentGate(text, token, part("g", r), "f32"))
+        ? wide(own(part("g", r), "f32"))
         : decay === "head"
         ? "decay"
-        : presentGate(text, token, `g${token}`, decay === "scalar" ? "f32" : columnType(tile.columns));
+        : own(`g${token}`, decay === "scalar" ? "f32" : columnType(tile.columns));
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
-    const there = unroll > 1 ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
+    const there = unroll > 1 && !present ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
     const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;
     // Swapped, the decay meets what is added instead of what was there.
     const swapped = fault === "swapped-operands" && !reverse && decay !== "none";
@@ -161,8 +162,9 @@ export function walkShader(text: WalkText): Shader {
   const taken = (
     lanes: Registers,
     meanwhile: readonly string[],
-    step: (lanes: Registers, token: number) => string,
-  ): string => interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token)}`), meanwhile);
+    step: (lanes: Registers, token: number, present: boolean) => string,
+    present: boolean,
+  ): string => interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile);
 
   const waiting = text.waiting && (decay === "scalar" || decay === "head") && fault !== "swapped-operands";
   /** Statements: the state itself in the registers. */
@@ -194,9 +196,17 @@ export function walkShader(text: WalkText): Shader {
         ? `t0 + ${tile.block}u <= end && kept * head_block >= 0x1p-20f && head_decay <= 1.0`
         : "kept * (fours.x * fours.y) * (fours.z * fours.w) >= 0x1p-20f && all(fours <= vec4f(1.0))",
       otherwise: caughtUp(lanes),
-      tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep),
+      tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep, true),
     };
   };
+  /** A block whose tokens are all there, where that must be asked of each otherwise. */
+  const wholeBlock: Walk["shortcut"] = (lanes) => ({
+    before: "",
+    condition: `t0 + ${tile.block}u <= end`,
+    otherwise: "",
+    tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
+  });
+  const asked = unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
   // A state of chunk c is the one before its first token, in the walk's direction.
   const edge = reverse
     ? `(t0 + ${tile.block}u) % ${chunk}u == 0u || t0 + ${tile.block}u >= p.T`
@@ -237,8 +247,8 @@ export function walkShader(text: WalkText): Shader {
             )
           }\n}`,
         ].join("\n"),
-      tokens: (lanes, meanwhile) => taken(lanes, meanwhile, step),
-      ...(waiting ? { shortcut } : {}),
+      tokens: (lanes, meanwhile) => taken(lanes, meanwhile, step, false),
+      ...(waiting ? { shortcut } : asked ? { shortcut: wholeBlock } : {}),
       store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd(lanes) {

@@ -64,7 +64,7 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
-  /** Whether a decay of one number waits outside the state while it may (_shader.ts); with subgroups. Default: no. */
+  /** Whether a decay of one number waits outside the state while it may (_shader.ts); with subgroups. Default: one of a head. */
   readonly waiting?: boolean;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
@@ -83,7 +83,8 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
-    waiting = false,
+    // On an H200 a third faster for a decay of a head, no faster for one of a token (bench/NOTES.md).
+    waiting = decay === "head",
     fault,
     ...tiling
   } = options;
