@@ -73,8 +73,8 @@ function words(task: TaskName, order: number): Preset {
     optimiser: { weightDecay: 0.01 },
     plan: {
       batch: 1024,
-      // The product is learnt at 3, by Inf and Agg at once, without dropout; up to 18 is practice. Had Inf learnt it first, at 2, two
-      // seeds of four would not have let Agg learn it afterwards. At 18 dropout makes Agg give what it would from states that
+      // The product is learnt at 3, by Inf and Agg at once, without dropout; up to 18 is practice. Had Inf learnt it first, at 2, Agg
+      // might not have learnt it afterwards: seed 2 did not in 30,000 steps. At 18 dropout makes Agg give what it would from states that
       // are a little off, so that errors do not add up from level to level: on that greater lengths hang (bench/NOTES.md: 1.5 %
       // wrong at 180 tokens without, 0.01 % with it).
       stages: [
