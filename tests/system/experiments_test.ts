@@ -120,7 +120,7 @@ test("collected again a run's lines are replaced; all other lines stay as they a
   const other = '{"kind": "result", "note": 1.50}';
   writeFileSync(file, '{"kernel": "scan",  "ms": 1.0}\n');
   const { out } = await collect(runs, "--save", file);
-  assertEquals(out, [`${file}: 3 results and 18 costs of 2 runs`]);
+  assertEquals(out, [`${file}: 3 results and ${lengths.length + 1} costs of 2 runs`]);
   const once = readFileSync(file, "utf8");
   assert(once.startsWith('{"kernel": "scan",  "ms": 1.0}\n'));
   await collect(join(runs, "words"), "--save", file);
@@ -129,8 +129,8 @@ test("collected again a run's lines are replaced; all other lines stay as they a
   // Asked again at other lengths, the run is the same one.
   await train(["--resume", join(runs, "words"), "--evaluate", "4"], quiet);
   await collect(join(runs, "words"), "--save", file);
-  const lengths = linesOf<ResultLine>(file).filter(({ kind, task }) => kind === "result" && task === "s5");
-  assertEquals(lengths.map(({ length }) => length), [6, 18, 4]);
+  const left = linesOf<ResultLine>(file).filter(({ kind, task }) => kind === "result" && task === "s5");
+  assertEquals(left.map(({ length }) => length), [6, 18, 4]);
   // Another run of the same setting is another.
   await train([...curriculum, "--seed", "2", "--out", join(root, "second")], quiet);
   await collect(join(root, "second"), "--only", "results", "--save", file);
@@ -164,7 +164,7 @@ test("a run that is not finished is left out, and said; --partial takes its last
   );
   assert(parsed<ResultLine>(out).every(({ steps }) => steps !== 7));
   const partial = parsed<ResultLine>((await collect(folder, "--partial", "--only", "results")).out);
-  assertEquals(partial.map(({ length, steps, finished }) => [length, steps, finished]), [[3, 7, false]]);
+  assertEquals(partial.map(({ length, steps, finished }) => [length, steps, finished]), [[lengths[1]!, 7, false]]);
 });
 
 test("what is no run is refused in one line, and nothing is saved", async () => {
