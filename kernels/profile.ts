@@ -63,7 +63,7 @@ fn ds_exp(given: f32) -> f32 {
   let n = ds_exp_exponent(x);
   return ds_scale2(ds_exp_poly(ds_exp_rest(x, n)), n);
 }
-// e^x for x ≤ 0, a decay: the same bits without branches, which a kernel can take between its other work. −∞ and NaN give 0.
+// e^x for x ≤ 0, a decay: the same bits without branches, which a kernel can take between its other work. −∞ gives 0.
 fn ds_decay(x: f32) -> f32 {
   let n = ds_exp_exponent(max(x, -150.0));
   let bits = bitcast<u32>(ds_exp_poly(ds_exp_rest(max(x, -150.0), n)));

@@ -6,8 +6,9 @@ import { chunkModels } from "../kernels/chunk/family.ts";
 import { planChunkForward } from "../kernels/chunk/forward.ts";
 import { Tensor } from "../kernels/tensor.ts";
 import { InputError } from "../models/error.ts";
-import { type Dims, sampleInputs, stateLength } from "../models/inputs.ts";
+import { type Dims, type Inputs, sampleInputs, stateLength } from "../models/inputs.ts";
 import { gla } from "../models/gla.ts";
+import { retnet } from "../models/retnet.ts";
 import { seeded } from "../models/random.ts";
 import { judgeOf } from "../oracle/allowance.ts";
 import { reference } from "../oracle/reference.ts";
@@ -55,6 +56,32 @@ test("a walk in segments is within the bound, and sees a dropped carry", { skip:
   assert(judge.judge(await execution.run(gla, dims, inputs), dims.T).ok);
   assert(!judge.judge(await execution.planted!("dropped-carry").run(gla, dims, inputs), dims.T).ok);
 });
+
+/** Row 0 of `B`, up to `T` tokens, of inputs by token `[B, T, …]`; what has no tokens stays. */
+function cut(inputs: Inputs, { B, T }: Dims, tokens: number): Inputs {
+  return Object.fromEntries(
+    Object.entries(inputs).map((
+      [name, x],
+    ) => [name, x.length % (B * T) === 0 ? Array.from(x).slice(0, x.length / B / T * tokens) : x]),
+  );
+}
+
+// Few sequences would have narrower workgroups, and sums another order, if that were left to them.
+test(
+  "a walk in one segment: a row's bits hang neither on the batch nor on later tokens",
+  { skip: gpu === null },
+  async () => {
+    const options = { ...walk, segments: 1 };
+    for (const [model, B, T, tokens] of [[gla, 64, 20, 20], [retnet, 64, 70, 53]] as const) {
+      const dims: Dims = { B, T, H: 2, sizes: { K: 64, V: 32 } };
+      const inputs = sampleInputs(model, dims, "long-memory", 5);
+      const all = await runChunk(gpu!, model, dims, inputs, {}, options);
+      const one = await runChunk(gpu!, model, { ...dims, B: 1, T: tokens }, cut(inputs, dims, tokens), {}, options);
+      assert(one.outputs.some((x) => x !== 0));
+      assertEquals(one.outputs, all.outputs.slice(0, one.outputs.length), model.name);
+    }
+  },
+);
 
 test("what cannot be walked through is refused, and no token is no walk", { skip: gpu === null }, async () => {
   const [B, T, H, K, V] = [1, 3, 1, 4, 4];

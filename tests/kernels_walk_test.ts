@@ -218,21 +218,21 @@ for (const decay of decays) {
   }
 }
 
-for (const decay of ["scalar", "head"] as const) {
+{
   // Where there are no subgroups no decay waits.
   const skip = gpu?.subgroups === undefined;
-  test(`decays that wait, ${decay}: other bits, within the derived bound`, { skip }, async () => {
+  test("a head's decay that waits: other bits, within the derived bound", { skip }, async () => {
     let others = 0;
     for (const reverse of [false, true]) {
       for (const kind of ["gentle", "fast", "adversarial"] as const) {
-        const size: Case = { B: 2, T: 77, H: 2, R: 16, C: 8, decay, reverse };
+        const size: Case = { B: 2, T: 77, H: 2, R: 16, C: 8, decay: "head", reverse };
         const data = dataOf(size, kind);
         const truth = truthOf(size, data, 0.25, WAITING_ROUNDINGS);
         const options = { scale: 0.25, rows: 4, block: 8, segments: reverse ? 2 : 1 };
         const { outputs, final } = await ran(gpu!, size, data, { ...options, waiting: true });
         assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `${kind} ${reverse} outputs`);
         assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `${kind} ${reverse} final`);
-        const plain = await ran(gpu!, size, data, options);
+        const plain = await ran(gpu!, size, data, { ...options, waiting: false });
         if (outputs.some((x, n) => x !== plain.outputs[n])) others++;
         const cut = await ran(gpu!, size, data, { ...options, waiting: true, fault: "dropped-carry" });
         assert(wrong(cut.outputs, truth.outputs, truth.outputsAllowed) !== undefined, `${kind} ${reverse} dropped`);
@@ -282,11 +282,11 @@ gpuTest("a walk in segments keeps the states of chunks, and loses a carry where 
   const data = dataOf(size);
   const truth = truthOf(size, data, 1);
   const states = await chunkStatesOf(device, size, data, {});
-  const cut = await chunkStatesOf(device, size, data, { segments: 2, rows: 4, waiting: true });
+  const cut = await chunkStatesOf(device, size, data, { segments: 2, rows: 4 });
   // Both are off by no more than the final state may be, whose bound grows with time.
   const allowed = 2 * Math.max(...truth.finalAllowed) + 2 * UNIT * size.T;
   states.forEach((x, i) => assert(Math.abs(x - cut[i]!) <= allowed, `${i}: ${x}, in segments ${cut[i]}`));
-  assert(states.some((x, i) => x !== cut[i]) || states.some((x) => x !== 0), "states are there");
+  assert(states.some((x) => x !== 0), "states are there");
   const { outputs } = await ran(device, size, data, { segments: 2, chunk: 16, fault: "dropped-carry" });
   assert(wrong(outputs, truth.outputs, truth.outputsAllowed) !== undefined, "a dropped carry shows");
 });

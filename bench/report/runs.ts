@@ -35,7 +35,8 @@ export interface Speed {
 }
 
 function speedsOf(steps: readonly StepLine[]): readonly Speed[] {
-  const lengths = [...grouped(steps, ({ length }) => `${length}`).values()].sort(([a], [b]) => a!.length - b!.length);
+  const lengths = [...grouped(steps, ({ length, tokens }) => `${length} ${tokens}`).values()]
+    .sort(([a], [b]) => a!.length - b!.length);
   return lengths.map((some) => ({
     length: some[0]!.length,
     batch: some[0]!.tokens / some[0]!.length,

@@ -50,7 +50,7 @@ export function parallelObstacle(
   if (kind === "diagonal") return "its decay must be none or scalar, got diagonal";
   if (u !== undefined) return "a bonus is read before the update";
   if (chunkStates !== undefined) return "states at chunk starts are kept by tiles";
-  if (form === "factor" && per !== "head") return "factors by token are the tiles'";
+  if (form === "factor" && per !== "head") return "factors by token are for walks and tiles";
   for (const [name, n] of [["K", K], ["V", V]] as const) {
     if (n % 16 !== 0 || n > 128) return `${name} must be a multiple of 16 up to 128, got ${n}`;
   }

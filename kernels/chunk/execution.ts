@@ -72,7 +72,7 @@ export function chunkExecution(gpu: Gpu, options: ChunkRunOptions = {}): Executi
     ...(options.hardware === undefined ? {} : { hardware: options.hardware }),
   };
   const tiles = matrixUnit(gpu, asked);
-  // Runs are in one segment (_hosted.ts), and all in f32.
+  // Of harness and layers alike, though the harness's runs may be cut in segments (_hosted.ts); all in f32.
   const forward = (model: AnyAffineModel): ForwardForm => {
     const entry = chunkModelOf(model);
     const traits = { bonus: entry?.bonus !== undefined, chunkStates: false, gates: "f32" } as const;

@@ -4,7 +4,7 @@ import { type Fault, relativeFactor } from "../faults.ts";
 import type { Shader } from "../wgsl.ts";
 import type { Registers } from "./_registers.ts";
 import { interleaved, serialShader, type Stored, storeState } from "./_serial_shader.ts";
-import { type Extents, inFours, type Staged } from "./_staging.ts";
+import type { Extents, Staged } from "./_staging.ts";
 import { type DeltaRule, inputLayouts } from "./rule.ts";
 import type { Tile } from "./tile.ts";
 
@@ -60,11 +60,7 @@ export function positions(staged: readonly Staged[], microSteps: number, tile: T
   };
   return {
     element(name, offset, m) {
-      const { axis, rate } = layout(name);
-      if (axis !== "none" || !inFours(tile, rate)) return `s_${name}[${this.at(name, offset, m)}]`;
-      // The first of the tokens taken together begins a four.
-      const n = offset * rate + m;
-      return `s_${name}[(half * ${block * rate}u + i * ${rate}u) / 4u + ${n >> 2}u].${"xyzw"[n & 3]}`;
+      return `s_${name}[${this.at(name, offset, m)}]`;
     },
     at(name, offset, m) {
       const { axis, rate } = layout(name);

@@ -39,10 +39,6 @@ export interface Staging {
   keep(half: string, only?: readonly string[]): string;
 }
 
-/** Whether single numbers, `rate` a token, lie in fours, so that tokens taken together read them by one load or two. */
-export const inFours = ({ block, unroll }: Pick<Tile, "block" | "unroll">, rate: number): boolean =>
-  block * rate % 4 === 0 && unroll * rate % 4 === 0;
-
 export const columnType = (columns: number): string => columns === 1 ? "f32" : `vec${columns}f`;
 
 /** The type under which a buffer's rows of `width` numbers are read in fours, or one by one. */
@@ -89,23 +85,22 @@ export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents
         : shifted
         ? `unpack2x16float(${raw}.x >> ${raw}.y).x`
         : raw;
-    const fours = axis === "none" && inFours(tile, rate);
-    const kept = axis === "V" ? columnType(columns) : fours ? "vec4f" : type;
+    const kept = axis === "V" ? columnType(columns) : type;
     const perUnit = axis === "V" ? 4 / columns : 1;
     const row = `(batch * p.T * ${rate}u + step) * p.H + head`;
     const single = shifted ? `vec2u(${buffer}[at_${name} / 2u], 16u * (at_${name} & 1u))` : `${buffer}[at_${name}]`;
-    const ahead = axis === "none" ? [`let at_${name} = ${row};`, `let raw = ${single};`] : [
+    const read = axis === "none" ? [`let at_${name} = ${row};`, `let raw = ${single};`] : [
       `let column = ${axis === "V" ? "first_column + " : ""}4u * (unit % ${perStep}u);`,
       `if (column >= ${extent}u) { return ${rawType}(); }`,
       `let at = (${row}) * ${extent}u + column;`,
       four(buffer, dtype, extent),
     ];
     const functions = /* wgsl */ `
-var<workgroup> s_${name}: array<${kept}, ${2 * units * perUnit / (fours ? 4 : 1)}>;
+var<workgroup> s_${name}: array<${kept}, ${2 * units * perUnit}>;
 fn load_${name}(unit: u32, first: u32) -> ${rawType} {
   let step = first * ${rate}u + unit / ${perStep}u;
   if (unit >= ${units}u || step >= behind * ${rate}u) { return ${rawType}(); }
-  ${ahead.join("\n  ")}
+  ${read.join("\n  ")}
   return raw;
 }`;
     const unit = (n: number): string => n === 0 ? "lid" : `lid + ${n * threads}u`;
@@ -134,9 +129,7 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
       Array.from({ length: count }, (_, n) => {
         const from = `v_${name}_${n}`;
         const at = `(${half}) * ${units * perUnit}u + (${unit(n)})${perUnit === 1 ? "" : ` * ${perUnit}u`}`;
-        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`))}; ` + (fours
-          ? `s_${name}[(${at}) / 4u][(${at}) % 4u] = ${from};`
-          : axis !== "V" || columns === 4
+        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`))}; ` + (axis !== "V" || columns === 4
           ? `s_${name}[${at}] = ${from};`
           : columns === 2
           ? `s_${name}[${at}] = ${from}.xy; s_${name}[${at} + 1u] = ${from}.zw;`

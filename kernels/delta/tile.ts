@@ -87,7 +87,8 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   const subgroups = options.subgroups ?? gpu.subgroups !== undefined;
   if (subgroups && gpu.subgroups === undefined) refuse("subgroups must be a feature of the device", "none");
   for (const name of ["interleaved", "unroll"] as const) {
-    if (!Number.isInteger(Math.log2(options[name] ?? 1))) refuse(`${name} must be a power of two`, options[name]);
+    const power = Math.log2(options[name] ?? 1);
+    if (!Number.isInteger(power) || power < 0) refuse(`${name} must be a power of two ≥ 1`, options[name]);
   }
   const widest = subgroups ? gpu.subgroups!.min : 32;
   // Without shuffles a sum over a group costs two barriers, so columns are longer there.
@@ -123,7 +124,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     staged.none * Math.ceil(block / threads);
   // Every block costs some hundred clocks; a software adapter would walk through more that is behind the end.
   let block = Math.min(options.block ?? (gpu.adapter.software ? 16 : 32), blockLimit);
-  if (!Number.isInteger(Math.log2(block))) refuse("block must be a power of two", block);
+  if (!Number.isInteger(Math.log2(block)) || block < 1) refuse("block must be a power of two", block);
   const memory = Math.min(STAGED_BYTES, gpu.limits.maxComputeWorkgroupStorageSize);
   while (block > 1 && (bytes(block) > memory || loads(block) > IN_FLIGHT && options.block === undefined)) block /= 2;
   if (bytes(block) > memory) refuse(`a token must fit ${memory} bytes of workgroup memory`, bytes(block));

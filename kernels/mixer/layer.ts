@@ -44,7 +44,7 @@ export interface LayerGradientTensors {
 }
 
 export interface LayerOptions {
-  /** Of products on tiles; default: the device's usual one. */
+  /** Of products on tiles, which are taken then where a walk would have been (kernels/chunk); default: what is usual there. */
   readonly mode?: MatrixMode | undefined;
   readonly hardware?: boolean | undefined;
   /**

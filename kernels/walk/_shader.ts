@@ -1,10 +1,10 @@
 /**
  * The kernel of a walk: sums of outer products with the state in registers.
  *
- * *Decays that wait.* Where the decay of a token is one number, registers may hold S/c, c the product of the decays since c
- * was last 1: a token then adds x (y/c)ᵀ, its output is c times what is read out, and no entry of the state is multiplied. A
- * block of tokens is taken so if c stays above 2^−20, so that nothing leaves the range of f32; otherwise the state is
- * multiplied by c first, and tokens by their own decays. A term meets no more roundings for a gate than before: where S was
+ * *A head's decay that waits.* Registers may hold S/c, c the product of the decays since c was last 1: a token then adds
+ * x (y/c)ᵀ, its output is c times what is read out, and no entry of the state is multiplied. Before c would fall below 2^−8 in a
+ * block the state is multiplied by it, and c is 1 again; decays that would fall so far in one block do not wait. (Where |y| is
+ * above 2^120, y/c may leave the range of f32.) A term meets no more roundings for a token's decay than before: where S was
  * multiplied, c is; and that S is multiplied by c is paid for by the next product of c, which is with 1. Besides, once, it meets
  * 1/c (the square of an inverse root, 2 units in the last place of which each may be off by), the product with y and that
  * with the output: {@linkcode WAITING_ROUNDINGS}.
@@ -34,14 +34,14 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
-  /** Whether decays of one number wait outside the state while they may. */
+  /** Whether a head's decay waits outside the state. */
   readonly waiting: boolean;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   readonly fault: Fault | undefined;
 }
 
-/** Roundings of 2^−24 that a term meets besides those of its gates where decays wait. */
+/** Roundings of 2^−24 that a term meets besides those of its gates where a head's decay waits. */
 export const WAITING_ROUNDINGS = 11;
 
 /** The staged inputs. The scale is z's: it is applied where z is kept. */
@@ -166,14 +166,14 @@ export function walkShader(text: WalkText): Shader {
     present: boolean,
   ): string => interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile);
 
-  const waiting = text.waiting && (decay === "scalar" || decay === "head") && fault !== "swapped-operands";
+  const waiting = text.waiting && decay === "head" && fault !== "swapped-operands";
   /** Statements: the state itself in the registers. */
   const caughtUp = (lanes: Registers): string => waiting ? `${lanes.each((r) => `s${r} *= kept;`)} kept = 1.0;` : "";
 
   /** Statements: a token whose decay is in c. */
   function waitingStep({ each, dot, part }: Registers, token: number): string {
     const own = (name: string, r: number): string => part(`${name}${token}_`, r);
-    const a = decay === "head" ? "head_decay" : `g${token}`;
+    const a = unroll === 1 ? "head_decay" : `select(1.0, head_decay, t0 + i + ${token}u < end)`;
     return [
       "{",
       reverse ? "" : `kept *= ${a};`,
@@ -187,18 +187,13 @@ export function walkShader(text: WalkText): Shader {
     ].join("\n");
   }
 
-  const shortcut: Walk["shortcut"] = (lanes) => {
-    const fours = Array.from({ length: tile.block / 4 }, (_, n) => `s_g[half * ${tile.block / 4}u + ${n}u]`);
-    return {
-      before: decay === "head" ? "" : `let fours = ${fours.join(" * ")};`,
-      // At most 1, that it cannot have been smaller in between.
-      condition: decay === "head"
-        ? `t0 + ${tile.block}u <= end && kept * head_block >= 0x1p-20f && head_decay <= 1.0`
-        : "kept * (fours.x * fours.y) * (fours.z * fours.w) >= 0x1p-20f && all(fours <= vec4f(1.0))",
-      otherwise: caughtUp(lanes),
-      tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep, true),
-    };
-  };
+  /** Whether it waits hangs on no token, so that the bits of a prefix are those of the whole. */
+  const waits: Walk["shortcut"] = (lanes) => ({
+    before: `if (kept * head_block < 0x1p-8f) {\n${caughtUp(lanes)}\n}`,
+    condition: "head_decay >= 0.0 && head_decay <= 1.0 && head_block >= 0x1p-8f",
+    otherwise: "",
+    tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep, true),
+  });
   /** A block whose tokens are all there, where that must be asked of each otherwise. */
   const wholeBlock: Walk["shortcut"] = (lanes) => ({
     before: "",
@@ -225,7 +220,7 @@ export function walkShader(text: WalkText): Shader {
       [
         decay === "head" ? headDecay(form) : "",
         waiting ? "var kept = 1.0;" : "",
-        waiting && decay === "head"
+        waiting
           ? `var head_block = head_decay; for (var n = 1u; n < ${tile.block}u; n *= 2u) { head_block *= head_block; }`
           : "",
       ].join("\n"),
@@ -248,7 +243,7 @@ export function walkShader(text: WalkText): Shader {
           }\n}`,
         ].join("\n"),
       tokens: (lanes, meanwhile) => taken(lanes, meanwhile, step, false),
-      ...(waiting ? { shortcut } : asked ? { shortcut: wholeBlock } : {}),
+      ...(waiting ? { shortcut: waits } : asked ? { shortcut: wholeBlock } : {}),
       store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd(lanes) {

@@ -64,7 +64,7 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
-  /** Whether a decay of one number waits outside the state while it may (_shader.ts); with subgroups. Default: one of a head. */
+  /** Whether a head's decay, which must be in [0, 1], waits outside the state (_shader.ts); with subgroups. Default: yes. */
   readonly waiting?: boolean;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
@@ -83,8 +83,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
-    // On an H200 a third faster for a decay of a head, no faster for one of a token (bench/NOTES.md).
-    waiting = decay === "head",
+    waiting = true,
     fault,
     ...tiling
   } = options;
@@ -133,8 +132,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const shader = walkShader({
     ...text,
     scale: rounded,
-    // Blocks of less than four tokens are not worth looking at.
-    waiting: waiting && tile.subgroups && tile.block % 4 === 0 && tile.unroll % 4 === 0,
+    waiting: waiting && tile.subgroups,
     tile,
     initial: initial !== undefined || segments > 1,
     final: final !== undefined,

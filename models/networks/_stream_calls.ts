@@ -115,23 +115,21 @@ export function streamCalls<T, I>(
     }
   };
   /** A head that is made of other parameters, once: an argument of the calls that read it, so that none makes it again. */
-  let made: readonly Held<T>[] = [];
+  let made: Promise<readonly Held<T>[]> | undefined;
   return {
     batch,
     call,
     async predict(name, values, ids, body) {
-      if (network.head !== undefined && made.length === 0) {
-        made = await call("head", [], [], (ops, p) => [headOf(network, ops, p)]);
-      }
-      return await call(name, [...values, ...made], ids, (ops, p, given, tokens) => {
+      if (network.head !== undefined) made ??= call("head", [], [], (ops, p) => [headOf(network, ops, p)]);
+      return await call(name, [...values, ...await made ?? []], ids, (ops, p, given, tokens) => {
         const [hidden, ...rest] = body(ops, p, given.slice(0, values.length), tokens);
         const rows = ops.reshape(hidden!, [batch, ops.shape(hidden!).at(-1)!]);
         return [ops.linear(rows, given[values.length] ?? headOf(network, ops, p)), ...rest];
       });
     },
     close() {
-      free(made);
-      made = [];
+      made?.then(free, () => {});
+      made = undefined;
     },
     async taken(x) {
       try {

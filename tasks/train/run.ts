@@ -118,7 +118,7 @@ export async function runTraining(
 
   const every = Math.max(1, Math.ceil(totalSteps(plan) / LINES));
   let rates: number[] = [];
-  let length = 0;
+  let [length, tokens] = [0, 0];
   let spent = 0;
   const saveDue = (step: number): boolean =>
     saveEvery === undefined ? performance.now() - saved > MINUTE : step % saveEvery === 0;
@@ -129,9 +129,9 @@ export async function runTraining(
     ahead: (step) => !saveDue(step) && stop?.() !== true,
   });
   for await (const { evaluation, position: next, seconds, settled, ...step } of loop) {
-    // The first step of a length prepares the device for it.
-    if (step.length === length) rates.push(step.tokens / seconds);
-    length = step.length;
+    // The first step of a length and a batch prepares the device for them.
+    if (step.length === length && step.tokens === tokens) rates.push(step.tokens / seconds);
+    [length, tokens] = [step.length, step.tokens];
     spent += seconds;
     const line: StepLine = {
       kind: "step",
