@@ -115,21 +115,25 @@ export function streamCalls<T, I>(
     }
   };
   /** A head that is made of other parameters, once: an argument of the calls that read it, so that none makes it again. */
-  let made: Promise<readonly Held<T>[]> | undefined;
+  let making: Promise<void> | undefined;
+  let made: readonly Held<T>[] = [];
+  const makeHead = async (): Promise<void> => {
+    made = await call("head", [], [], (ops, p) => [headOf(network, ops, p)]);
+  };
   return {
     batch,
     call,
     async predict(name, values, ids, body) {
-      if (network.head !== undefined) made ??= call("head", [], [], (ops, p) => [headOf(network, ops, p)]);
-      return await call(name, [...values, ...await made ?? []], ids, (ops, p, given, tokens) => {
+      if (network.head !== undefined) await (making ??= makeHead());
+      return await call(name, [...values, ...made], ids, (ops, p, given, tokens) => {
         const [hidden, ...rest] = body(ops, p, given.slice(0, values.length), tokens);
         const rows = ops.reshape(hidden!, [batch, ops.shape(hidden!).at(-1)!]);
         return [ops.linear(rows, given[values.length] ?? headOf(network, ops, p)), ...rest];
       });
     },
     close() {
-      made?.then(free, () => {});
-      made = undefined;
+      free(made);
+      [making, made] = [undefined, []];
     },
     async taken(x) {
       try {
