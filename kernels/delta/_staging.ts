@@ -63,7 +63,7 @@ function four(name: string, dtype: DType, width: number): string {
 
 /** The staging of `arrays` for a tile. The kernel declares `p: Params` and the privates `batch`, `head`, `behind`, `first_column`. */
 export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents, tile: Tile): Staging {
-  const { rows, group, columns, threads, width, block } = tile;
+  const { rows, group, columns, threads, width, block, unchecked: quickly } = tile;
   const padded = rows * group;
   const each = arrays.map((array) => {
     const { name, dtype, axis, micro, value } = array;
@@ -105,10 +105,11 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
 }`;
     const unit = (n: number): string => n === 0 ? "lid" : `lid + ${n * threads}u`;
     const indices = Array.from({ length: count }, (_, n) => n);
-    const whole = axis === "none"
-      ? units <= threads
-      : extent % (axis === "K" ? padded : width) === 0 && width % 4 === 0 && threads % perStep === 0 &&
-        units % threads === 0 && (packed || dtype === "f32");
+    const whole = quickly &&
+      (axis === "none"
+        ? units <= threads
+        : extent % (axis === "K" ? padded : width) === 0 && width % 4 === 0 && threads % perStep === 0 &&
+          units % threads === 0 && (packed || dtype === "f32"));
     const checked = (first: string): readonly string[] =>
       indices.map((n) => `n_${name}_${n} = load_${name}(${unit(n)}, ${first});`);
     const unchecked = (first: string): readonly string[] =>

@@ -32,6 +32,8 @@ export interface TileOptions {
   readonly interleaved?: number;
   /** Tokens whose outputs are added up together, a power of two, at most; with subgroups. */
   readonly unroll?: number;
+  /** Whether whole blocks are loaded by a text of their own, which does not look. Default: on hardware. */
+  readonly unchecked?: boolean;
 }
 
 /** The chosen division. */
@@ -50,6 +52,8 @@ export interface Tile {
   /** Tokens whose outputs are added up together: a power of two ≤ G and ≤ block. */
   readonly unroll: number;
   readonly subgroups: boolean;
+  /** Whether whole blocks are loaded without looking whether they are there. */
+  readonly unchecked: boolean;
   /** In words, for plans. */
   readonly text: string;
 }
@@ -140,6 +144,8 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     block,
     unroll,
     subgroups: subgroups && group > 1,
+    // A software adapter compiles the second text for longer than it wins by it.
+    unchecked: options.unchecked ?? !gpu.adapter.software,
     text: `${rows} × ${columns} an invocation, ${threads} threads, ${block} tokens staged, ${unroll} together, ${sum}`,
   };
 }
