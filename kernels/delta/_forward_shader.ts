@@ -3,7 +3,7 @@ import type { DType } from "../tensor.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { Shader } from "../wgsl.ts";
 import type { Registers } from "./_registers.ts";
-import { interleaved, serialShader, type Stored, storeState } from "./_serial_shader.ts";
+import { interspersed, serialShader, type Stored, storeState } from "./_serial_shader.ts";
 import type { Extents, Staged } from "./_staging.ts";
 import { type DeltaRule, inputLayouts } from "./rule.ts";
 import type { Tile } from "./tile.ts";
@@ -163,7 +163,7 @@ export function forwardShader(text: ForwardText): Shader {
     const present = `lane < ${unroll}u && t0 + i + lane < p.T`;
     return [
       ...(solved ? all.flatMap((token) => micro.map((m) => `var e${token}_${m}: ${lanes.type};`)) : []),
-      interleaved(
+      interspersed(
         all.map((token) =>
           [...micro.flatMap((m) => [reads(lanes, token, m), step(lanes, token, m)]), readOut(lanes, token)].join("\n")
         ),

@@ -24,17 +24,16 @@ export interface Walk {
   /**
    * Statements of `tile.unroll` tokens, the first of which is `i` of the block, in half `half`. With {@linkcode Walk.store}, token n
    * of them leaves what this invocation adds to its output in `late${n}`, after the first of `meanwhile`, which stand between the
-   * tokens: see {@linkcode interleaved}.
+   * tokens: see {@linkcode interspersed}.
    */
   tokens(lanes: Registers, meanwhile: readonly string[]): string;
   /**
    * Another way through a block, where its tokens allow it: `condition`, a WGSL bool, after the statements `before`; and the
-   * statements of tokens, as {@linkcode Walk.tokens}. `otherwise`: statements before the usual way.
+   * statements of tokens, as {@linkcode Walk.tokens}.
    */
   shortcut?(lanes: Registers): {
     readonly before: string;
     readonly condition: string;
-    readonly otherwise: string;
     tokens(meanwhile: readonly string[]): string;
   };
   /** Statement: stores the output `sum` of the token in row `row` of `[B, T, H]`. */
@@ -45,7 +44,7 @@ export interface Walk {
  * Statements of tokens with the exchanges that add up the outputs of the tokens before them in between: each of these waits for
  * the one before, and there is something to do meanwhile.
  */
-export function interleaved(tokens: readonly string[], meanwhile: readonly string[]): string {
+export function interspersed(tokens: readonly string[], meanwhile: readonly string[]): string {
   const [first = "", ...others] = meanwhile;
   const each = Math.max(1, Math.floor(tokens.length / (others.length + 1)));
   return [
@@ -157,7 +156,6 @@ export function serialShader(serial: Serial): Shader {
       if (${way.condition}) {
         ${through(way.tokens(outputs))}
       } else {
-        ${way.otherwise}
         ${usual}
       }`
     }

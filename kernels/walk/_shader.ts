@@ -11,7 +11,7 @@
  */
 import { positions } from "../delta/_forward_shader.ts";
 import type { Registers } from "../delta/_registers.ts";
-import { interleaved, serialShader, type Stored, storeState, type Walk } from "../delta/_serial_shader.ts";
+import { interspersed, serialShader, type Stored, storeState, type Walk } from "../delta/_serial_shader.ts";
 import { columnType, type Staged } from "../delta/_staging.ts";
 import type { Tile } from "../delta/tile.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
@@ -164,7 +164,7 @@ export function walkShader(text: WalkText): Shader {
     meanwhile: readonly string[],
     step: (lanes: Registers, token: number, present: boolean) => string,
     present: boolean,
-  ): string => interleaved(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile);
+  ): string => interspersed(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile);
 
   const waiting = text.waiting && decay === "head" && fault !== "swapped-operands";
   /** Statements: the state itself in the registers. */
@@ -191,14 +191,12 @@ export function walkShader(text: WalkText): Shader {
   const waits: Walk["shortcut"] = (lanes) => ({
     before: `if (kept * head_block < 0x1p-8f) {\n${caughtUp(lanes)}\n}`,
     condition: "head_decay >= 0.0 && head_decay <= 1.0 && head_block >= 0x1p-8f",
-    otherwise: "",
     tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep, true),
   });
   /** A block whose tokens are all there, where that must be asked of each otherwise. */
   const wholeBlock: Walk["shortcut"] = (lanes) => ({
     before: "",
     condition: `t0 + ${tile.block}u <= end`,
-    otherwise: "",
     tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
   });
   const asked = unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
