@@ -40,7 +40,7 @@ interface Sequence {
 
 /**
  * The recurrence in f64, and what each output of the kernel may be off by, `radii`: carried with the recurrence, as in
- * oracle/bound.ts, 7 units a gate, 2 an addition and those of a head's decay that waits, K + 3 in the read-out, and the rounding to the
+ * oracle/bound.ts, 7 units a gate, 2 an addition and those of a decay that waits, K + 3 in the read-out, and the rounding to the
  * stored type.
  */
 function truthOf(
@@ -114,7 +114,7 @@ async function prepare(
         q: await sequence(gpu, q, b, h),
         k: await sequence(gpu, k, b, h),
         v: await sequence(gpu, v, b, h),
-        waiting: decay === "head" ? WAITING_ROUNDINGS : 0,
+        waiting: decay === "head" || decay === "scalar" ? WAITING_ROUNDINGS : 0,
         gate: (t, i) =>
           gates === undefined
             ? 1

@@ -31,7 +31,7 @@
  * *Walks* (_walked.ts) have neither chunks nor operands: a term is added to the state (1) and multiplied and added to once a gate,
  * as in the recurrence, and a read-out is one sum over the keys. Where time is cut in segments, of up to 8 tokens that a first pass
  * takes together a term meets the additions of those before it, 8 in all, and 1 as the segment is added to the state: at
- * most 10.
+ * most 10. Scalar decays wait in the rows of their block, which is a few more (kernels/walk/_waiting.ts).
  *
  * *The backward pass* has a mode of its own (_backward_unit.ts). Outputs that it computes again, before a normaliser, are walked
  * through or in its mode: fewer roundings than its own.
@@ -112,8 +112,7 @@ export function chunkRounding({ chunk = 32, forward, backward }: {
     rightCombines(_steps, model, { sizes }) {
       const form = forward(model);
       if (form === "walk") {
-        // Where decays of a head wait outside the state (kernels/walk/_shader.ts).
-        return WALK_ROUNDINGS + (chunkModelOf(model)?.decay.per === "head" ? WAITING_ROUNDINGS : 0);
+        return WALK_ROUNDINGS + (chunkModelOf(model)?.decay.kind === "scalar" ? WAITING_ROUNDINGS : 0);
       }
       const { mode, hardware } = form;
       return chunkRoundings({ K: sizes.K ?? 1, chunk, mode, hardware });

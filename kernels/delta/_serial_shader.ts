@@ -19,20 +19,19 @@ export interface Walk {
   readonly reverse: boolean;
   /** The staged arrays that it reads; default all. */
   readonly reads?: readonly string[];
-  /** Statements at the start of the block of tokens from `t0`, before it is walked through. */
+  /** Statements where the block of tokens from `next` is loaded, before the one before it is walked through. */
+  atLoad?(next: string): string;
+  /** Statements at the start of the block of tokens from `t0`, before it is walked through, and after. */
   atBlock(lanes: Registers): string;
+  afterBlock?(lanes: Registers): string;
   /**
    * Statements of `tile.unroll` tokens, the first of which is `i` of the block, in half `half`. With {@linkcode Walk.store}, token n
    * of them leaves what this invocation adds to its output in `late${n}`, after the first of `meanwhile`, which stand between the
    * tokens: see {@linkcode interspersed}.
    */
   tokens(lanes: Registers, meanwhile: readonly string[]): string;
-  /**
-   * Another way through a block, where its tokens allow it: `condition`, a WGSL bool, after the statements `before`; and the
-   * statements of tokens, as {@linkcode Walk.tokens}.
-   */
+  /** Another way through a block, where its tokens allow it: `condition`, a WGSL bool, and what {@linkcode Walk.tokens} is there. */
   shortcut?(lanes: Registers): {
-    readonly before: string;
     readonly condition: string;
     tokens(meanwhile: readonly string[]): string;
   };
@@ -123,7 +122,7 @@ export function serialShader(serial: Serial): Shader {
   const tiles = columnTiles(V, tile);
   // In round n block n is on its way from memory while block n − 1, in workgroup memory by then, is walked through. What
   // follows the last block is no tokens: idle.
-  const walked = ({ reverse, reads, atBlock, tokens, shortcut, store }: Walk): string => {
+  const walked = ({ reverse, reads, atLoad, atBlock, afterBlock, tokens, shortcut, store }: Walk): string => {
     const late = Array.from({ length: unroll }, (_, token) => `late${token}`);
     const present = `lane < ${unroll}u && late_from + lane < p.T`;
     const outputs = store === undefined ? [] : [
@@ -147,18 +146,19 @@ export function serialShader(serial: Serial): Shader {
   for (var n = 0u; n <= blocks; n++) {
     let next = select(p.T, origin + ${reverse ? "(blocks - 1u - n)" : "n"} * ${block}u, n < blocks);
     ${stage.load("next", reads)}
+    ${atLoad?.("next") ?? ""}
     if (n > 0u) {
       let half = (n - 1u) & 1u;
       let t0 = origin + ${reverse ? "(blocks - n)" : "(n - 1u)"} * ${block}u;
       ${atBlock(lanes)}
       ${
-      way === undefined ? usual : `${way.before}
-      if (${way.condition}) {
+      way === undefined ? usual : `if (${way.condition}) {
         ${through(way.tokens(outputs))}
       } else {
         ${usual}
       }`
     }
+      ${afterBlock?.(lanes) ?? ""}
     }
     ${stage.keep("n & 1u", reads)}
     workgroupBarrier();

@@ -17,8 +17,8 @@ import type { Tile } from "./tile.ts";
 export interface Staged extends InputLayout {
   readonly name: string;
   readonly dtype: DType;
-  /** WGSL of what is kept, from what was read (both vec4f, or f32 where the axis is none). */
-  value(raw: string): string;
+  /** WGSL of what is kept, from what was read (both vec4f, or f32 where the axis is none) as the invocation's unit `unit`. */
+  value(raw: string, unit: number): string;
 }
 
 export interface Extents {
@@ -37,6 +37,21 @@ export interface Staging {
   load(first: string, only?: readonly string[]): string;
   /** Statements: writes them to half `half` (an expression, 0 or 1). */
   keep(half: string, only?: readonly string[]): string;
+}
+
+/** How rows along K without micro-steps are divided: units of an invocation, and the token of the block that one belongs to. */
+export function rowUnits({ rows, group, threads, block }: Tile): {
+  readonly count: number;
+  readonly token: (unit: number) => string;
+} {
+  const perToken = rows * group / 4;
+  const count = Math.ceil(block * perToken / threads);
+  const token = (n: number): string =>
+    threads % perToken === 0
+      ? `lid / ${perToken}u${n === 0 ? "" : ` + ${n * threads / perToken}u`}`
+      : `(lid + ${n * threads}u) / ${perToken}u`;
+  // What lies behind the last unit is kept nowhere.
+  return { count, token: (n) => (n + 1) * threads <= block * perToken ? token(n) : `min(${token(n)}, ${block - 1}u)` };
 }
 
 export const columnType = (columns: number): string => columns === 1 ? "f32" : `vec${columns}f`;
@@ -130,7 +145,7 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
       Array.from({ length: count }, (_, n) => {
         const from = `v_${name}_${n}`;
         const at = `(${half}) * ${units * perUnit}u + (${unit(n)})${perUnit === 1 ? "" : ` * ${perUnit}u`}`;
-        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`))}; ` + (axis !== "V" || columns === 4
+        const stores = `let ${from} = ${value(unpacked(`n_${name}_${n}`), n)}; ` + (axis !== "V" || columns === 4
           ? `s_${name}[${at}] = ${from};`
           : columns === 2
           ? `s_${name}[${at}] = ${from}.xy; s_${name}[${at} + 1u] = ${from}.zw;`

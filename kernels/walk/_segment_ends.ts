@@ -22,9 +22,9 @@ export type SegmentText =
 
 /** The staged inputs: all but z. */
 export function segmentStaged(
-  text: Pick<WalkText, "decay" | "form" | "scale" | "dtypes">,
+  text: Pick<WalkText, "decay" | "form" | "dtypes">,
 ): ReturnType<typeof walkStaged> {
-  return walkStaged(text).filter(({ name }) => name !== "z");
+  return walkStaged({ ...text, scale: 1, waiting: undefined }).filter(({ name }) => name !== "z");
 }
 
 /** The module. It writes `out_ends` `[B, H, segments, R, C]` and `out_totals` `[B, H, segments]`, or `[…, R]`, `[…, C]`. */
@@ -32,7 +32,7 @@ export function segmentShader(
   { rows: K, columns: V, decay, form, reverse, tile, dtypes, segment }: SegmentText,
 ): Shader {
   const { unroll, group, interleaved, columns } = tile;
-  const staged = segmentStaged({ decay, form, scale: 1, dtypes });
+  const staged = segmentStaged({ decay, form, dtypes });
   const places = positions(staged, 1, tile);
   const all = Array.from({ length: unroll }, (_, token) => token);
   const block = "sequence * p.chunks + chunk";

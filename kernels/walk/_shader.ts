@@ -1,14 +1,4 @@
-/**
- * The kernel of a walk: sums of outer products with the state in registers.
- *
- * *A head's decay that waits.* Registers may hold S/c, c the product of the decays since c was last 1: a token then adds
- * x (y/c)ᵀ, its output is c times what is read out, and no entry of the state is multiplied. Before c would fall below 2^−8 in a
- * block the state is multiplied by it, and c is 1 again; decays that would fall so far in one block do not wait. (Where |y| is
- * above 2^120, y/c may leave the range of f32.) A term meets no more roundings for a token's decay than before: where S was
- * multiplied, c is; and that S is multiplied by c is paid for by the next product of c, which is with 1. Besides, once, it meets
- * 1/c (the square of an inverse root, 2 units in the last place of which each may be off by), the product with y and that
- * with the output: {@linkcode WAITING_ROUNDINGS}.
- */
+/** The kernel of a walk: sums of outer products with the state in registers. */
 import { positions } from "../delta/_forward_shader.ts";
 import type { Registers } from "../delta/_registers.ts";
 import { interspersed, serialShader, type Stored, storeState, type Walk } from "../delta/_serial_shader.ts";
@@ -17,6 +7,8 @@ import type { Tile } from "../delta/tile.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { DType } from "../tensor.ts";
 import type { Binding, Shader } from "../wgsl.ts";
+import { floatOf, type WaitingDecay } from "./_waiting.ts";
+import { type Waiting, waitingReads, waitingRows } from "./_waiting_reads.ts";
 
 /** What the decay of a token is: nothing, one number, one number a head for all tokens, one a row or a column. */
 export type WalkDecay = "none" | "scalar" | "head" | "rows" | "columns";
@@ -34,36 +26,31 @@ export interface WalkText {
   readonly initial: boolean;
   readonly final: boolean;
   readonly chunk: number | undefined;
-  /** Whether a head's decay waits outside the state. */
-  readonly waiting: boolean;
+  /** The decay, if it waits in the rows of x and z (_waiting.ts); not in reverse. */
+  readonly waiting: WaitingDecay | undefined;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   readonly fault: Fault | undefined;
 }
 
-/** Roundings of 2^−24 that a term meets besides those of its gates where a head's decay waits. */
-export const WAITING_ROUNDINGS = 11;
-
-/** The staged inputs. The scale is z's: it is applied where z is kept. */
+/** The staged inputs. The scale is z's: it is applied where z is kept, with the decay where that waits. */
 export function walkStaged(
-  { decay, form, scale, dtypes }: Pick<WalkText, "decay" | "form" | "scale" | "dtypes">,
+  { decay, form, scale, dtypes, waiting }: Pick<WalkText, "decay" | "form" | "scale" | "dtypes" | "waiting">,
 ): Staged[] {
   const plain = (raw: string): string => raw;
   const axis = decay === "rows" ? "K" : decay === "columns" ? "V" : "none";
   const exp = axis === "none" ? "ds_decay" : "ds_decay4";
   return [
-    { name: "x", dtype: dtypes.x, axis: "K", micro: false, value: plain },
+    { name: "x", dtype: dtypes.x, axis: "K", micro: false, value: waiting === undefined ? plain : waitingRows.x },
     { name: "y", dtype: dtypes.y, axis: "V", micro: false, value: plain },
     {
       name: "z",
       dtype: dtypes.z,
       axis: "K",
       micro: false,
-      value: scale === 1
-        ? plain
-        : (raw) => `${raw} * bitcast<f32>(${new Uint32Array(Float32Array.of(scale).buffer)[0]}u)`,
+      value: waiting !== undefined ? waitingRows.z : scale === 1 ? plain : (raw) => `${raw} * ${floatOf(scale)}`,
     },
-    ...(decay === "none" || decay === "head" ? [] : [
+    ...(waiting !== undefined || decay === "none" || decay === "head" ? [] : [
       {
         name: "g",
         dtype: dtypes.g,
@@ -98,7 +85,10 @@ export function lastSegment(reverse: boolean): string {
 }
 
 export function walkShader(text: WalkText): Shader {
-  const { rows: K, columns: V, decay, form, reverse, tile, dtypes, initial, final, chunk, segment, fault } = text;
+  const { rows: K, columns: V, form, reverse, tile, dtypes, initial, final, chunk, segment, fault } = text;
+  const waits = text.waiting && waitingReads(text.waiting, tile);
+  // Where it waits, tokens are those of no decay.
+  const decay = waits === undefined ? text.decay : "none";
   const { unroll } = tile;
   const staged = walkStaged(text);
   const places = positions(staged, 1, tile);
@@ -108,7 +98,10 @@ export function walkShader(text: WalkText): Shader {
     ...(final ? [{ name: "final", dtype: "f32" } as const] : []),
     ...(chunk === undefined ? [] : [{ name: "states", dtype: "f32" } as const]),
   ];
-  const perHead: Binding[] = decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" }] : [];
+  const extra: Binding[] = [
+    ...(decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" } as const] : []),
+    ...(waits === undefined ? [] : [waits.binding]),
+  ];
 
   // Four columns are latency enough for one chain each.
   const chains = tile.columns === 4 ? 1 : 2;
@@ -166,40 +159,33 @@ export function walkShader(text: WalkText): Shader {
     present: boolean,
   ): string => interspersed(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile);
 
-  const waiting = text.waiting && decay === "head" && fault !== "swapped-operands";
-  /** Statements: the state itself in the registers. */
-  const caughtUp = (lanes: Registers): string => waiting ? `${lanes.each((r) => `s${r} *= kept;`)} kept = 1.0;` : "";
-
-  /** Statements: a token whose decay is in c. */
-  function waitingStep({ each, dot, part }: Registers, token: number): string {
-    const own = (name: string, r: number): string => part(`${name}${token}_`, r);
-    const a = unroll === 1 ? "head_decay" : `select(1.0, head_decay, t0 + i + ${token}u < end)`;
+  /** Statements: tokens at some of which the state is multiplied. */
+  const multiplied = (lanes: Registers, meanwhile: readonly string[], { factor }: Waiting): string => {
+    const there = (token: number): string => unroll === 1 ? "" : ` && t0 + i + ${token}u < end`;
     return [
-      "{",
-      reverse ? "" : `kept *= ${a};`,
-      `let root${token} = inverseSqrt(kept);`,
-      `let y = y${token} * (root${token} * root${token});`,
-      each((r) => `s${r} = fma(${wide(own("x", r))}, y, s${r});`),
-      dot("o", (r) => own("z", r), "s", chains),
-      `late${token} = o * kept;`,
-      reverse ? `kept *= ${a};` : "",
-      "}",
+      ...all.map((token) => `let f${token} = ${factor(token)};`),
+      taken(
+        lanes,
+        meanwhile,
+        (lanes, token) =>
+          `if (f${token} != 1.0${there(token)}) {\n${lanes.each((r) => `s${r} *= f${token};`)}\n}\n${
+            step(lanes, token, false)
+          }`,
+        false,
+      ),
     ].join("\n");
-  }
-
-  /** Whether it waits hangs on no token, so that the bits of a prefix are those of the whole. */
-  const waits: Walk["shortcut"] = (lanes) => ({
-    before: `if (kept * head_block < 0x1p-8f) {\n${caughtUp(lanes)}\n}`,
-    condition: "head_decay >= 0.0 && head_decay <= 1.0 && head_block >= 0x1p-8f",
-    tokens: (meanwhile) => taken(lanes, meanwhile, waitingStep, true),
-  });
+  };
   /** A block whose tokens are all there, where that must be asked of each otherwise. */
   const wholeBlock: Walk["shortcut"] = (lanes) => ({
-    before: "",
     condition: `t0 + ${tile.block}u <= end`,
     tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
   });
-  const asked = unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
+  /** A block at no token of which the state is multiplied. */
+  const straight: Walk["shortcut"] = waits && ((lanes) => ({
+    condition: waits.straight,
+    tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
+  }));
+  const asked = waits === undefined && unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
   // A state of chunk c is the one before its first token, in the walk's direction.
   const edge = reverse
     ? `(t0 + ${tile.block}u) % ${chunk}u == 0u || t0 + ${tile.block}u >= p.T`
@@ -213,15 +199,8 @@ export function walkShader(text: WalkText): Shader {
     stored,
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
-    extra: perHead,
-    start: () =>
-      [
-        decay === "head" ? headDecay(form) : "",
-        waiting ? "var kept = 1.0;" : "",
-        waiting
-          ? `var head_block = head_decay; for (var n = 1u; n < ${tile.block}u; n *= 2u) { head_block *= head_block; }`
-          : "",
-      ].join("\n"),
+    extra,
+    start: () => `${decay === "head" ? headDecay(form) : ""}${waits?.start ?? ""}`,
     walks: [{
       reverse,
       atBlock: (lanes) =>
@@ -231,7 +210,7 @@ export function walkShader(text: WalkText): Shader {
               `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
             )
             : "",
-          chunk === undefined ? "" : `if (${edge}) {\n${caughtUp(lanes)}\n${
+          chunk === undefined ? "" : `if (${edge}) {\n${
             storeState(
               lanes,
               K,
@@ -240,13 +219,18 @@ export function walkShader(text: WalkText): Shader {
             )
           }\n}`,
         ].join("\n"),
-      tokens: (lanes, meanwhile) => taken(lanes, meanwhile, step, false),
-      ...(waiting ? { shortcut: waits } : asked ? { shortcut: wholeBlock } : {}),
+      ...(waits === undefined ? {} : {
+        atLoad: waits.atLoad,
+        afterBlock: (lanes: Registers): string => lanes.each((r) => `s${r} *= ${waits.last};`),
+      }),
+      tokens: (lanes, meanwhile) =>
+        waits === undefined ? taken(lanes, meanwhile, step, false) : multiplied(lanes, meanwhile, waits),
+      ...(straight !== undefined ? { shortcut: straight } : asked ? { shortcut: wholeBlock } : {}),
       store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd(lanes) {
       if (!final) return "";
-      const store = caughtUp(lanes) + storeState(lanes, K, "final", `sequence * ${K}u`, factor);
+      const store = storeState(lanes, K, "final", `sequence * ${K}u`, factor);
       return segment === undefined ? store : `if (${lastSegment(reverse)}) {\n${store}\n}`;
     },
   });

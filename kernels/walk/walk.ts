@@ -14,6 +14,9 @@
  * can do them, at the price of splitting operands into halves and of passing every product through workgroup
  * memory; measured on an H200 that price is higher (bench/NOTES.md). The recurrence's f32 error is that of the definition.
  *
+ * Decays. Forward, a decay for the whole state costs nothing at its token: it waits in the rows of x and z (_waiting.ts), by
+ * a small dispatch before the walk. One a row or column multiplies the state at every token.
+ *
  * Segments. Where sequences are as few as the device's multiprocessors, one workgroup's warps cannot hide their own latency.
  * Time can be cut in segments that are walked through side by side: a first pass gives what each but the last adds to a
  * state (_segment_ends.ts: x, y and g once more, a third to half of the multiply-adds), one over B·H·R·C entries the
@@ -35,8 +38,9 @@ import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wg
 import { segmentShader, segmentStaged } from "./_segment_ends.ts";
 import { startsShader } from "./_segment_starts.ts";
 import { type WalkDecay, walkShader, walkStaged } from "./_shader.ts";
+import { waitingBlocks, waitingEntries, waitingShader } from "./_waiting.ts";
 
-export { WAITING_ROUNDINGS } from "./_shader.ts";
+export { WAITING_ROUNDINGS } from "./_waiting.ts";
 export type { WalkDecay } from "./_shader.ts";
 
 /** What a walk reads and writes, f32 or f16 each; states are f32. */
@@ -64,7 +68,7 @@ export interface WalkOptions extends TileOptions {
   readonly reverse?: boolean;
   /** Default 1. */
   readonly scale?: number;
-  /** Whether a head's decay, which must be in [0, 1], waits outside the state (_shader.ts); with subgroups. Default: yes. */
+  /** Whether a decay that is a scalar or a head's waits in the rows of its block (_waiting.ts); forward. Default: yes. */
   readonly waiting?: boolean;
   /** Pieces of time that are walked through side by side, at most; default 1. */
   readonly segments?: number;
@@ -83,7 +87,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
-    waiting = true,
+    waiting: mayWait = true,
     fault,
     ...tiling
   } = options;
@@ -120,7 +124,11 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
-  const staged = walkStaged({ decay, form, scale: rounded, dtypes });
+  // Swapped, a decay meets what is added, which has none where it waits.
+  const waits = mayWait && !reverse && fault !== "swapped-operands" && (decay === "scalar" || decay === "head")
+    ? decay
+    : undefined;
+  const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });
   const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
   const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), leastColumns }, tiling);
@@ -132,7 +140,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const shader = walkShader({
     ...text,
     scale: rounded,
-    waiting: waiting && tile.subgroups,
+    waiting: waits,
     tile,
     initial: initial !== undefined || segments > 1,
     final: final !== undefined,
@@ -144,6 +152,11 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const p = serialParameters(gpu, { B, T, H, K: R, V: C }, segments);
   const scratch = [p];
   const workgroups = B * H * columnTiles(C, tile) * segments;
+  const held = (bytes: number, label: string): GPUBuffer => {
+    const buffer = gpu.createBuffer({ bytes, label });
+    scratch.push(buffer);
+    return buffer;
+  };
   const outputs: NamedBuffers = {
     p,
     ...inputBuffers({ x, y, z, ...(g === undefined ? {} : { g }) }),
@@ -157,13 +170,19 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   try {
     const kernel = await compileShader(gpu, shader);
     let start = initial?.buffer;
+    let table: NamedBuffers = {};
+    if (waits !== undefined) {
+      const { block } = tile;
+      const multiplied = await compileShader(
+        gpu,
+        waitingShader({ decay: waits, form, dtype: dtypes.g, scale: rounded, block }),
+      );
+      table = { waits: held(16 * waitingEntries({ B, T, H }, waits, block), "decays that wait") };
+      const items = waitingBlocks({ B, T, H }, waits, block);
+      dispatches.push(dispatchItems(multiplied, { p, in_g: g!.buffer, out_waits: table.waits! }, items));
+    }
     if (segments > 1) {
-      const held = (numbers: number, label: string): GPUBuffer => {
-        const buffer = gpu.createBuffer({ bytes: 4 * numbers, label });
-        scratch.push(buffer);
-        return buffer;
-      };
-      const inputs = segmentStaged({ decay, form, scale: 1, dtypes });
+      const inputs = segmentStaged({ decay, form, dtypes });
       const own = chooseTile(gpu, { ...demand, staged: stagedCounts(inputs, 1), leastColumns: 1 }, {
         ...tiling,
         block: tile.block,
@@ -175,9 +194,12 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
           startsShader({ ...text, initial: start !== undefined, dropped: fault === "dropped-carry" }),
         ),
       ]);
-      const ends = held(B * H * segments * R * C, "segment ends");
-      const starts = held(B * H * segments * R * C, "segment starts");
-      const totals = held(B * H * segments * (decay === "rows" ? R : decay === "columns" ? C : 1), "segment decays");
+      const ends = held(4 * B * H * segments * R * C, "segment ends");
+      const starts = held(4 * B * H * segments * R * C, "segment starts");
+      const totals = held(
+        4 * B * H * segments * (decay === "rows" ? R : decay === "columns" ? C : 1),
+        "segment decays",
+      );
       const sizes = gpu.upload(Uint32Array.of(B * H * R * C, segments), {
         label: "segment sizes",
         usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
@@ -198,7 +220,9 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
       start = starts;
       words += `, ${segments} segments of ${segment}`;
     }
-    dispatches.push(dispatch(kernel, { ...outputs, ...(start === undefined ? {} : { initial: start }) }, workgroups));
+    dispatches.push(
+      dispatch(kernel, { ...outputs, ...table, ...(start === undefined ? {} : { initial: start }) }, workgroups),
+    );
   } catch (error) {
     for (const buffer of scratch) buffer.destroy();
     throw error;
@@ -208,7 +232,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     variant: tile.text + words,
     dispatches,
     bytes: given.reduce((sum, { bytes }) => sum + bytes, 0),
-    operations: B * T * H * R * C * (decay === "none" ? 4 : 5),
+    operations: B * T * H * R * C * (decay === "none" || waits !== undefined ? 4 : 5),
     scratch,
   });
 }
