@@ -3,7 +3,7 @@ import type { DType } from "../tensor.ts";
 import { f32Profile } from "../profile.ts";
 import { assemble, type Binding, type Shader } from "../wgsl.ts";
 import { type Registers, registers } from "./_registers.ts";
-import { type Extents, type Staged, staging } from "./_staging.ts";
+import { type AlsoLoaded, type Extents, type Staged, staging } from "./_staging.ts";
 import { loadRow, storedType, storeRow } from "./_stores.ts";
 import type { Tile } from "./tile.ts";
 
@@ -19,8 +19,8 @@ export interface Walk {
   readonly reverse: boolean;
   /** The staged arrays that it reads; default all. */
   readonly reads?: readonly string[];
-  /** Statements where the block of tokens from `next` is loaded, before the one before it is walked through. */
-  atLoad?(next: string): string;
+  /** What is loaded with a block of tokens, before the one before it is walked through. */
+  readonly load?: AlsoLoaded;
   /** Statements at the start of the block of tokens from `t0`, before it is walked through, and after. */
   atBlock(lanes: Registers): string;
   afterBlock?(lanes: Registers): string;
@@ -122,7 +122,7 @@ export function serialShader(serial: Serial): Shader {
   const tiles = columnTiles(V, tile);
   // In round n block n is on its way from memory while block n − 1, in workgroup memory by then, is walked through. What
   // follows the last block is no tokens: idle.
-  const walked = ({ reverse, reads, atLoad, atBlock, afterBlock, tokens, shortcut, store }: Walk): string => {
+  const walked = ({ reverse, reads, load, atBlock, afterBlock, tokens, shortcut, store }: Walk): string => {
     const late = Array.from({ length: unroll }, (_, token) => `late${token}`);
     const present = `lane < ${unroll}u && late_from + lane < p.T`;
     const outputs = store === undefined ? [] : [
@@ -145,8 +145,7 @@ export function serialShader(serial: Serial): Shader {
   ${store === undefined ? "" : late.map((name) => `var ${name}: ${lanes.type};`).join(" ") + " var late_from = p.T;"}
   for (var n = 0u; n <= blocks; n++) {
     let next = select(p.T, origin + ${reverse ? "(blocks - 1u - n)" : "n"} * ${block}u, n < blocks);
-    ${stage.load("next", reads)}
-    ${atLoad?.("next") ?? ""}
+    ${stage.load("next", reads, load)}
     if (n > 0u) {
       let half = (n - 1u) & 1u;
       let t0 = origin + ${reverse ? "(blocks - n)" : "(n - 1u)"} * ${block}u;

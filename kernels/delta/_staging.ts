@@ -27,14 +27,25 @@ export interface Extents {
   readonly microSteps: number;
 }
 
+/** What a kernel loads with the block from token `first` (an expression): statements. */
+export interface AlsoLoaded {
+  readonly declared: string;
+  /** Where all tokens of the block are there, and where not. */
+  whole(first: string): string;
+  cut(first: string): string;
+}
+
 /** WGSL of the staging of one kernel. */
 export interface Staging {
   /** WGSL types of the storage buffers by name. */
   readonly types: Readonly<Record<string, string>>;
   /** Workgroup arrays and load functions, for module scope. */
   readonly functions: string;
-  /** Statements: loads the block that starts at token `first` (an expression) into values of this scope; of `only` these. */
-  load(first: string, only?: readonly string[]): string;
+  /**
+   * Statements: loads the block that starts at token `first` (an expression) into values of this scope; of `only` these, and `also`.
+   * They stand in branches: as statements of the loop a compiler moves loads to where they are kept, and each block waits.
+   */
+  load(first: string, only?: readonly string[], also?: AlsoLoaded): string;
   /** Statements: writes them to half `half` (an expression, 0 or 1). */
   keep(half: string, only?: readonly string[]): string;
 }
@@ -159,17 +170,20 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
   return {
     types: Object.fromEntries(each.map(({ buffer, type }) => [buffer, type])),
     functions: each.map(({ functions }) => functions).join("\n"),
-    load(first, only) {
+    load(first, only, also) {
       const all = chosen(only);
       const [quick, slow] = [all.filter(({ whole }) => whole), all.filter(({ whole }) => !whole)];
       return [
         ...all.flatMap(({ declared }) => declared),
+        also?.declared ?? "",
         ...slow.flatMap(({ checked }) => checked(first)),
-        ...(quick.length === 0 ? [] : [
+        ...(quick.length === 0 && also === undefined ? [] : [
           `if (${first} + ${block}u <= behind) {`,
           ...quick.flatMap(({ unchecked }) => unchecked(first)),
+          also?.whole(first) ?? "",
           "} else {",
           ...quick.flatMap(({ checked }) => checked(first)),
+          also?.cut(first) ?? "",
           "}",
         ]),
       ].join("\n");

@@ -220,7 +220,7 @@ export function walkShader(text: WalkText): Shader {
           }\n}`,
         ].join("\n"),
       ...(waits === undefined ? {} : {
-        atLoad: waits.atLoad,
+        load: waits.load,
         afterBlock: (lanes: Registers): string => lanes.each((r) => `s${r} *= ${waits.last};`),
       }),
       tokens: (lanes, meanwhile) =>

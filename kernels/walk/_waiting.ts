@@ -40,10 +40,10 @@ interface Extent {
 
 /**
  * Entries of the table, each of four numbers (scale · c, 1/c, f, c), the last negative if up to this token of the block the
- * state was multiplied. `[B, H, T]` with T in whole blocks, and a block that is loaded and not used; of a head `[H, block]`.
+ * state was multiplied. `[B, T, H]`, of a head `[H, block]`.
  */
 export function waitingEntries({ B, T, H }: Extent, decay: WaitingDecay, block: number): number {
-  return decay === "head" ? H * block : (B * H * Math.ceil(T / block) + 1) * block;
+  return decay === "head" ? H * block : B * T * H;
 }
 
 /** Blocks that decays are multiplied in, one by an invocation. */
@@ -61,21 +61,18 @@ export function waitingShader({ decay, form, dtype, scale, block }: {
 }): Shader {
   const tokens = Array.from({ length: Math.min(AHEAD, block) }, (_, n) => n);
   const blocks = decay === "head" ? "1u" : `((p.T + ${block - 1}u) / ${block}u)`;
-  const row = (n: number): string =>
-    decay === "head" ? "head" : `(batch * p.T + min(first + i + ${n}u, p.T - 1u)) * p.H + head`;
-  // A token behind the end leaves c as it is.
-  const there = (n: number): string => decay === "head" ? "true" : `first + i + ${n}u < p.T`;
+  const token = (n: number): string => `first + i + ${n}u`;
+  const row = (t: string): string => decay === "head" ? "head" : `(batch * p.T + ${t}) * p.H + head`;
+  const entry = (n: number): string => decay === "head" ? `head * ${block}u + i + ${n}u` : row(token(n));
+  const store = (n: number): string => `out_waits[${entry(n)}] = next(decay(gate${n}));`;
   const body = /* wgsl */ `
-  // Neighbours have neighbouring heads, whose gates lie side by side.
+  // Neighbours have neighbouring heads, whose gates and entries lie side by side.
   let head = id % p.H;
   let batch = id / (p.H * ${blocks});
   let first = id / p.H % ${blocks} * ${block}u;
-  let entry = (batch * p.H + head) * ${blocks} * ${block}u + first;
   for (var i = 0u; i < ${block}u; i += ${tokens.length}u) {
-    ${tokens.map((n) => `let gate${n} = gate_at(${row(n)});`).join("\n    ")}
-    ${
-    tokens.map((n) => `out_waits[entry + i + ${n}u] = next(select(1.0, decay(gate${n}), ${there(n)}));`).join("\n    ")
-  }
+    ${tokens.map((n) => `let gate${n} = gate_at(${row(`min(${token(n)}, p.T - 1u)`)});`).join("\n    ")}
+    ${tokens.map((n) => decay === "head" ? store(n) : `if (${token(n)} < p.T) { ${store(n)} }`).join("\n    ")}
   }`;
   return assemble("decays that wait", {
     bindings: [
