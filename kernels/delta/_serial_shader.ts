@@ -30,9 +30,9 @@ export interface Walk {
    * tokens: see {@linkcode interspersed}.
    */
   tokens(lanes: Registers, meanwhile: readonly string[]): string;
-  /** Another way through a block, where its tokens allow it: `condition`, a WGSL bool, and what {@linkcode Walk.tokens} is there. */
+  /** Another way through a block, where its tokens allow it: the `condition`, WGSL bools, and what {@linkcode Walk.tokens} is there. */
   shortcut?(lanes: Registers): {
-    readonly condition: string;
+    readonly condition: readonly string[];
     tokens(meanwhile: readonly string[]): string;
   };
   /** Statement: stores the output `sum` of the token in row `row` of `[B, T, H]`. */
@@ -120,49 +120,80 @@ export function serialShader(serial: Serial): Shader {
     })),
   ];
   const tiles = columnTiles(V, tile);
-  // In round n block n is on its way from memory while block n − 1, in workgroup memory by then, is walked through. What
-  // follows the last block is no tokens: idle.
+  // Whether every invocation has columns to store.
+  const everyone = V % width === 0 && width / columns * group === threads;
+  // While a block, in workgroup memory by then, is walked through, the next one is on its way from memory. What follows the
+  // last is no tokens.
   const walked = ({ reverse, reads, load, atBlock, afterBlock, tokens, shortcut, store }: Walk): string => {
-    const late = Array.from({ length: unroll }, (_, token) => `late${token}`);
-    const present = `lane < ${unroll}u && late_from + lane < p.T`;
-    const outputs = store === undefined ? [] : [
-      ...lanes.spreadParts("out", "late"),
-      `if (${present}) { ${store("(batch * p.T + late_from + lane) * p.H + head", "out")} }`,
-    ];
-    // Where tokens are taken by several, those behind the end cost less than asking for them.
-    const there = unroll > 1 ? "" : "if (t0 + i < end)";
-    const through = (tokens: string): string =>
+    const first = reverse ? block - unroll : 0;
+    const blockAt = (n: string): string => `origin + ${reverse ? `(blocks - 1u - (${n}))` : `(${n})`} * ${block}u`;
+    /** Statements: the outputs of the tokens from `late_from` on; `there`: all of them are. */
+    const outputs = (there: boolean): readonly string[] => {
+      if (store === undefined) return [];
+      const conditions = [
+        ...(there && group === unroll ? [] : [`lane < ${unroll}u`]),
+        ...(there ? [] : ["late_from + lane < p.T"]),
+      ].join(" && ");
+      const stores = store("late_row + late_from * p.H", "out");
+      return [...lanes.spreadParts("out", "late"), conditions === "" ? stores : `if (${conditions}) { ${stores} }`];
+    };
+    const through = (tokens: string, there: boolean): string =>
       `for (var j = 0u; j < ${block}u; j += ${unroll}u) {
         let i = ${reverse ? `${block - unroll}u - j` : "j"};
-        ${there} {
+        // Where tokens are taken by several, those behind the end cost less than asking for them.
+        ${there || unroll > 1 ? "" : "if (t0 + i < end)"} {
           ${tokens}
           ${store === undefined ? "" : "late_from = t0 + i;"}
         }
       }`;
-    const usual = through(tokens(lanes, outputs));
-    const way = shortcut?.(lanes);
+    // Where blocks that are whole have a text of their own they store without asking. Then an output that is late must be of a
+    // token that is there, or be written over by the same invocation: as the block's first are.
+    const asks = !tile.unchecked;
+    const way = shortcut?.(lanes) ??
+      (asks || store === undefined
+        ? undefined
+        : { condition: [], tokens: (meanwhile: readonly string[]) => tokens(lanes, meanwhile) });
+    const conditions = [...(asks ? [] : [`t0 + ${block}u <= end`]), ...way?.condition ?? []].join(" && ");
+    const usual = [
+      through(tokens(lanes, outputs(false)), false),
+      ...(way === undefined || asks || !reverse || store === undefined ? [] : [...outputs(false), "late_from = p.T;"]),
+    ].join("\n");
     return /* wgsl */ `{
-  ${store === undefined ? "" : late.map((name) => `var ${name}: ${lanes.type};`).join(" ") + " var late_from = p.T;"}
-  for (var n = 0u; n <= blocks; n++) {
-    let next = select(p.T, origin + ${reverse ? "(blocks - 1u - n)" : "n"} * ${block}u, n < blocks);
+  ${
+      store === undefined
+        ? ""
+        : Array.from({ length: unroll }, (_, token) => `var late${token}: ${lanes.type};`).join(" ") + `
+  var late_from = p.T;
+  let late_row = (batch * p.T + lane) * p.H + head;`
+    }
+  {
+    ${stage.load(blockAt("0u"), reads, load)}
+    ${stage.keep("0u", reads)}
+  }
+  workgroupBarrier();
+  for (var n = 0u; n < blocks; n++) {
+    let half = n & 1u;
+    let t0 = ${blockAt("n")};
+    let next = select(p.T, ${blockAt("n + 1u")}, n + 1u < blocks);
     ${stage.load("next", reads, load)}
-    if (n > 0u) {
-      let half = (n - 1u) & 1u;
-      let t0 = origin + ${reverse ? "(blocks - n)" : "(n - 1u)"} * ${block}u;
-      ${atBlock(lanes)}
-      ${
-      way === undefined ? usual : `if (${way.condition}) {
-        ${through(way.tokens(outputs))}
+    ${atBlock(lanes)}
+    ${
+      way === undefined ? usual : `if (${conditions}) {
+        ${
+        store === undefined || asks
+          ? ""
+          : `late_from = select(t0 + ${first}u, late_from, late_from + ${unroll}u <= p.T);`
+      }
+        ${through(way.tokens(outputs(!asks)), !asks)}
       } else {
         ${usual}
       }`
     }
-      ${afterBlock?.(lanes) ?? ""}
-    }
-    ${stage.keep("n & 1u", reads)}
+    ${afterBlock?.(lanes) ?? ""}
+    ${stage.keep("(n + 1u) & 1u", reads)}
     workgroupBarrier();
   }
-  ${outputs.join("\n")}
+  ${outputs(false).join("\n")}
 }`;
   };
   const source = /* wgsl */ `
@@ -171,7 +202,7 @@ ${stage.functions}
 ${lanes.functions}
 ${initial ? loadRow("initial", V, columns) : ""}
 ${serial.functions ?? ""}
-${stored.map(({ name, dtype }) => storeRow(`out_${name}`, dtype, V, columns)).join("\n")}
+${stored.map(({ name, dtype }) => storeRow(`out_${name}`, dtype, V, columns, everyone)).join("\n")}
 @compute @workgroup_size(${threads})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,

@@ -10,15 +10,17 @@ export function storedType(dtype: DType, V: number, columns: number): string {
 
 /**
  * `fn store_name(row: u32, x)`: the invocation's columns of row `row`; those from V on are left out. Halves are written
- * in pairs: V must be even then, and N ≥ 2.
+ * in pairs: V must be even then, and N ≥ 2. `everyone`: no invocation's columns begin there.
  */
-export function storeRow(name: string, dtype: DType, V: number, columns: number): string {
+export function storeRow(name: string, dtype: DType, V: number, columns: number, everyone: boolean): string {
   const type = columnType(columns);
   const at = `row * ${V}u + column`;
+  // Where an invocation's columns lie in a row is the same for all rows.
+  const whole = `row * ${V / columns}u + column / ${columns}u`;
   const body = (): string => {
     if (dtype === "f32") {
       if (V % columns === 0) {
-        return columns === 1 ? `${name}[${at}] = x;` : `${name}[(${at}) / ${columns}u] = x;`;
+        return `${name}[${columns === 1 ? at : whole}] = x;`;
       }
       return Array.from(
         { length: columns },
@@ -26,7 +28,7 @@ export function storeRow(name: string, dtype: DType, V: number, columns: number)
       ).join("\n  ");
     }
     if (columns === 4 && V % 4 === 0) {
-      return `${name}[(${at}) / 4u] = vec2u(pack2x16float(x.xy), pack2x16float(x.zw));`;
+      return `${name}[${whole}] = vec2u(pack2x16float(x.xy), pack2x16float(x.zw));`;
     }
     const pair = (c: number, xy: string): string =>
       `if (column + ${c}u < ${V}u) { ${name}[(${at} + ${c}u) / 2u] = pack2x16float(x.${xy}); }`;
@@ -34,7 +36,7 @@ export function storeRow(name: string, dtype: DType, V: number, columns: number)
   };
   return /* wgsl */ `
 fn store_${name}(row: u32, x: ${type}) {
-  if (column >= ${V}u) { return; }
+  ${everyone ? "" : `if (column >= ${V}u) { return; }`}
   ${body()}
 }`;
 }
