@@ -13,6 +13,16 @@ export interface Stored {
   readonly dtype: DType;
 }
 
+/** Another way through a block. */
+export interface Shortcut {
+  /** Whether it is only for blocks whose tokens are all there. */
+  readonly whole: boolean;
+  /** Where it may be taken besides, a WGSL bool before the block's part of {@linkcode Walk.load}. */
+  readonly condition?: string;
+  /** As {@linkcode Walk.tokens}. */
+  tokens(meanwhile: readonly string[]): string;
+}
+
 /** A walk through all tokens. */
 export interface Walk {
   /** From the last token to the first. */
@@ -30,11 +40,8 @@ export interface Walk {
    * tokens: see {@linkcode interspersed}.
    */
   tokens(lanes: Registers, meanwhile: readonly string[]): string;
-  /** Another way through a block, where its tokens allow it: the `condition`, WGSL bools, and what {@linkcode Walk.tokens} is there. */
-  shortcut?(lanes: Registers): {
-    readonly condition: readonly string[];
-    tokens(meanwhile: readonly string[]): string;
-  };
+  /** Another way through a block, where its tokens allow it: {@linkcode Shortcut}. */
+  shortcut?(lanes: Registers): Shortcut;
   /** Statement: stores the output `sum` of the token in row `row` of `[B, T, H]`. */
   store?(row: string, sum: string): string;
 }
@@ -125,7 +132,6 @@ export function serialShader(serial: Serial): Shader {
   // While a block, in workgroup memory by then, is walked through, the next one is on its way from memory. What follows the
   // last is no tokens.
   const walked = ({ reverse, reads, load, atBlock, afterBlock, tokens, shortcut, store }: Walk): string => {
-    const first = reverse ? block - unroll : 0;
     const blockAt = (n: string): string => `origin + ${reverse ? `(blocks - 1u - (${n}))` : `(${n})`} * ${block}u`;
     /** Statements: the outputs of the tokens from `late_from` on; `there`: all of them are. */
     const outputs = (there: boolean): readonly string[] => {
@@ -137,27 +143,49 @@ export function serialShader(serial: Serial): Shader {
       const stores = store("late_row + late_from * p.H", "out");
       return [...lanes.spreadParts("out", "late"), conditions === "" ? stores : `if (${conditions}) { ${stores} }`];
     };
-    const through = (tokens: string, there: boolean): string =>
-      `for (var j = 0u; j < ${block}u; j += ${unroll}u) {
-        let i = ${reverse ? `${block - unroll}u - j` : "j"};
-        // Where tokens are taken by several, those behind the end cost less than asking for them.
-        ${there || unroll > 1 ? "" : "if (t0 + i < end)"} {
-          ${tokens}
-          ${store === undefined ? "" : "late_from = t0 + i;"}
-        }
-      }`;
+    /** Statements: block n, its tokens by a text of their own if all are there. */
+    const blockOf = (tokens: string, there: boolean): string => /* wgsl */ `
+    let half = n & 1u;
+    let t0 = ${blockAt("n")};
+    let next = select(p.T, ${blockAt("n + 1u")}, n + 1u < blocks);
+    ${stage.load("next", reads, load)}
+    ${atBlock(lanes)}
+    for (var j = 0u; j < ${block}u; j += ${unroll}u) {
+      let i = ${reverse ? `${block - unroll}u - j` : "j"};
+      // Where tokens are taken by several, those behind the end cost less than asking for them.
+      ${there || unroll > 1 ? "" : "if (t0 + i < end)"} {
+        ${tokens}
+        ${store === undefined ? "" : "late_from = t0 + i;"}
+      }
+    }
+    ${afterBlock?.(lanes) ?? ""}
+    ${stage.keep("(n + 1u) & 1u", reads)}
+    workgroupBarrier();`;
+    const usual = blockOf(tokens(lanes, outputs(false)), false);
     // Where blocks that are whole have a text of their own they store without asking. Then an output that is late must be of a
     // token that is there, or be written over by the same invocation: as the block's first are.
     const asks = !tile.unchecked;
-    const way = shortcut?.(lanes) ??
-      (asks || store === undefined
-        ? undefined
-        : { condition: [], tokens: (meanwhile: readonly string[]) => tokens(lanes, meanwhile) });
-    const conditions = [...(asks ? [] : [`t0 + ${block}u <= end`]), ...way?.condition ?? []].join(" && ");
-    const usual = [
-      through(tokens(lanes, outputs(false)), false),
-      ...(way === undefined || asks || !reverse || store === undefined ? [] : [...outputs(false), "late_from = p.T;"]),
-    ].join("\n");
+    const way: Shortcut | undefined = shortcut?.(lanes) ??
+      (asks || store === undefined ? undefined : { whole: true, tokens: (meanwhile) => tokens(lanes, meanwhile) });
+    const conditions = [
+      "n < blocks",
+      ...(asks && way?.whole !== true ? [] : [`${blockAt("n")} + ${block}u <= end`]),
+      ...(way?.condition === undefined ? [] : [way.condition]),
+    ];
+    const first = `${blockAt("n")} + ${reverse ? block - unroll : 0}u`;
+    // A loop of its own: beside another text, even one that is never run, a block takes a tenth longer on an H200.
+    const blocks = way === undefined ? `for (; n < blocks; n++) {\n${usual}\n}` : /* wgsl */ `while (n < blocks) {
+    ${store === undefined || asks ? "" : `late_from = select(${first}, late_from, late_from + ${unroll}u <= p.T);`}
+    for (; ${conditions.join(" && ")}; n++) {
+      ${blockOf(way.tokens(outputs(!asks)), !asks)}
+    }
+    if (n >= blocks) { break; }
+    {
+      ${usual}
+    }
+    ${asks || !reverse ? "" : [...outputs(false), ...(store === undefined ? [] : ["late_from = p.T;"])].join("\n")}
+    n++;
+  }`;
     return /* wgsl */ `{
   ${
       store === undefined
@@ -171,28 +199,8 @@ export function serialShader(serial: Serial): Shader {
     ${stage.keep("0u", reads)}
   }
   workgroupBarrier();
-  for (var n = 0u; n < blocks; n++) {
-    let half = n & 1u;
-    let t0 = ${blockAt("n")};
-    let next = select(p.T, ${blockAt("n + 1u")}, n + 1u < blocks);
-    ${stage.load("next", reads, load)}
-    ${atBlock(lanes)}
-    ${
-      way === undefined ? usual : `if (${conditions}) {
-        ${
-        store === undefined || asks
-          ? ""
-          : `late_from = select(t0 + ${first}u, late_from, late_from + ${unroll}u <= p.T);`
-      }
-        ${through(way.tokens(outputs(!asks)), !asks)}
-      } else {
-        ${usual}
-      }`
-    }
-    ${afterBlock?.(lanes) ?? ""}
-    ${stage.keep("(n + 1u) & 1u", reads)}
-    workgroupBarrier();
-  }
+  var n = 0u;
+  ${blocks}
   ${outputs(false).join("\n")}
 }`;
   };

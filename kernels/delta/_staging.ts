@@ -87,7 +87,7 @@ function four(name: string, dtype: DType, width: number): string {
   ].join("\n  ");
 }
 
-/** The staging of `arrays` for a tile. The kernel declares `p: Params` and the privates `batch`, `head`, `behind`, `first_column`. */
+/** The staging of `arrays` for a tile. The kernel declares `p: Params`, the privates `batch`, `head`, `behind`, `first_column`, and `end`, which is `behind`. */
 export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents, tile: Tile): Staging {
   const { rows, group, columns, threads, width, block, unchecked: quickly } = tile;
   const padded = rows * group;
@@ -178,7 +178,8 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
         also?.declared ?? "",
         ...slow.flatMap(({ checked }) => checked(first)),
         ...(quick.length === 0 && also === undefined ? [] : [
-          `if (${first} + ${block}u <= behind) {`,
+          // Of `end`, unlike `behind`, a compiler knows that it is the same for all.
+          `if (${first} + ${block}u <= end) {`,
           ...quick.flatMap(({ unchecked }) => unchecked(first)),
           also?.whole(first) ?? "",
           "} else {",

@@ -177,12 +177,13 @@ export function walkShader(text: WalkText): Shader {
   };
   /** A block whose tokens are all there, where that must be asked of each otherwise. */
   const wholeBlock: Walk["shortcut"] = (lanes) => ({
-    condition: tile.unchecked ? [] : [`t0 + ${tile.block}u <= end`],
+    whole: true,
     tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
   });
   /** A block at no token of which the state is multiplied. */
   const straight: Walk["shortcut"] = waits && ((lanes) => ({
-    condition: [waits.straight],
+    whole: false,
+    condition: waits.straight,
     tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
   }));
   const asked = waits === undefined && unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");

@@ -58,7 +58,7 @@ export function waitingReads(decay: WaitingDecay, tile: Tile): Waiting {
           loads(first, `min(${block - 1}u, end - 1u - ${first})`, (token) => `min(${token}, end - 1u - ${first})`)
         }\n}`,
     },
-    straight: "last > 0.0",
+    straight: "last_ahead > 0.0",
     factor: (n) => `waits[2u * (${entry("t0", `i + ${n}u`)}) + 1u].x`,
     last: "abs(last)",
   };
