@@ -220,12 +220,14 @@ for (const decay of decays) {
   }
 }
 
-// With shuffles several tokens are taken together, without them one by one; blocks that are not all there.
-const ways: readonly WalkOptions[] = [{ rows: 4, columns: 1, block: 8, unroll: 2 }, {
+// With shuffles several tokens are taken together, without them one by one; blocks that are not all there; whole ones by a text of
+// their own, as on hardware.
+const ways: readonly WalkOptions[] = [{ rows: 4, columns: 1, block: 8, unroll: 2, unchecked: true }, {
   rows: 4,
   columns: 2,
   block: 16,
   subgroups: false,
+  unchecked: true,
 }];
 
 for (const decay of waitingDecays) {

@@ -162,8 +162,8 @@ export function serialShader(serial: Serial): Shader {
     ${stage.keep("(n + 1u) & 1u", reads)}
     workgroupBarrier();`;
     const usual = blockOf(tokens(lanes, outputs(false)), false);
-    // Where blocks that are whole have a text of their own they store without asking. Then an output that is late must be of a
-    // token that is there, or be written over by the same invocation: as the block's first are.
+    // With `unchecked` whole blocks store without asking. Then an output that is late must be of a token that is there, or be
+    // written over by the same invocation: as the block's first are.
     const asks = !tile.unchecked;
     const way: Shortcut | undefined = shortcut?.(lanes) ??
       (asks || store === undefined ? undefined : { whole: true, tokens: (meanwhile) => tokens(lanes, meanwhile) });
@@ -195,7 +195,8 @@ export function serialShader(serial: Serial): Shader {
   let late_row = (batch * p.T + lane) * p.H + head;`
     }
   {
-    ${stage.load(blockAt("0u"), reads, load)}
+    let next = select(p.T, ${blockAt("0u")}, blocks > 0u);
+    ${stage.load("next", reads, load)}
     ${stage.keep("0u", reads)}
   }
   workgroupBarrier();

@@ -32,7 +32,7 @@ export interface TileOptions {
   readonly interleaved?: number;
   /** Tokens whose outputs are added up together, a power of two, at most; with subgroups. */
   readonly unroll?: number;
-  /** Whether whole blocks are loaded by a text of their own, which does not look. Default: on hardware. */
+  /** Whether whole blocks are loaded, walked through and stored by a text of their own, which does not look. Default: on hardware. */
   readonly unchecked?: boolean;
 }
 
@@ -52,7 +52,7 @@ export interface Tile {
   /** Tokens whose outputs are added up together: a power of two ≤ G and ≤ block. */
   readonly unroll: number;
   readonly subgroups: boolean;
-  /** Whether whole blocks are loaded without looking whether they are there. */
+  /** Whether whole blocks are loaded and stored without looking whether they are there. */
   readonly unchecked: boolean;
   /** In words, for plans. */
   readonly text: string;

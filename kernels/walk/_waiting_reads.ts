@@ -52,7 +52,7 @@ export function waitingReads(decay: WaitingDecay, tile: Tile): Waiting {
     load: {
       declared: ["let last = last_ahead;", ...units.map((n) => `var pair${n} = vec2f();`)].join("\n"),
       whole: (first) => loads(first, `${block - 1}u`, (token) => token),
-      // Behind the last token rows are zeros, but another sequence's factors may be NaN.
+      // Behind the last token rows are zeros, and entries another sequence's, or behind the table.
       cut: (first) =>
         `if (${first} < end) {\n${
           loads(first, `min(${block - 1}u, end - 1u - ${first})`, (token) => `min(${token}, end - 1u - ${first})`)

@@ -15,7 +15,9 @@
  * memory; measured on an H200 that price is higher (bench/NOTES.md). The recurrence's f32 error is that of the definition.
  *
  * Decays. Forward, a decay for the whole state costs nothing at its token: it waits in the rows of x and z (_waiting.ts), by
- * a small dispatch before the walk. One a row or column multiplies the state at every token.
+ * a small dispatch before the walk; |x| and |S| must be at most 2^100 then, |scale · z| at least 2^−100 or it may count as zero,
+ * and a walk that is resumed has the bits of the whole only at a block's start. One a row or column multiplies the state at
+ * every token.
  *
  * Segments. Where sequences are as few as the device's multiprocessors, one workgroup's warps cannot hide their own latency.
  * Time can be cut in segments that are walked through side by side: a first pass gives what each but the last adds to a
