@@ -220,14 +220,13 @@ for (const decay of decays) {
   }
 }
 
-// With shuffles several tokens are taken together, without them one by one; blocks that are not all there; whole ones by a text of
-// their own, as on hardware.
+// With shuffles several tokens are taken together, without them one by one; blocks that are not all there. The
+// first by a text of its own for whole blocks, as on hardware.
 const ways: readonly WalkOptions[] = [{ rows: 4, columns: 1, block: 8, unroll: 2, unchecked: true }, {
   rows: 4,
   columns: 2,
   block: 16,
   subgroups: false,
-  unchecked: true,
 }];
 
 for (const decay of waitingDecays) {
