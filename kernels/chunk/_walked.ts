@@ -90,7 +90,8 @@ export function planWalked(
     decay,
     form,
     segments: chooseSegments(gpu, { workgroups, most: T, worth: T / LEAST_TOKENS }, segments),
-    // One segment is asked for where a row's bits must not depend on how many others there are: nor must the tile, as sums go by it, and decays wait by its block.
+    // One segment is asked for where a row's bits must not depend on how many others there are: nor must the tile, as sums go by
+    // it, and decays wait by its block.
     ...(segments === 1 ? { threads: 128 } : {}),
     ...(scale === undefined ? {} : { scale }),
     ...(fault === undefined ? {} : { fault }),

@@ -143,7 +143,7 @@ export function serialShader(serial: Serial): Shader {
       const stores = store("late_row + late_from * p.H", "out");
       return [...lanes.spreadParts("out", "late"), conditions === "" ? stores : `if (${conditions}) { ${stores} }`];
     };
-    /** Statements: block n, its tokens by a text of their own if all are there. */
+    /** Statements: block n. `there`: all of its tokens are. */
     const blockOf = (tokens: string, there: boolean): string => /* wgsl */ `
     let half = n & 1u;
     let t0 = ${blockAt("n")};
@@ -174,7 +174,7 @@ export function serialShader(serial: Serial): Shader {
     ];
     const first = `${blockAt("n")} + ${reverse ? block - unroll : 0}u`;
     // A loop of its own: beside another text, even one that is never run, a block takes a tenth longer on an H200.
-    const blocks = way === undefined ? `for (; n < blocks; n++) {\n${usual}\n}` : /* wgsl */ `while (n < blocks) {
+    const allBlocks = way === undefined ? `for (; n < blocks; n++) {\n${usual}\n}` : /* wgsl */ `while (n < blocks) {
     ${store === undefined || asks ? "" : `late_from = select(${first}, late_from, late_from + ${unroll}u <= p.T);`}
     for (; ${conditions.join(" && ")}; n++) {
       ${blockOf(way.tokens(outputs(!asks)), !asks)}
@@ -183,7 +183,7 @@ export function serialShader(serial: Serial): Shader {
     {
       ${usual}
     }
-    ${asks || !reverse ? "" : [...outputs(false), ...(store === undefined ? [] : ["late_from = p.T;"])].join("\n")}
+    ${asks || !reverse || store === undefined ? "" : [...outputs(false), "late_from = p.T;"].join("\n")}
     n++;
   }`;
     return /* wgsl */ `{
@@ -201,7 +201,7 @@ export function serialShader(serial: Serial): Shader {
   }
   workgroupBarrier();
   var n = 0u;
-  ${blocks}
+  ${allBlocks}
   ${outputs(false).join("\n")}
 }`;
   };

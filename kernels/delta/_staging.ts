@@ -87,7 +87,10 @@ function four(name: string, dtype: DType, width: number): string {
   ].join("\n  ");
 }
 
-/** The staging of `arrays` for a tile. The kernel declares `p: Params`, the privates `batch`, `head`, `behind`, `first_column`, and `end`, which is `behind`. */
+/**
+ * The staging of `arrays` for a tile. The kernel declares `p: Params`, the privates `batch`, `head`, `behind`, `first_column`, and
+ * `end`, which is `behind`.
+ */
 export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents, tile: Tile): Staging {
   const { rows, group, columns, threads, width, block, unchecked: quickly } = tile;
   const padded = rows * group;
