@@ -5,7 +5,8 @@
  *
  * Keys are distinct and come from 1 … V/2 − 1, values are distinct and come from V/2 … V − 1. Where a key is asked again,
  * its label is its value, and only there is anything to be predicted. It is asked at 2p + 2g, the gaps g distinct and
- * uniform over all that fit. All other places hold fillers: any token but 0 and the keys of this sequence.
+ * uniform over all that fit. All other places hold fillers: any token but 0 and the keys of this sequence. Training may ask
+ * for every key several times (`asked` of a batch): as many more gradients of the same sequence.
  *
  * | name | paper |
  * |---|---|
@@ -41,6 +42,13 @@ export function mqar({ vocabulary = 8192, pairs = 8 }: MqarOptions = {}): Task {
       `Cannot make pairs: 1 ≤ pairs ≤ vocabulary / 2 − 1 must hold, got ${pairs} pairs, vocabulary ${vocabulary}`,
     );
   }
+  const refusal: Task["refusal"] = (n, _, times = 1) => {
+    if (!Number.isSafeInteger(times) || times < 1) return `asked must be a whole number ≥ 1, got ${times}`;
+    const least = 2 * pairs * (1 + times);
+    if (n >= least) return undefined;
+    const queries = times === 1 ? "their queries" : `${times} queries of each`;
+    return `${pairs} pairs and ${queries} take at least ${least} tokens, got ${n}`;
+  };
   /** By token the last sequence that had it for a key, as counted by `sequence`. */
   const asked = new Float64Array(vocabulary);
   let sequence = 0;
@@ -48,9 +56,10 @@ export function mqar({ vocabulary = 8192, pairs = 8 }: MqarOptions = {}): Task {
     name: "mqar",
     vocabulary,
     identity: `mqar of ${pairs} pairs, vocabulary ${vocabulary}`,
-    refusal: (n) =>
-      n >= 4 * pairs ? undefined : `${pairs} pairs and their queries take at least ${4 * pairs} tokens, got ${n}`,
-    batch({ seed, split, index, B, n }: BatchRequest): TokenBatch {
+    refusal,
+    batch({ seed, split, index, B, n, asked: times = 1 }: BatchRequest): TokenBatch {
+      const refused = refusal(n, split, times);
+      if (refused !== undefined) throw new InputError(`Cannot make a batch: ${refused}`);
       const tokens = new Int32Array(B * n);
       const targets = new Int32Array(B * n);
       const weights = new Float32Array(B * n);
@@ -58,7 +67,7 @@ export function mqar({ vocabulary = 8192, pairs = 8 }: MqarOptions = {}): Task {
         const random = seeded(seed, "mqar", split, n, index, b);
         const keys = distinct(random, pairs, 1, half);
         const values = distinct(random, pairs, half, vocabulary);
-        const gaps = distinct(random, pairs, 0, Math.floor((n - 2 * pairs) / 2));
+        const gaps = distinct(random, pairs * times, 0, Math.floor((n - 2 * pairs) / 2));
         sequence++;
         for (const key of keys) asked[key] = sequence;
         const row = b * n;
@@ -70,9 +79,11 @@ export function mqar({ vocabulary = 8192, pairs = 8 }: MqarOptions = {}): Task {
         keys.forEach((key, i) => {
           tokens[row + 2 * i] = key;
           tokens[row + 2 * i + 1] = values[i]!;
-          const query = row + 2 * pairs + 2 * gaps[i]!;
-          tokens[query] = key;
-          targets[query] = values[i]!;
+        });
+        gaps.forEach((gap, i) => {
+          const query = row + 2 * pairs + 2 * gap;
+          tokens[query] = keys[i % pairs]!;
+          targets[query] = values[i % pairs]!;
           weights[query] = 1;
         });
       }

@@ -18,6 +18,8 @@ export interface BatchRequest {
   readonly B: number;
   /** Tokens of each. */
   readonly n: number;
+  /** Of a task that asks for what it showed: how often for each thing, ≥ 1; default 1. Others have no use for it. */
+  readonly asked?: number;
 }
 
 /** A source of batches. */
@@ -29,8 +31,8 @@ export interface Task {
   readonly identity: string;
   /** Of a text: bytes that a token of its test split stands for, on average. */
   readonly bytesPerToken?: number;
-  /** Why there are no sequences of n tokens, in words; undefined where there are. */
-  refusal(n: number, split: Split): string | undefined;
+  /** Why there are no sequences of n tokens, asked so often, in words; undefined where there are. */
+  refusal(n: number, split: Split, asked?: number): string | undefined;
   /** The same request gives the same batch, on every runtime and without those before it. */
   batch(request: BatchRequest): TokenBatch;
 }

@@ -117,7 +117,12 @@ test("tokens of words are uniform", () => {
 });
 
 /** What is wrong with a batch of associative recall, in words. */
-function mqarFaults({ B, n, tokens, targets, weights }: TokenBatch, pairs: number, vocabulary: number): string[] {
+function mqarFaults(
+  { B, n, tokens, targets, weights }: TokenBatch,
+  pairs: number,
+  vocabulary: number,
+  times = 1,
+): string[] {
   const faults: string[] = [];
   for (let b = 0; b < B; b++) {
     const row = [...tokens.slice(b * n, (b + 1) * n)];
@@ -125,23 +130,28 @@ function mqarFaults({ B, n, tokens, targets, weights }: TokenBatch, pairs: numbe
     if (values.size !== pairs || new Set(values.values()).size !== pairs) faults.push("a key or value is there twice");
     if ([...values.keys()].some((key) => key < 1 || key >= vocabulary / 2)) faults.push("a key out of range");
     if ([...values.values()].some((v) => v < vocabulary / 2 || v >= vocabulary)) faults.push("a value out of range");
-    const asked = new Set<number>();
+    const asked = new Map([...values.keys()].map((key) => [key, 0]));
     for (let t = 2 * pairs; t < n; t++) {
       const query = weights[b * n + t] === 1;
       if (query !== values.has(row[t]!)) faults.push(query ? "a query of no key" : "a filler repeats a live key");
       if (query && targets[b * n + t] !== values.get(row[t]!)) faults.push("an answer that is not in the context");
-      if (query) asked.add(row[t]!);
+      if (query) asked.set(row[t]!, (asked.get(row[t]!) ?? 0) + 1);
     }
-    if (asked.size !== pairs) faults.push("a key is not asked once");
+    if ([...asked.values()].some((count) => count !== times)) faults.push(`a key is not asked ${times} times`);
     if (weights.slice(b * n, b * n + 2 * pairs).some((w) => w !== 0)) faults.push("a loss in the context");
   }
   return faults;
 }
 
-test("recall: every answer is in the context, every key is asked once, no filler repeats a live key", () => {
+test("recall: every answer is in the context, every key is asked as often as it should, no filler repeats a live key", () => {
   for (const [pairs, vocabulary, n] of [[8, 8192, 128], [8, 8192, 512], [4, 16, 16], [1, 4, 4], [8, 18, 33]] as const) {
     const task = mqar({ vocabulary, pairs });
     assertEquals(mqarFaults(batchOf(task, n, 0, 50), pairs, vocabulary), []);
+  }
+  for (const [n, asked] of [[96, 5], [128, 3], [48, 2]] as const) {
+    const batch = mqar().batch({ seed: 7, split: "train", index: 0, B: 50, n, asked });
+    assertEquals(mqarFaults(batch, 8, 8192, asked), []);
+    assertEquals(mqarFaults(batch, 8, 8192).every((fault) => fault === "a key is not asked 1 times"), true);
   }
   const batch = batchOf(mqar(), 128, 0, 1);
   const filler = batch.weights.findIndex((w, t) => t >= 16 && w === 0);
@@ -169,6 +179,8 @@ test("unusable sizes are said in one line", () => {
   ];
   for (const [body, pattern] of refused) assertMatch(assertThrows(body, InputError).message, pattern);
   assertMatch(mqar().refusal(31, "train")!, /at least 32 tokens, got 31$/);
+  assertMatch(mqar().refusal(95, "train", 5)!, /^8 pairs and 5 queries of each take at least 96 tokens, got 95$/);
+  assertMatch(mqar().refusal(95, "train", 0.5)!, /^asked must be a whole number ≥ 1, got 0.5$/);
   assertEquals([mqar().refusal(32, "train"), groupWords(s5()).refusal(1, "test")], [undefined, undefined]);
 });
 

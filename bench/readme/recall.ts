@@ -1,50 +1,41 @@
 /**
- * Associative recall: the share of wrong answers, by chunk and length; every length is a training of its own.
+ * Associative recall: the share of wrong answers, by network, the length that it was trained to, and length.
  *
  * @module
  */
 import { bestRuns } from "../experiments/best.ts";
-import { experiments, networkName, networks } from "../experiments/setting.ts";
-import { count, markdown, NONE, number, percents, spread } from "./markdown.ts";
+import { experiments, networks } from "../experiments/setting.ts";
+import { grouped } from "../grouped.ts";
+import { markdown, NONE, number, percents, spread } from "./markdown.ts";
 import type { Made } from "./section.ts";
-import { adapters, HOW, NOT_MEASURED, results } from "./trained.ts";
-
-/** `1e-3`, or `1e-3, 3e-4` where they differ. */
-const listed = (values: readonly (string | number)[]): string => [...new Set(values)].join(", ");
+import { adapters, HOW, NOT_MEASURED, results, trainedCells, trainedColumns } from "./trained.ts";
 
 /** A table of every experiment. */
 export function recall(folder: string): Made {
-  const own = results(folder).filter(({ task, length, trainedTo }) => task === "mqar" && length === trainedTo);
+  const own = results(folder).filter(({ task }) => task === "mqar");
   const blocks = experiments(own).map((lines) => {
     const lengths = [...new Set(lines.map(({ length }) => length))].sort((a, b) => a - b);
-    const rows = networks(lines).map((of) => {
-      const cells = lengths.map((length) => of.filter((line) => line.length === length)).map((at) =>
-        at.length === 0 ? undefined : bestRuns(at)
-      );
-      const there = cells.filter((best) => best !== undefined);
-      return [
-        networkName(of[0]!),
-        listed(there.map(({ lines }) => count(lines[0]!.size))),
-        listed(there.map(({ rate }) => rate)),
-        listed(there.map(({ rates }) => rates)),
-        listed(there.map(({ seeds }) => seeds)),
-        ...cells.map((best) =>
-          best === undefined
-            ? NONE
-            : `${spread(best.lines.map(({ error }) => error), percents)}${best.finished ? "" : " (unfinished)"}`
-        ),
-      ];
-    });
+    const rows = networks(lines).flatMap((of) =>
+      [...grouped(of, ({ trainedTo }) => `${trainedTo}`).values()]
+        .sort(([a], [b]) => a!.trainedTo - b!.trainedTo)
+        .map((trained) => {
+          const best = bestRuns(trained);
+          return [
+            ...trainedCells(best),
+            `${trained[0]!.trainedTo}`,
+            ...lengths.map((length) => {
+              const errors = best.lines.filter((line) => line.length === length).map(({ error }) => error);
+              return errors.length === 0 ? NONE : spread(errors, percents);
+            }),
+          ];
+        })
+    );
     return [
-      `${lines[0]!.data}, on ${adapters(lines)}. Wrong answers in per cent, by length, each trained at it; ${HOW}.`,
+      `${lines[0]!.data}, on ${
+        adapters(lines)
+      }. Wrong answers in per cent, by length, of networks trained to some length and tested at each; ${HOW}.`,
       "",
-      markdown(
-        [
-          { name: "network" },
-          ...["parameters", "rate", "tried", "seeds", ...lengths.map((length) => `L = ${length}`)].map(number),
-        ],
-        rows,
-      ),
+      markdown([...trainedColumns, number("trained to"), ...lengths.map((length) => number(`L = ${length}`))], rows),
     ].join("\n");
   });
   return { text: blocks.length === 0 ? NOT_MEASURED : blocks.join("\n\n") };

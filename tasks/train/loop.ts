@@ -87,7 +87,8 @@ export async function* trainingSteps(
     const stage = plan.stages[position.stage]!;
     const length = lengthAt(stage, seed, index);
     const rate = (stage.share ?? 1) * rateAt(plan.schedule, plan.rate, index, total);
-    const batch = task.batch({ seed, split: "train", index, B: batchIn(plan, stage), n: length });
+    const { asked = 1 } = stage;
+    const batch = task.batch({ seed, split: "train", index, B: batchIn(plan, stage), n: length, asked });
     const ended = session.step(batch, rate, { ...options, dropout: stage.dropout ?? true }).then((result) => ({
       ...result,
       at: performance.now(),

@@ -19,6 +19,8 @@ export interface Stage {
   readonly stop?: number;
   /** Share of the schedule's rate; default 1. */
   readonly share?: number;
+  /** How often each thing is asked for, of a task that asks (tasks/task.ts); the evaluations ask once. Default 1. */
+  readonly asked?: number;
   /** Whether the network's dropout drops anything; default true. */
   readonly dropout?: boolean;
 }

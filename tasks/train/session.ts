@@ -20,11 +20,13 @@ export function longestOf({ plan, evaluate }: Setup): number {
 /** Throws an {@link InputError} if the task lacks sequences of a length that the run needs. */
 export function checkLengths(task: Task, { plan, evaluate }: Setup): void {
   const needed = [
-    ...plan.stages.flatMap(({ from, to }) => [[from, "train"], [to, "train"], [to, "validation"]] as const),
-    ...evaluate.map((length) => [length, "test"] as const),
+    ...plan.stages.flatMap(({ from, to, asked }) =>
+      [[from, "train", asked], [to, "train", asked], [to, "validation", 1]] as const
+    ),
+    ...evaluate.map((length) => [length, "test", 1] as const),
   ];
-  for (const [length, split] of needed) {
-    const refused = task.refusal(length, split);
+  for (const [length, split, asked] of needed) {
+    const refused = task.refusal(length, split, asked);
     if (refused !== undefined) throw new InputError(`Cannot train on ${task.name}: ${refused}`);
   }
 }
