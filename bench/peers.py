@@ -9,6 +9,15 @@ fails is one line with "error", and the next peer is timed. Times are medians of
 the faster of two ways: CUDA events around each call, and, where the work can be captured, around the replay of a CUDA
 graph, which has no launches from Python in it. Nothing is flushed between runs: tensors are far larger than the caches.
 
+Most of the time goes into compiling. With --workers N the cases are shared out to processes, one for each kernel, type and
+peer, N of them at once. Each makes its cases one after the other, runs each once, which compiles it and lets Triton choose a
+tuning, compares it with f64, and frees its tensors. When all N have done so, they are timed one after another with nothing
+else running; then come the next N. Triton's trials of tunings take turns, though other processes may compile beside them.
+A process that dies, or says nothing for --patience seconds, is one line with "error"; its other cases go to a new one.
+
+With --warm nothing is timed and nothing printed but a line per case on stderr: kernels are compiled, all tunings of them, into
+Triton's cache on the disk. No tuning is chosen, as the GPU may be busy with other things.
+
 Errors are those of some sequences against a plain loop over the recurrence in f64, on the very inputs the peer got (so
 rounding them to bf16 is not counted): largest |x - truth|, and its root mean square, over the root mean square of the
 truth, of the worst output. Ranges of inputs come from bench/fused/inputs.json, as our lines' do.
@@ -17,7 +26,10 @@ Exit status: 0, 2 if nothing can be timed here or the arguments are unusable.
 """
 
 import argparse
+import collections
+import contextlib
 import datetime
+import gc
 import importlib
 import json
 import math
@@ -25,8 +37,13 @@ import os
 import platform
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+# Isolated, Python does not look beside the script.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import peer_workers  # noqa: E402
 
 RANGES = json.loads((Path(__file__).parent / "fused" / "inputs.json").read_text())["inputs"]
 SEED = 1
@@ -508,13 +525,26 @@ def extra(case):
 # -------------------------------------------------------------------------------------------------------- the command
 
 
-def timed(bench, shape, dtype, make, effort, judged):
-    """The figures of one case."""
+def made(bench, shape, dtype, make):
+    """`run` and `check` of a case that has run once, on the same inputs every time."""
     bench.generator.manual_seed(SEED)
     run, check = make(bench, shape, dtype)
     run()
     bench.synchronize()
-    max_error, rms_error = errors(check()) if judged else (math.inf, math.inf)
+    return run, check
+
+
+def judged(check):
+    """The figures of a case's errors; infinity is no JSON."""
+    largest, rms = errors(check())
+    return {
+        "maxError": largest if math.isfinite(largest) else None,
+        "rmsError": rms if math.isfinite(rms) else None,
+    }
+
+
+def timed(bench, run, effort):
+    """The figures of a case's times."""
     eager = bench.milliseconds(run, effort)
     replay = bench.captured(run)
     graph = None if replay is None else bench.milliseconds(replay, effort)
@@ -525,10 +555,10 @@ def timed(bench, shape, dtype, make, effort, judged):
         "samples": len(best),
         "eagerMs": quantile(eager, 0.5),
         "graphMs": None if graph is None else quantile(graph, 0.5),
-        # Infinity is no JSON.
-        "maxError": max_error if math.isfinite(max_error) else None,
-        "rmsError": rms_error if math.isfinite(rms_error) else None,
     }
+
+
+UNJUDGED = {"maxError": None, "rmsError": None}
 
 
 def one_line(error):
@@ -560,6 +590,13 @@ def arguments(given):
     parser.add_argument("--jax", action="store_true", help="time jax too; it takes long to compile")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: to try this script out")
     parser.add_argument("--list", action="store_true", help="print what would be timed")
+    parser.add_argument("--workers", metavar="N", type=int, default=0, help="prepare N processes at once; time one at a time")
+    parser.add_argument("--warm", action="store_true", help="compile only, into Triton's cache; time nothing")
+    parser.add_argument(
+        "--patience", metavar="SECONDS", type=float, default=300, help="what a case may take to get ready with --workers"
+    )
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--turns", help=argparse.SUPPRESS)
     parser.add_argument("--start", metavar="N", type=int, default=0, help="leave out the first N of the list")
     parser.add_argument("--spent", metavar="SECONDS", type=float, default=0, help="seconds of the budget already spent")
     asked = parser.parse_args(given)
@@ -567,6 +604,8 @@ def arguments(given):
         asked.only = re.compile(asked.only)
     except re.error as error:
         parser.error(f"--only must be a regular expression: {error}")
+    if asked.workers < 0:
+        parser.error(f"--workers must be ≥ 0, got {asked.workers}")
     return asked
 
 
@@ -576,17 +615,170 @@ def restart(given, start, spent):
     os.execv(sys.executable, [sys.executable, __file__, *kept, "--start", str(start), "--spent", f"{spent:.1f}"])
 
 
+def case_text(case):
+    kernel, shape, dtype, peer, _ = case
+    return f"{kernel} {dtype} {peer} {shape_text(shape)}"
+
+
+def head(case, adapter, version):
+    """What every line says, with figures or without."""
+    kernel, shape, dtype, peer, _ = case
+    return {
+        "kernel": kernel,
+        "shape": shape_text(shape),
+        "dtype": dtype,
+        "adapter": adapter,
+        "peer": peer,
+        "runtime": f"python {platform.python_version()}",
+        "torch": version,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def attempt(bench, step):
+    """Figures of a step or its error, and whether the device still answers."""
+    figures, answers = {}, True
+    try:
+        figures = step()
+    except Exception as error:
+        figures = {"error": one_line(error)}
+        # Its frames hold the case's tensors.
+        error.__traceback__ = None
+        try:
+            bench.synchronize()
+        except Exception:
+            answers = False
+    bench.torch.backends.cuda.matmul.allow_tf32 = False
+    gc.collect()
+    if bench.device == "cuda" and answers:
+        bench.torch.cuda.empty_cache()
+    return figures, answers
+
+
+def first_run(bench, case, asked):
+    """A case made, run once, and compared with f64, without its tensors."""
+    _, check = made(bench, case[1], case[2], case[4])
+    return UNJUDGED if asked.no_errors else judged(check)
+
+
+def times_again(bench, case, asked):
+    """The times of a case that has been run before."""
+    run, _ = made(bench, case[1], case[2], case[4])
+    return timed(bench, run, asked.effort)
+
+
+def both(bench, case, asked):
+    run, check = made(bench, case[1], case[2], case[4])
+    return {**(UNJUDGED if asked.no_errors else judged(check)), **timed(bench, run, asked.effort)}
+
+
+@contextlib.contextmanager
+def turn(path):
+    """Holds the lock of a file: one process at a time."""
+    import fcntl
+
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def tune(bench, trial):
+    """Has Triton try its tunings by `trial(real, run, ...)` instead, each once compiled."""
+    try:
+        testing = importlib.import_module("triton.testing")
+    except Exception:
+        return
+    real = testing.do_bench
+
+    def instead(run, *more, **named):
+        run()
+        bench.synchronize()
+        return trial(real, run, *more, **named)
+
+    testing.do_bench = instead
+
+
+def compile_only(bench):
+    """No tuning is timed, and none is kept on the disk."""
+    os.environ["FLA_CACHE_RESULTS"] = "0"
+    os.environ.pop("TRITON_CACHE_AUTOTUNING", None)
+
+    def trial(real, run, *more, quantiles=None, **named):
+        return 1.0 if quantiles is None else [1.0] * len(quantiles)
+
+    tune(bench, trial)
+
+
+def take_turns(bench, path):
+    def trial(real, *more, **named):
+        with turn(path):
+            return real(*more, **named)
+
+    tune(bench, trial)
+
+
+def warm(bench, case):
+    """Makes a case and runs it once."""
+    begun = time.perf_counter()
+
+    def step():
+        made(bench, case[1], case[2], case[4])
+        return {"seconds": time.perf_counter() - begun}
+
+    return attempt(bench, step)
+
+
+def child(bench, chosen, asked):
+    # What libraries print goes to stderr.
+    say = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    bench.torch.set_num_threads(max(1, (os.cpu_count() or 1) // asked.workers))
+    numbers = [int(number) for number in asked.child.split(",")]
+    if asked.warm:
+        return peer_workers.serve(say, numbers, lambda number: warm(bench, chosen[number]), None)
+    take_turns(bench, asked.turns)
+    return peer_workers.serve(
+        say,
+        numbers,
+        lambda number: attempt(bench, lambda: first_run(bench, chosen[number], asked)),
+        lambda number, before: attempt(bench, lambda: {**before, **times_again(bench, chosen[number], asked)}),
+    )
+
+
+def in_processes(given, asked, chosen, began, report):
+    """All cases in processes, one for each kernel, type and peer. How many are left over."""
+    groups = collections.defaultdict(list)
+    for number, case in enumerate(chosen):
+        kernel, _, dtype, peer, _ = case
+        groups[extra(case), kernel, dtype, peer].append(number)
+    # Else jax takes most of the device's memory for itself.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with tempfile.TemporaryDirectory() as folder:
+        workers = peer_workers.Workers(
+            [sys.executable, __file__, *given, "--turns", os.path.join(folder, "turns")],
+            groups.values(),
+            at_once=asked.workers,
+            patience=asked.patience,
+            left_of_budget=lambda: asked.budget - (time.perf_counter() - began),
+            report=report,
+        )
+        return workers.run(timed=not asked.warm)
+
+
 def main(given):
     began = time.perf_counter()
     asked = arguments(given)
     chosen = [
         case
         for case in sorted(cases(asked.shapes, asked.jax), key=extra)
-        if asked.only.search(f"{case[0]} {case[2]} {case[3]} {shape_text(case[1])}")
+        if asked.only.search(case_text(case))
     ]
     if asked.list:
-        for kernel, shape, dtype, peer, _ in chosen:
-            print(f"{kernel} {dtype} {peer} {shape_text(shape)}")
+        for case in chosen:
+            print(case_text(case))
         return 0
     lacking = missing(["torch"])
     if lacking:
@@ -600,40 +792,34 @@ def main(given):
     adapter = torch.cuda.get_device_name() if asked.device == "cuda" else platform.processor() or "cpu"
     bench = Bench(torch, asked.device, not asked.no_graphs)
     torch.backends.cuda.matmul.allow_tf32 = False
-    for number, (kernel, shape, dtype, peer, make) in enumerate(chosen):
-        if number < asked.start:
-            continue
-        spent = asked.spent + time.perf_counter() - began
-        if spent >= asked.budget:
-            left = len(chosen) - number
-            print(f"not run, as --budget {asked.budget:g} is spent: {left} of {len(chosen)}", file=sys.stderr)
-            break
-        line = {
-            "kernel": kernel,
-            "shape": shape_text(shape),
-            "dtype": dtype,
-            "adapter": adapter,
-            "peer": peer,
-            "runtime": f"python {platform.python_version()}",
-            "torch": torch.__version__,
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-        broken = False
-        try:
-            line.update(timed(bench, shape, dtype, make, asked.effort, not asked.no_errors))
-        except Exception as error:
-            line["error"] = one_line(error)
-            try:
-                bench.synchronize()
-            except Exception:
-                broken = True
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = False
-        print(json.dumps(line), flush=True)
-        if broken:
-            restart(given, number + 1, asked.spent + time.perf_counter() - began)
-        if asked.device == "cuda":
-            torch.cuda.empty_cache()
+    if asked.warm:
+        compile_only(bench)
+    if asked.child:
+        return child(bench, chosen, asked)
+
+    def report(number, figures):
+        if asked.warm:
+            came_to = figures.get("error") or f"{figures['seconds']:.1f} s"
+            print(f"compiled: {case_text(chosen[number])}: {came_to}", file=sys.stderr, flush=True)
+        else:
+            print(json.dumps({**head(chosen[number], adapter, torch.__version__), **figures}), flush=True)
+
+    left = 0
+    if asked.workers:
+        left = in_processes(given, asked, chosen, began, report)
+    else:
+        for number in range(asked.start, len(chosen)):
+            spent = asked.spent + time.perf_counter() - began
+            if spent >= asked.budget:
+                left = len(chosen) - number
+                break
+            case = chosen[number]
+            figures, answers = warm(bench, case) if asked.warm else attempt(bench, lambda: both(bench, case, asked))
+            report(number, figures)
+            if not answers:
+                restart(given, number + 1, asked.spent + time.perf_counter() - began)
+    if left:
+        print(f"not run, as --budget {asked.budget:g} is spent: {left} of {len(chosen)}", file=sys.stderr)
     return 0
 
 
