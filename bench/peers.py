@@ -31,6 +31,7 @@ import contextlib
 import datetime
 import gc
 import importlib
+import inspect
 import json
 import math
 import os
@@ -198,6 +199,47 @@ def true_chunk(torch, x):
         if "beta" in x:
             v = x["beta"][:, t, None] * (v - (k[:, None, :] @ S)[:, 0])
         S = S + k[:, :, None] * v[:, None, :]
+        out.append((x["q"][:, t, None, :] @ S)[:, 0] * K**-0.5)
+    return torch.stack(out, 1)
+
+
+def true_rwkv6(torch, x):
+    """The same with a decay w [n, T, K] and a bonus u [n, K]: a state is read before its update."""
+    n, T, K = x["r"].shape
+    S = x["r"].new_zeros(n, K, x["v"].shape[-1])
+    out = []
+    for t in range(T):
+        written = x["k"][:, t, :, None] * x["v"][:, t, None, :]
+        out.append((x["r"][:, t, None, :] @ (S + x["u"][:, :, None] * written))[:, 0])
+        S = S * torch.exp(x["w"][:, t, :, None]) + written
+    return torch.stack(out, 1)
+
+
+def true_rwkv7(torch, x):
+    """The same with a decay w and a step b a^T, w, a, b [n, T, K]: both see the state before."""
+    n, T, K = x["r"].shape
+    S = x["r"].new_zeros(n, K, x["v"].shape[-1])
+    out = []
+    for t in range(T):
+        seen = x["a"][:, t, None, :] @ S
+        S = S * torch.exp(x["w"][:, t, :, None]) + x["b"][:, t, :, None] * seen
+        S = S + x["k"][:, t, :, None] * x["v"][:, t, None, :]
+        out.append((x["r"][:, t, None, :] @ S)[:, 0])
+    return torch.stack(out, 1)
+
+
+def true_delta_product(torch, x):
+    """The same with a decay g [n, T] and several delta steps a token: k, v, beta [n, T * steps, ...]."""
+    n, T, K = x["q"].shape
+    steps = x["k"].shape[1] // T
+    S = x["q"].new_zeros(n, K, x["v"].shape[-1])
+    out = []
+    for t in range(T):
+        S = S * torch.exp(x["g"][:, t].reshape(n, 1, 1))
+        for m in range(t * steps, (t + 1) * steps):
+            k = x["k"][:, m]
+            u = x["beta"][:, m, None] * (x["v"][:, m] - (k[:, None, :] @ S)[:, 0])
+            S = S + k[:, :, None] * u[:, None, :]
         out.append((x["q"][:, t, None, :] @ S)[:, 0] * K**-0.5)
     return torch.stack(out, 1)
 
@@ -372,8 +414,6 @@ CHUNK_MODELS = {
 
 
 def chunk(bench, shape, dtype, model, passes):
-    """`forward`, `forward+backward`, or `backward`: alone, of a forward pass made before."""
-    torch = bench.torch
     module, name, more, options = CHUNK_MODELS[model]
     function = getattr(importlib.import_module(module), name)
     B, T, H, K, V = (shape[axis] for axis in "BTHKV")
@@ -390,8 +430,96 @@ def chunk(bench, shape, dtype, model, passes):
         x["g"] = bench.random(work, "g", (B, T, H, K), "f32" if "beta" in more else dtype)
     if "beta" in more:
         x["beta"] = bench.random(work, "beta", (B, T, H), dtype)
-    call = lambda: function(**x, **options)[0]
-    do = bench.cotangent(x["v"])
+
+    def truth(torch, leaves, heads):
+        if model == "retnet":
+            gamma = torch.tensor([1 - 2.0 ** (-5 - h) for h in heads], dtype=torch.float64)
+            leaves = {**leaves, "g": gamma.log()[:, None].expand(-1, T).contiguous()}
+        return true_chunk(torch, leaves)
+
+    return sequences(bench, shape, passes, x, lambda: function(**x, **options)[0], truth)
+
+
+def rwkv6(bench, shape, dtype, passes):
+    function = importlib.import_module("fla.ops.rwkv6").chunk_rwkv6
+    B, T, H, K, V = (shape[axis] for axis in "BTHKV")
+    make = lambda name, size: bench.random("rwkv6", name, size, dtype)
+    x = {
+        "r": make("q", (B, T, H, K)),
+        "k": make("k", (B, T, H, K)),
+        "v": make("v", (B, T, H, V)),
+        "w": make("w", (B, T, H, K)),
+        "u": make("u", (H, K)),
+    }
+    return sequences(
+        bench, shape, passes, x, lambda: function(**x, scale=1.0)[0], lambda torch, leaves, _: true_rwkv6(torch, leaves)
+    )
+
+
+def rwkv7(bench, shape, dtype, passes):
+    """With what its layer asks for: gates known to be moderate, and in halves chunks of 64."""
+    function = importlib.import_module("fla.ops.rwkv7").chunk_rwkv7
+    B, T, H, K, V = (shape[axis] for axis in "BTHKV")
+    make = lambda name, size: bench.random("rwkv7", name, size, dtype)
+    x = {
+        "r": make("q", (B, T, H, K)),
+        "w": make("w", (B, T, H, K)),
+        "k": make("k", (B, T, H, K)),
+        "v": make("v", (B, T, H, V)),
+    }
+    kappa, eta = make("kappa", (B, T, H, K)), make("eta", (B, T, H, K))
+    x.update(a=-kappa, b=kappa * eta)
+    wanted = {"safe_gate": True, "lower_bound": -0.6065306597126334, **({} if dtype == "f32" else {"chunk_size": 64})}
+    # Earlier versions have fewer.
+    known = inspect.signature(function).parameters
+    options = {name: value for name, value in wanted.items() if name in known}
+    return sequences(
+        bench,
+        shape,
+        passes,
+        x,
+        lambda: function(**x, scale=1.0, **options)[0],
+        lambda torch, leaves, _: true_rwkv7(torch, leaves),
+    )
+
+
+def delta_product(bench, shape, dtype, passes):
+    """Two delta steps a token."""
+    function = importlib.import_module("fla.ops.gated_delta_product").chunk_gated_delta_product
+    B, T, H, K, V = (shape[axis] for axis in "BTHKV")
+    x = {
+        "q": bench.random("delta", "q", (B, T, H, K), dtype),
+        "k": bench.random("delta", "k", (B, 2 * T, H, K), dtype),
+        "v": bench.random("delta", "v", (B, 2 * T, H, V), dtype),
+        "g": bench.random("delta", "g", (B, T, H), "f32"),
+        "beta": bench.random("delta", "beta", (B, 2 * T, H), dtype),
+    }
+    return sequences(
+        bench,
+        shape,
+        passes,
+        x,
+        lambda: function(**x, num_householder=2)[0],
+        lambda torch, leaves, _: true_delta_product(torch, leaves),
+    )
+
+
+# By model: the function's name, and its cases.
+OTHER_MODELS = {
+    "rwkv6": ("chunk_rwkv6", rwkv6),
+    "rwkv7": ("chunk_rwkv7", rwkv7),
+    "delta-product": ("chunk_gated_delta_product", delta_product),
+}
+
+
+def sequences(bench, shape, passes, x, call, truth):
+    """
+    `call` on inputs x, [B, T, H, ...] or [H, ...]: `forward`, `forward+backward`, or `backward`, alone, of a forward pass made
+    before. `truth` gives outputs from inputs of some sequences in f64, and their heads.
+    """
+    torch = bench.torch
+    B, T, H = (shape[axis] for axis in "BTH")
+    do = bench.cotangent(x["v"][:, :T].contiguous())
     kept = {}
     if passes != "forward":
         names = list(x)
@@ -409,16 +537,17 @@ def chunk(bench, shape, dtype, model, passes):
 
     def check():
         at = [(0, 0), (B - 1, H - 1)]
-        rows = lambda value: torch.stack([value[b, :, h] for b, h in at]).detach().double().cpu()
+        rows = lambda value: (
+            torch.stack([value[h] if value.dim() == 2 else value[b, :, h] for b, h in at]).detach().double().cpu()
+        )
         some = {name: rows(value) for name, value in x.items()}
-        if model == "retnet":
-            gamma = torch.tensor([1 - 2.0 ** (-5 - h) for _, h in at], dtype=torch.float64)
-            some["g"] = gamma.log()[:, None].expand(-1, T).contiguous()
-        forward = lambda leaves: true_chunk(torch, leaves)
+        forward = lambda leaves: truth(torch, leaves, [h for _, h in at])
         if passes == "forward":
             return [(rows(kept["o"]), forward(some))]
-        out, truth = with_gradients(torch, some, forward, rows(do))
-        return [(rows(kept["o"]), out), *((rows(kept[name]), truth[name]) for name in x)]
+        out, grads = with_gradients(torch, some, forward, rows(do))
+        # A parameter's gradient is a sum over the batch; these are of one sequence.
+        own = [name for name, value in x.items() if value.dim() > 2]
+        return [(rows(kept["o"]), out), *((rows(kept[name]), grads[name]) for name in own)]
 
     return run, check
 
@@ -503,6 +632,11 @@ def cases(shapes, with_jax):
             for dtype in ("f32", "bf16"):
                 for shape in heads:
                     yield f"{model} chunk {passes}", shape, dtype, f"fla {CHUNK_MODELS[model][1]}", make
+    for model, (name, case) in OTHER_MODELS.items():
+        for passes in ("forward", "forward+backward", "backward"):
+            make = lambda bench, shape, dtype, case=case, passes=passes: case(bench, shape, dtype, passes)
+            for dtype in ("f32", "bf16"):
+                yield f"{model} chunk {passes}", heads[0], dtype, f"fla {name}", make
     for dtype in ("f32", "bf16"):
         for shape in heads:
             yield "attention forward", shape, dtype, "torch sdpa", attention
