@@ -9,6 +9,15 @@ fails is one line with "error", and the next peer is timed. Times are medians of
 the faster of two ways: CUDA events around each call, and, where the work can be captured, around the replay of a CUDA
 graph, which has no launches from Python in it. Nothing is flushed between runs: tensors are far larger than the caches.
 
+Most of the time goes into compiling. With --workers N the cases are shared out to processes, one for each kernel, type and
+peer, N of them at once. Each makes its cases one after the other, runs each once, which compiles it and lets Triton choose a
+tuning, compares it with f64, and frees its tensors. When all N have done so, they are timed one after another with nothing
+else running; then come the next N. Triton's trials of tunings take turns, though other processes may compile beside them.
+A process that dies, or says nothing for --patience seconds, is one line with "error"; its other cases go to a new one.
+
+With --warm nothing is timed and nothing printed but a line per case on stderr: kernels are compiled, all tunings of them, into
+Triton's cache on the disk. No tuning is chosen, as the GPU may be busy with other things.
+
 Errors are those of some sequences against a plain loop over the recurrence in f64, on the very inputs the peer got (so
 rounding them to bf16 is not counted): largest |x - truth|, and its root mean square, over the root mean square of the
 truth, of the worst output. Ranges of inputs come from bench/fused/inputs.json, as our lines' do.
@@ -17,16 +26,25 @@ Exit status: 0, 2 if nothing can be timed here or the arguments are unusable.
 """
 
 import argparse
+import collections
+import contextlib
 import datetime
+import gc
 import importlib
+import inspect
 import json
 import math
 import os
 import platform
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+# Isolated, Python does not look beside the script.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import peer_workers  # noqa: E402
 
 RANGES = json.loads((Path(__file__).parent / "fused" / "inputs.json").read_text())["inputs"]
 SEED = 1
@@ -181,6 +199,47 @@ def true_chunk(torch, x):
         if "beta" in x:
             v = x["beta"][:, t, None] * (v - (k[:, None, :] @ S)[:, 0])
         S = S + k[:, :, None] * v[:, None, :]
+        out.append((x["q"][:, t, None, :] @ S)[:, 0] * K**-0.5)
+    return torch.stack(out, 1)
+
+
+def true_rwkv6(torch, x):
+    """The same with a decay w [n, T, K] and a bonus u [n, K]: a state is read before its update."""
+    n, T, K = x["r"].shape
+    S = x["r"].new_zeros(n, K, x["v"].shape[-1])
+    out = []
+    for t in range(T):
+        written = x["k"][:, t, :, None] * x["v"][:, t, None, :]
+        out.append((x["r"][:, t, None, :] @ (S + x["u"][:, :, None] * written))[:, 0])
+        S = S * torch.exp(x["w"][:, t, :, None]) + written
+    return torch.stack(out, 1)
+
+
+def true_rwkv7(torch, x):
+    """The same with a decay w and a step b a^T, w, a, b [n, T, K]: both see the state before."""
+    n, T, K = x["r"].shape
+    S = x["r"].new_zeros(n, K, x["v"].shape[-1])
+    out = []
+    for t in range(T):
+        seen = x["a"][:, t, None, :] @ S
+        S = S * torch.exp(x["w"][:, t, :, None]) + x["b"][:, t, :, None] * seen
+        S = S + x["k"][:, t, :, None] * x["v"][:, t, None, :]
+        out.append((x["r"][:, t, None, :] @ S)[:, 0])
+    return torch.stack(out, 1)
+
+
+def true_delta_product(torch, x):
+    """The same with a decay g [n, T] and several delta steps a token: k, v, beta [n, T * steps, ...]."""
+    n, T, K = x["q"].shape
+    steps = x["k"].shape[1] // T
+    S = x["q"].new_zeros(n, K, x["v"].shape[-1])
+    out = []
+    for t in range(T):
+        S = S * torch.exp(x["g"][:, t].reshape(n, 1, 1))
+        for m in range(t * steps, (t + 1) * steps):
+            k = x["k"][:, m]
+            u = x["beta"][:, m, None] * (x["v"][:, m] - (k[:, None, :] @ S)[:, 0])
+            S = S + k[:, :, None] * u[:, None, :]
         out.append((x["q"][:, t, None, :] @ S)[:, 0] * K**-0.5)
     return torch.stack(out, 1)
 
@@ -355,8 +414,6 @@ CHUNK_MODELS = {
 
 
 def chunk(bench, shape, dtype, model, passes):
-    """`forward`, `forward+backward`, or `backward`: alone, of a forward pass made before."""
-    torch = bench.torch
     module, name, more, options = CHUNK_MODELS[model]
     function = getattr(importlib.import_module(module), name)
     B, T, H, K, V = (shape[axis] for axis in "BTHKV")
@@ -373,8 +430,96 @@ def chunk(bench, shape, dtype, model, passes):
         x["g"] = bench.random(work, "g", (B, T, H, K), "f32" if "beta" in more else dtype)
     if "beta" in more:
         x["beta"] = bench.random(work, "beta", (B, T, H), dtype)
-    call = lambda: function(**x, **options)[0]
-    do = bench.cotangent(x["v"])
+
+    def truth(torch, leaves, heads):
+        if model == "retnet":
+            gamma = torch.tensor([1 - 2.0 ** (-5 - h) for h in heads], dtype=torch.float64)
+            leaves = {**leaves, "g": gamma.log()[:, None].expand(-1, T).contiguous()}
+        return true_chunk(torch, leaves)
+
+    return sequences(bench, shape, passes, x, lambda: function(**x, **options)[0], truth)
+
+
+def rwkv6(bench, shape, dtype, passes):
+    function = importlib.import_module("fla.ops.rwkv6").chunk_rwkv6
+    B, T, H, K, V = (shape[axis] for axis in "BTHKV")
+    make = lambda name, size: bench.random("rwkv6", name, size, dtype)
+    x = {
+        "r": make("q", (B, T, H, K)),
+        "k": make("k", (B, T, H, K)),
+        "v": make("v", (B, T, H, V)),
+        "w": make("w", (B, T, H, K)),
+        "u": make("u", (H, K)),
+    }
+    return sequences(
+        bench, shape, passes, x, lambda: function(**x, scale=1.0)[0], lambda torch, leaves, _: true_rwkv6(torch, leaves)
+    )
+
+
+def rwkv7(bench, shape, dtype, passes):
+    """With what its layer asks for: gates known to be moderate, and in halves chunks of 64."""
+    function = importlib.import_module("fla.ops.rwkv7").chunk_rwkv7
+    B, T, H, K, V = (shape[axis] for axis in "BTHKV")
+    make = lambda name, size: bench.random("rwkv7", name, size, dtype)
+    x = {
+        "r": make("q", (B, T, H, K)),
+        "w": make("w", (B, T, H, K)),
+        "k": make("k", (B, T, H, K)),
+        "v": make("v", (B, T, H, V)),
+    }
+    kappa, eta = make("kappa", (B, T, H, K)), make("eta", (B, T, H, K))
+    x.update(a=-kappa, b=kappa * eta)
+    wanted = {"safe_gate": True, "lower_bound": -0.6065306597126334, **({} if dtype == "f32" else {"chunk_size": 64})}
+    # Earlier versions have fewer.
+    known = inspect.signature(function).parameters
+    options = {name: value for name, value in wanted.items() if name in known}
+    return sequences(
+        bench,
+        shape,
+        passes,
+        x,
+        lambda: function(**x, scale=1.0, **options)[0],
+        lambda torch, leaves, _: true_rwkv7(torch, leaves),
+    )
+
+
+def delta_product(bench, shape, dtype, passes):
+    """Two delta steps a token."""
+    function = importlib.import_module("fla.ops.gated_delta_product").chunk_gated_delta_product
+    B, T, H, K, V = (shape[axis] for axis in "BTHKV")
+    x = {
+        "q": bench.random("delta", "q", (B, T, H, K), dtype),
+        "k": bench.random("delta", "k", (B, 2 * T, H, K), dtype),
+        "v": bench.random("delta", "v", (B, 2 * T, H, V), dtype),
+        "g": bench.random("delta", "g", (B, T, H), "f32"),
+        "beta": bench.random("delta", "beta", (B, 2 * T, H), dtype),
+    }
+    return sequences(
+        bench,
+        shape,
+        passes,
+        x,
+        lambda: function(**x, num_householder=2)[0],
+        lambda torch, leaves, _: true_delta_product(torch, leaves),
+    )
+
+
+# By model: the function's name, and its cases.
+OTHER_MODELS = {
+    "rwkv6": ("chunk_rwkv6", rwkv6),
+    "rwkv7": ("chunk_rwkv7", rwkv7),
+    "delta-product": ("chunk_gated_delta_product", delta_product),
+}
+
+
+def sequences(bench, shape, passes, x, call, truth):
+    """
+    `call` on inputs x, [B, T, H, ...] or [H, ...]: `forward`, `forward+backward`, or `backward`, alone, of a forward pass made
+    before. `truth` gives outputs from inputs of some sequences in f64, and their heads.
+    """
+    torch = bench.torch
+    B, T, H = (shape[axis] for axis in "BTH")
+    do = bench.cotangent(x["v"][:, :T].contiguous())
     kept = {}
     if passes != "forward":
         names = list(x)
@@ -392,16 +537,17 @@ def chunk(bench, shape, dtype, model, passes):
 
     def check():
         at = [(0, 0), (B - 1, H - 1)]
-        rows = lambda value: torch.stack([value[b, :, h] for b, h in at]).detach().double().cpu()
+        rows = lambda value: (
+            torch.stack([value[h] if value.dim() == 2 else value[b, :, h] for b, h in at]).detach().double().cpu()
+        )
         some = {name: rows(value) for name, value in x.items()}
-        if model == "retnet":
-            gamma = torch.tensor([1 - 2.0 ** (-5 - h) for _, h in at], dtype=torch.float64)
-            some["g"] = gamma.log()[:, None].expand(-1, T).contiguous()
-        forward = lambda leaves: true_chunk(torch, leaves)
+        forward = lambda leaves: truth(torch, leaves, [h for _, h in at])
         if passes == "forward":
             return [(rows(kept["o"]), forward(some))]
-        out, truth = with_gradients(torch, some, forward, rows(do))
-        return [(rows(kept["o"]), out), *((rows(kept[name]), truth[name]) for name in x)]
+        out, grads = with_gradients(torch, some, forward, rows(do))
+        # A parameter's gradient is a sum over the batch; these are of one sequence.
+        own = [name for name, value in x.items() if value.dim() > 2]
+        return [(rows(kept["o"]), out), *((rows(kept[name]), grads[name]) for name in own)]
 
     return run, check
 
@@ -486,6 +632,11 @@ def cases(shapes, with_jax):
             for dtype in ("f32", "bf16"):
                 for shape in heads:
                     yield f"{model} chunk {passes}", shape, dtype, f"fla {CHUNK_MODELS[model][1]}", make
+    for model, (name, case) in OTHER_MODELS.items():
+        for passes in ("forward", "forward+backward", "backward"):
+            make = lambda bench, shape, dtype, case=case, passes=passes: case(bench, shape, dtype, passes)
+            for dtype in ("f32", "bf16"):
+                yield f"{model} chunk {passes}", heads[0], dtype, f"fla {name}", make
     for dtype in ("f32", "bf16"):
         for shape in heads:
             yield "attention forward", shape, dtype, "torch sdpa", attention
@@ -508,13 +659,26 @@ def extra(case):
 # -------------------------------------------------------------------------------------------------------- the command
 
 
-def timed(bench, shape, dtype, make, effort, judged):
-    """The figures of one case."""
+def made(bench, shape, dtype, make):
+    """`run` and `check` of a case that has run once, on the same inputs every time."""
     bench.generator.manual_seed(SEED)
     run, check = make(bench, shape, dtype)
     run()
     bench.synchronize()
-    max_error, rms_error = errors(check()) if judged else (math.inf, math.inf)
+    return run, check
+
+
+def judged(check):
+    """The figures of a case's errors; infinity is no JSON."""
+    largest, rms = errors(check())
+    return {
+        "maxError": largest if math.isfinite(largest) else None,
+        "rmsError": rms if math.isfinite(rms) else None,
+    }
+
+
+def timed(bench, run, effort):
+    """The figures of a case's times."""
     eager = bench.milliseconds(run, effort)
     replay = bench.captured(run)
     graph = None if replay is None else bench.milliseconds(replay, effort)
@@ -525,10 +689,10 @@ def timed(bench, shape, dtype, make, effort, judged):
         "samples": len(best),
         "eagerMs": quantile(eager, 0.5),
         "graphMs": None if graph is None else quantile(graph, 0.5),
-        # Infinity is no JSON.
-        "maxError": max_error if math.isfinite(max_error) else None,
-        "rmsError": rms_error if math.isfinite(rms_error) else None,
     }
+
+
+UNJUDGED = {"maxError": None, "rmsError": None}
 
 
 def one_line(error):
@@ -560,6 +724,13 @@ def arguments(given):
     parser.add_argument("--jax", action="store_true", help="time jax too; it takes long to compile")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: to try this script out")
     parser.add_argument("--list", action="store_true", help="print what would be timed")
+    parser.add_argument("--workers", metavar="N", type=int, default=0, help="prepare N processes at once; time one at a time")
+    parser.add_argument("--warm", action="store_true", help="compile only, into Triton's cache; time nothing")
+    parser.add_argument(
+        "--patience", metavar="SECONDS", type=float, default=300, help="what a case may take to get ready with --workers"
+    )
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--turns", help=argparse.SUPPRESS)
     parser.add_argument("--start", metavar="N", type=int, default=0, help="leave out the first N of the list")
     parser.add_argument("--spent", metavar="SECONDS", type=float, default=0, help="seconds of the budget already spent")
     asked = parser.parse_args(given)
@@ -567,6 +738,8 @@ def arguments(given):
         asked.only = re.compile(asked.only)
     except re.error as error:
         parser.error(f"--only must be a regular expression: {error}")
+    if asked.workers < 0:
+        parser.error(f"--workers must be ≥ 0, got {asked.workers}")
     return asked
 
 
@@ -576,17 +749,170 @@ def restart(given, start, spent):
     os.execv(sys.executable, [sys.executable, __file__, *kept, "--start", str(start), "--spent", f"{spent:.1f}"])
 
 
+def case_text(case):
+    kernel, shape, dtype, peer, _ = case
+    return f"{kernel} {dtype} {peer} {shape_text(shape)}"
+
+
+def head(case, adapter, version):
+    """What every line says, with figures or without."""
+    kernel, shape, dtype, peer, _ = case
+    return {
+        "kernel": kernel,
+        "shape": shape_text(shape),
+        "dtype": dtype,
+        "adapter": adapter,
+        "peer": peer,
+        "runtime": f"python {platform.python_version()}",
+        "torch": version,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def attempt(bench, step):
+    """Figures of a step or its error, and whether the device still answers."""
+    figures, answers = {}, True
+    try:
+        figures = step()
+    except Exception as error:
+        figures = {"error": one_line(error)}
+        # Its frames hold the case's tensors.
+        error.__traceback__ = None
+        try:
+            bench.synchronize()
+        except Exception:
+            answers = False
+    bench.torch.backends.cuda.matmul.allow_tf32 = False
+    gc.collect()
+    if bench.device == "cuda" and answers:
+        bench.torch.cuda.empty_cache()
+    return figures, answers
+
+
+def first_run(bench, case, asked):
+    """A case made, run once, and compared with f64, without its tensors."""
+    _, check = made(bench, case[1], case[2], case[4])
+    return UNJUDGED if asked.no_errors else judged(check)
+
+
+def times_again(bench, case, asked):
+    """The times of a case that has been run before."""
+    run, _ = made(bench, case[1], case[2], case[4])
+    return timed(bench, run, asked.effort)
+
+
+def both(bench, case, asked):
+    run, check = made(bench, case[1], case[2], case[4])
+    return {**(UNJUDGED if asked.no_errors else judged(check)), **timed(bench, run, asked.effort)}
+
+
+@contextlib.contextmanager
+def turn(path):
+    """Holds the lock of a file: one process at a time."""
+    import fcntl
+
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def tune(bench, trial):
+    """Has Triton try its tunings by `trial(real, run, ...)` instead, each once compiled."""
+    try:
+        testing = importlib.import_module("triton.testing")
+    except Exception:
+        return
+    real = testing.do_bench
+
+    def instead(run, *more, **named):
+        run()
+        bench.synchronize()
+        return trial(real, run, *more, **named)
+
+    testing.do_bench = instead
+
+
+def compile_only(bench):
+    """No tuning is timed, and none is kept on the disk."""
+    os.environ["FLA_CACHE_RESULTS"] = "0"
+    os.environ.pop("TRITON_CACHE_AUTOTUNING", None)
+
+    def trial(real, run, *more, quantiles=None, **named):
+        return 1.0 if quantiles is None else [1.0] * len(quantiles)
+
+    tune(bench, trial)
+
+
+def take_turns(bench, path):
+    def trial(real, *more, **named):
+        with turn(path):
+            return real(*more, **named)
+
+    tune(bench, trial)
+
+
+def warm(bench, case):
+    """Makes a case and runs it once."""
+    begun = time.perf_counter()
+
+    def step():
+        made(bench, case[1], case[2], case[4])
+        return {"seconds": time.perf_counter() - begun}
+
+    return attempt(bench, step)
+
+
+def child(bench, chosen, asked):
+    # What libraries print goes to stderr.
+    say = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    bench.torch.set_num_threads(max(1, (os.cpu_count() or 1) // asked.workers))
+    numbers = [int(number) for number in asked.child.split(",")]
+    if asked.warm:
+        return peer_workers.serve(say, numbers, lambda number: warm(bench, chosen[number]), None)
+    take_turns(bench, asked.turns)
+    return peer_workers.serve(
+        say,
+        numbers,
+        lambda number: attempt(bench, lambda: first_run(bench, chosen[number], asked)),
+        lambda number, before: attempt(bench, lambda: {**before, **times_again(bench, chosen[number], asked)}),
+    )
+
+
+def in_processes(given, asked, chosen, began, report):
+    """All cases in processes, one for each kernel, type and peer. How many are left over."""
+    groups = collections.defaultdict(list)
+    for number, case in enumerate(chosen):
+        kernel, _, dtype, peer, _ = case
+        groups[extra(case), kernel, dtype, peer].append(number)
+    # Else jax takes most of the device's memory for itself.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with tempfile.TemporaryDirectory() as folder:
+        workers = peer_workers.Workers(
+            [sys.executable, __file__, *given, "--turns", os.path.join(folder, "turns")],
+            groups.values(),
+            at_once=asked.workers,
+            patience=asked.patience,
+            left_of_budget=lambda: asked.budget - (time.perf_counter() - began),
+            report=report,
+        )
+        return workers.run(timed=not asked.warm)
+
+
 def main(given):
     began = time.perf_counter()
     asked = arguments(given)
     chosen = [
         case
         for case in sorted(cases(asked.shapes, asked.jax), key=extra)
-        if asked.only.search(f"{case[0]} {case[2]} {case[3]} {shape_text(case[1])}")
+        if asked.only.search(case_text(case))
     ]
     if asked.list:
-        for kernel, shape, dtype, peer, _ in chosen:
-            print(f"{kernel} {dtype} {peer} {shape_text(shape)}")
+        for case in chosen:
+            print(case_text(case))
         return 0
     lacking = missing(["torch"])
     if lacking:
@@ -600,40 +926,34 @@ def main(given):
     adapter = torch.cuda.get_device_name() if asked.device == "cuda" else platform.processor() or "cpu"
     bench = Bench(torch, asked.device, not asked.no_graphs)
     torch.backends.cuda.matmul.allow_tf32 = False
-    for number, (kernel, shape, dtype, peer, make) in enumerate(chosen):
-        if number < asked.start:
-            continue
-        spent = asked.spent + time.perf_counter() - began
-        if spent >= asked.budget:
-            left = len(chosen) - number
-            print(f"not run, as --budget {asked.budget:g} is spent: {left} of {len(chosen)}", file=sys.stderr)
-            break
-        line = {
-            "kernel": kernel,
-            "shape": shape_text(shape),
-            "dtype": dtype,
-            "adapter": adapter,
-            "peer": peer,
-            "runtime": f"python {platform.python_version()}",
-            "torch": torch.__version__,
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-        broken = False
-        try:
-            line.update(timed(bench, shape, dtype, make, asked.effort, not asked.no_errors))
-        except Exception as error:
-            line["error"] = one_line(error)
-            try:
-                bench.synchronize()
-            except Exception:
-                broken = True
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = False
-        print(json.dumps(line), flush=True)
-        if broken:
-            restart(given, number + 1, asked.spent + time.perf_counter() - began)
-        if asked.device == "cuda":
-            torch.cuda.empty_cache()
+    if asked.warm:
+        compile_only(bench)
+    if asked.child:
+        return child(bench, chosen, asked)
+
+    def report(number, figures):
+        if asked.warm:
+            came_to = figures.get("error") or f"{figures['seconds']:.1f} s"
+            print(f"compiled: {case_text(chosen[number])}: {came_to}", file=sys.stderr, flush=True)
+        else:
+            print(json.dumps({**head(chosen[number], adapter, torch.__version__), **figures}), flush=True)
+
+    left = 0
+    if asked.workers:
+        left = in_processes(given, asked, chosen, began, report)
+    else:
+        for number in range(asked.start, len(chosen)):
+            spent = asked.spent + time.perf_counter() - began
+            if spent >= asked.budget:
+                left = len(chosen) - number
+                break
+            case = chosen[number]
+            figures, answers = warm(bench, case) if asked.warm else attempt(bench, lambda: both(bench, case, asked))
+            report(number, figures)
+            if not answers:
+                restart(given, number + 1, asked.spent + time.perf_counter() - began)
+    if left:
+        print(f"not run, as --budget {asked.budget:g} is spent: {left} of {len(chosen)}", file=sys.stderr)
     return 0
 
 

@@ -6,7 +6,7 @@ import { caseText, chosenCases } from "../bench/fused/cases.ts";
 import { benchFused } from "../bench/fused/command.ts";
 import { boundedError, lineError, worstError } from "../bench/fused/errors.ts";
 import { assertAllowed, looseness } from "../bench/fused/judge.ts";
-import type { FusedLine, LineShape, Variant } from "../bench/fused/line.ts";
+import type { FusedLine, LineError, LineShape, Variant } from "../bench/fused/line.ts";
 import { fusedLines } from "../bench/fused/lines.ts";
 import { peerFigures, type PeerResult, peersOf } from "../bench/fused/peer.ts";
 import { randomTensor, unitTensor } from "../bench/fused/random.ts";
@@ -14,7 +14,7 @@ import { type FusedRun, runCases } from "../bench/fused/run.ts";
 import { chosenShapes, parsedShape, shapeText } from "../bench/fused/shape.ts";
 import { WrongResult } from "../bench/gate.ts";
 import { flatWorkgroup, type Gpu } from "../kernels/device.ts";
-import { planOf } from "../kernels/plan.ts";
+import { planOf, runPlans } from "../kernels/plan.ts";
 import { Tensor } from "../kernels/tensor.ts";
 import { InputError } from "../models/error.ts";
 import { POISON32 } from "../oracle/ulp.ts";
@@ -370,6 +370,40 @@ test("every fused line has a name of its own by type, small extents for every ax
     assertEquals(new Set(line.variants.map(({ name }) => name)).size, line.variants.length, line.name);
   }
 });
+
+for (
+  const [name, fault] of [
+    ["delta-product", "dropped-carry"],
+    ["rwkv7", "dropped-carry"],
+    ["rwkv6", "swapped-operands"],
+    ["mlstm", "swapped-operands"],
+  ] as const
+) {
+  test(
+    `${name} chunk forward is within its bounds; control: with ${fault} it is not`,
+    { skip: gpu === null },
+    async () => {
+      const lines = fusedLines.filter((line) => line.name === `${name} chunk forward`);
+      assertGreater(lines.length, 0);
+      for (const line of lines) {
+        const judged = async (options: Variant["options"]): Promise<LineError> => {
+          const prepared = await line.prepare(gpu!, line.small, variant("", options));
+          try {
+            await runPlans(gpu!, line.name, prepared.plans);
+            return await prepared.check();
+          } finally {
+            prepared.release();
+          }
+        };
+        const error = await judged({});
+        assertAllowed(error);
+        assertEquals(looseness(line.dtype, error), undefined, line.dtype);
+        const wrong = await judged({ fault });
+        assertThrows(() => assertAllowed(wrong), WrongResult);
+      }
+    },
+  );
+}
 
 test("peers are matched by kernel, shape in any order, and the nearest type", () => {
   const peer = (dtype: PeerResult["dtype"], name = "them", ms = 2): PeerResult => ({

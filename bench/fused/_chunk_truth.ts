@@ -16,6 +16,8 @@ export interface ChunkSequence {
   readonly v: ArrayLike<number>;
   /** Undefined without decay. */
   readonly gate: ((t: number, key: number) => number) | undefined;
+  /** `[K]`, at most 1 each: token t reads the state before its own update, and diag(bonus) k vᵀ. */
+  readonly bonus?: ArrayLike<number> | undefined;
 }
 
 /** How a kernel computes. */
@@ -26,6 +28,8 @@ export interface ChunkMachine {
   readonly chunk: number;
   /** Roundings of a gate: its exponential and one product. */
   readonly gateRoundings: number;
+  /** Roundings that a term k v comes with; default 0. */
+  readonly termRoundings?: number;
   /** Relative error of a stored output. */
   readonly stored: number;
 }
@@ -41,10 +45,12 @@ export interface ChunkTruth {
  * rounding.ts): with r roundings of u a gate and one addition a chunk of at least 16 tokens,
  *
  *     E ← a (E + (r + 1/16) u h̄)     h̄ ← a h̄ + |k v|     |error of o| ≤ Σ |q| (E + ((1 + u)^d − 1) h̄) + floor
+ *
+ * With a bonus, E and h̄ of the state before, and one more such E for what a gate would have paid for.
  */
-export function chunkTruth({ T, K, V, q, k, v, gate }: ChunkSequence, machine: ChunkMachine): ChunkTruth {
+export function chunkTruth({ T, K, V, q, k, v, gate, bonus }: ChunkSequence, machine: ChunkMachine): ChunkTruth {
   const u = 2 ** -24;
-  const late = (1 + u) ** chunkRoundings({ K, ...machine }) - 1;
+  const late = (1 + u) ** (chunkRoundings({ K, ...machine }) + (machine.termRoundings ?? 0)) - 1;
   const lost = ((gate === undefined ? 0 : machine.gateRoundings) + 1 / 16) * u;
   const outputs = new Float64Array(T * V);
   const radii = new Float64Array(T * V);
@@ -59,10 +65,17 @@ export function chunkTruth({ T, K, V, q, k, v, gate }: ChunkSequence, machine: C
       query = Math.max(query, Math.abs(x));
       for (let j = 0, at = i * V, out = t * V; j < V; j++, at++, out++) {
         const added = y * v[out]!;
+        if (bonus !== undefined) {
+          const own = bonus[i]! * added;
+          outputs[out] = outputs[out]! + x * (S[at]! + own);
+          const h = most[at]! + Math.abs(own);
+          radii[out] = radii[out]! + Math.abs(x) * (E[at]! + lost * most[at]! + late * h);
+        }
         E[at] = a * (E[at]! + lost * most[at]!);
         const s = S[at] = a * S[at]! + added;
         const h = most[at] = a * most[at]! + Math.abs(added);
         if (h > high) high = h;
+        if (bonus !== undefined) continue;
         outputs[out] = outputs[out]! + x * s;
         radii[out] = radii[out]! + Math.abs(x) * (E[at]! + late * h);
       }

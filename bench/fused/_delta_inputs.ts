@@ -1,5 +1,5 @@
 /** Inputs of the delta rule's lines, and one sequence of a tensor back on the host. */
-import { deltaRule, inputLayouts } from "../../kernels/delta/rule.ts";
+import { type DeltaRule, deltaRule, inputLayouts } from "../../kernels/delta/rule.ts";
 import { type DeltaDims, inputShape } from "../../kernels/delta/tensors.ts";
 import type { Gpu } from "../../kernels/device.ts";
 import { unpackHalves } from "../../kernels/half.ts";
@@ -10,12 +10,22 @@ import { randomTensor, unitTensor } from "./random.ts";
 /** Tokens from one saved state to the next. */
 export const CHUNK = 64;
 
-/** Ranges of inputs; k has norm 1. */
+/** The same of a forward run: errors of RWKV-7's state are carried by transitions whose norm may be above 1, so by fewer. */
+export function chunkOf({ form }: DeltaRule): number {
+  return form === "delta" ? CHUNK : CHUNK / 2;
+}
+
+/** Inputs of norm 1: keys, and RWKV-7's removal keys. */
+const units: readonly string[] = ["k", "kappa"];
+
+/** Ranges of the others. */
 const ranges: { readonly [name: string]: readonly [number, number] } = {
   q: [-1, 1],
   v: [-1, 1],
   g: [-0.1, 0],
+  w: [-0.1, 0],
   beta: [0, 1],
+  eta: [0, 1],
 };
 
 /** Random inputs. */
@@ -31,7 +41,7 @@ export async function inputsOf(
   for (const [name, layout] of Object.entries(inputLayouts(rule))) {
     const shape = inputShape(layout, dims, rule.microSteps);
     const [low, high] = ranges[name] ?? [-1, 1];
-    inputs[name] = name === "k"
+    inputs[name] = units.includes(name)
       ? await unitTensor(gpu, shape, seed++, dtype)
       : await randomTensor(gpu, shape, { seed: seed++, low, high, dtype });
   }

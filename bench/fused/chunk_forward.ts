@@ -1,6 +1,6 @@
 /**
  * The chunked linear attention family's forward kernel, on tiles or in its parallel form: linear attention with each kind
- * of decay.
+ * of decay, and RWKV-6, which reads a state before its update.
  *
  * @module
  */
@@ -36,13 +36,14 @@ function retention(H: number): Float32Array {
   return Float32Array.from({ length: H }, (_, h) => 1 - 2 ** (-5 - h));
 }
 
-/** Tensors and plan of one tuning, on tiles unless its design says otherwise. */
+/** Tensors and plan of one tuning, on tiles unless its design says otherwise; RWKV-6 has a bonus and no scale. */
 export async function prepareChunks(
   gpu: Gpu,
   decay: Decay,
   dtype: DType,
   { B = 1, T = 1, H = 1, K = 1, V = 1 }: LineShape,
   tuning: ChunkTuning,
+  model?: "rwkv6",
 ): Promise<Prepared> {
   const tensors: Tensor[] = [];
   const keep = (tensor: Tensor): Tensor => {
@@ -62,9 +63,17 @@ export async function prepareChunks(
       : decay.per === "head"
       ? keep(Tensor.from(gpu, retention(H), shape))
       : await random(shape, 4, -0.1, 0);
+    const u = model === undefined ? undefined : keep(await randomTensor(gpu, [H, K], { seed: 5, low: -1, high: 1 }));
     const o = keep(Tensor.empty(gpu, [B, T, H, V], { dtype }));
-    const scale = queryScale(K);
-    const plan = await planChunkForward(gpu, { q, k, v, o, ...(g === undefined ? {} : { g }) }, {
+    const scale = model === undefined ? queryScale(K) : 1;
+    const plan = await planChunkForward(gpu, {
+      q,
+      k,
+      v,
+      o,
+      ...(g === undefined ? {} : { g }),
+      ...(u === undefined ? {} : { u }),
+    }, {
       design: "tiles",
       ...tuning,
       decay,
@@ -97,6 +106,7 @@ export async function prepareChunks(
           k: await sequence(gpu, k, b, h),
           v: await sequence(gpu, v, b, h),
           gate,
+          bonus: (await u?.read())?.subarray(h * K, (h + 1) * K),
         }, {
           mode,
           hardware,
@@ -160,9 +170,9 @@ const named = (tuning: ChunkTuning): string =>
 /** Other tunings than the default's, of halves: products of split halves instead of halves. */
 const splitHalves: ChunkTuning = { mode: "split" };
 
-function line(model: string, decay: Decay, dtype: DType): FusedLine {
+function line(name: string, decay: Decay, dtype: DType, model?: "rwkv6"): FusedLine {
   return {
-    name: `${model} chunk forward on tiles`,
+    name,
     dtype,
     shapes,
     small,
@@ -170,7 +180,7 @@ function line(model: string, decay: Decay, dtype: DType): FusedLine {
       name: named(tuning),
       options: { ...tuning } as Variant["options"],
     })),
-    prepare: (gpu, shape, { options }) => prepareChunks(gpu, decay, dtype, shape, options as ChunkTuning),
+    prepare: (gpu, shape, { options }) => prepareChunks(gpu, decay, dtype, shape, options as ChunkTuning, model),
   };
 }
 
@@ -181,7 +191,10 @@ const work: readonly (readonly [string, Decay])[] = [
   ["gla", { kind: "diagonal" }],
 ];
 
-export const chunkForwardLines: readonly FusedLine[] = work.flatMap(([name, decay]) => [
-  line(name, decay, "f32"),
-  line(name, decay, "f16"),
-]);
+const dtypes: readonly DType[] = ["f32", "f16"];
+
+export const chunkForwardLines: readonly FusedLine[] = [
+  ...work.flatMap(([name, decay]) => dtypes.map((dtype) => line(`${name} chunk forward on tiles`, decay, dtype))),
+  // Which nothing but tiles runs.
+  ...dtypes.map((dtype) => line("rwkv6 chunk forward", { kind: "diagonal" }, dtype, "rwkv6")),
+];

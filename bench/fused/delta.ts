@@ -1,5 +1,5 @@
 /**
- * The delta rule over whole sequences: DeltaNet, Gated DeltaNet, KDA.
+ * The delta rule over whole sequences: DeltaNet, Gated DeltaNet, KDA, DeltaProduct with two steps a token, RWKV-7.
  *
  * @module
  */
@@ -12,10 +12,12 @@ import { runPlans } from "../../kernels/plan.ts";
 import { type DType, Tensor } from "../../kernels/tensor.ts";
 import type { AnyAffineModel } from "../../models/affine.ts";
 import { deltaNet } from "../../models/delta_net.ts";
+import { deltaProduct } from "../../models/delta_product.ts";
 import { gatedDeltaNet } from "../../models/gated_delta_net.ts";
 import { kda } from "../../models/kda.ts";
+import { rwkv7 } from "../../models/rwkv7.ts";
 import { prepareGradients } from "./_delta_gradients.ts";
-import { CHUNK, inputsOf, sequenceOf } from "./_delta_inputs.ts";
+import { chunkOf, inputsOf, sequenceOf } from "./_delta_inputs.ts";
 import { deltaTruth } from "./_delta_truth.ts";
 import { lineError, worstError } from "./errors.ts";
 import type { FusedLine, LineError, LineShape, Prepared, Variant } from "./line.ts";
@@ -33,16 +35,17 @@ async function prepare(
   const finalState = Tensor.empty(gpu, [B, H, K, V], { label: "final state" });
   const plan = await planDeltaForward(gpu, model, { inputs, outputs, finalState }, options);
   const rule = deltaRule(model);
-  const tile = forwardTile(gpu, model, { inputs, outputs }, { ...options, chunk: CHUNK });
+  const chunk = chunkOf(rule);
+  const tile = forwardTile(gpu, model, { inputs, outputs }, { ...options, chunk });
 
   /** The first and the last sequence, from their own states in a second run of the same arithmetic. */
   async function check(): Promise<LineError> {
     const sampled = [[0, 0], [B - 1, H - 1]] as const;
-    const chunkStates = Tensor.empty(gpu, [B, Math.ceil(T / CHUNK), H, K, V], { label: "states" });
+    const chunkStates = Tensor.empty(gpu, [B, Math.ceil(T / chunk), H, K, V], { label: "states" });
     const again = Tensor.empty(gpu, [B, T, H, V], { dtype, label: "outputs again" });
     const second = await planDeltaForward(gpu, model, { inputs, outputs: again, finalState, chunkStates }, {
       ...options,
-      chunk: CHUNK,
+      chunk,
     });
     try {
       await runPlans(gpu, "states", [second]);
@@ -58,7 +61,7 @@ async function prepare(
           V,
           inputs: numbers,
           states: await sequenceOf(gpu, chunkStates, b, h),
-          chunk: CHUNK,
+          chunk,
           outputs: got,
           dot: dotRoundings(tile),
           stored: dtype === "f16" ? 2 ** -11 : 0,
@@ -152,9 +155,12 @@ function gradientLine(model: AnyAffineModel, dtype: DType): FusedLine {
   };
 }
 
-export const deltaLines: readonly FusedLine[] = [deltaNet, gatedDeltaNet, kda].flatMap((model) => [
-  forwardLine(model, "f32"),
-  forwardLine(model, "f16"),
-  gradientLine(model, "f32"),
-  gradientLine(model, "f16"),
-]);
+export const deltaLines: readonly FusedLine[] = [
+  ...[deltaNet, gatedDeltaNet, kda].flatMap((model) => [
+    forwardLine(model, "f32"),
+    forwardLine(model, "f16"),
+    gradientLine(model, "f32"),
+    gradientLine(model, "f16"),
+  ]),
+  ...[deltaProduct, rwkv7].flatMap((model) => [forwardLine(model, "f32"), forwardLine(model, "f16")]),
+];

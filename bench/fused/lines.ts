@@ -11,6 +11,7 @@ import { elementwiseLines } from "./elementwise.ts";
 import { fragmentLines } from "./fragments.ts";
 import type { FusedLine } from "./line.ts";
 import { matmulLines } from "./matmul.ts";
+import { mlstmLines } from "./mlstm.ts";
 import { selectiveLines } from "./selective.ts";
 import { stepLines } from "./steps.ts";
 import { walkLines } from "./walk.ts";
@@ -23,6 +24,7 @@ export const fusedLines: readonly FusedLine[] = [
   ...stepLines,
   ...walkLines,
   ...chunkForwardLines,
+  ...mlstmLines,
   ...chunkBackwardLines,
   ...walkBackwardLines,
   ...matmulLines,

@@ -283,3 +283,106 @@ sys.exit(peers.main(["--device", "cpu", "--shapes", "quick", "--only", "copy|gla
   const path = file("failed.jsonl", lines);
   assertEquals(peerTimings(path), []);
 });
+
+test("peers.py --workers and --warm: a process that dies is one line, and the others go on", { skip: !python }, () => {
+  // Tensors of one number; a sum ends its process.
+  mkdirSync(join(folder, "one"), { recursive: true });
+  writeFileSync(
+    join(folder, "one", "torch.py"),
+    `
+import os
+__version__ = "0.0"
+float32 = float16 = bfloat16 = None
+class Tensor(float):
+    __mul__ = __add__ = lambda self, other: self
+    to = copy_ = lambda self, other: self
+class Generator:
+    def __init__(self, device): pass
+    def manual_seed(self, seed): pass
+class matmul: allow_tf32 = False
+class cuda: matmul = matmul
+class backends: cuda = cuda
+def set_num_threads(count): pass
+def rand(shape, device, generator): return Tensor(1)
+def empty_like(x): return x
+def cumsum(x, axis, out): os._exit(3)
+`,
+  );
+  const run = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(
+      "python3",
+      ["-B", "-S", "bench/peers.py", "--device", "cpu", "--no-errors", "--only", "copy|cumsum|warp", ...args],
+      { encoding: "utf8", env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", PYTHONPATH: join(folder, "one") } },
+    );
+  const { status, stdout } = run("--shapes", "quick", "--workers", "2");
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals([status, lines.length], [0, 6]);
+  assertEquals([lines[0].kernel, typeof lines[0].ms, lines[0].maxError], ["copy", "number", null]);
+  assertEquals([lines[1].kernel, lines[1].error], ["sum row 2^28", "its process ended with status 3"]);
+  for (const line of lines.slice(2)) assertMatch(line.error, /^ModuleNotFoundError: /);
+  for (const workers of [[], ["--workers", "2"]]) {
+    const warmed = run("--shapes", "quick", "--warm", ...workers, ...(workers.length === 0 ? ["--only", "copy"] : []));
+    assertEquals([warmed.status, warmed.stdout], [0, ""]);
+    assertMatch(warmed.stderr, /compiled: copy f32 torch copy_ N=65536: \d+\.\d s\n/);
+    if (workers.length > 0) assertMatch(warmed.stderr, /compiled: sum row .*: its process ended with status 3\n/);
+  }
+  const spent = run("--workers", "2", "--budget", "0");
+  assertEquals([spent.status, spent.stdout], [0, ""]);
+  assertMatch(spent.stderr, /^not run, as --budget 0 is spent: (\d+) of \1\n$/);
+});
+
+test("workers are timed one at a time while nothing else runs; faults cost one case each", { skip: !python }, () => {
+  const log = join(folder, "workers.log");
+  const toy = file("toy.py", [
+    `
+import json, os, sys, time
+sys.path.insert(0, "bench")
+import peer_workers
+if sys.argv[1:2] == ["--child"]:
+    def at(what, number):
+        begun = time.time()
+        if (what, number) in (("prepare", 1), ("time", 4)): os._exit(3)
+        if number == 6: time.sleep(60)
+        time.sleep(0.05)
+        with open(${JSON.stringify(log)}, "a") as file:
+            file.write(json.dumps([what, number, begun, time.time()]) + "\\n")
+        return ({"error": "no answer"}, False) if number == 8 else ({what: True}, True)
+    numbers = [int(number) for number in sys.argv[2].split(",")]
+    if numbers == [10, 11]: sys.exit(7)
+    sys.exit(peer_workers.serve(sys.stdout, numbers, lambda n: at("prepare", n), lambda n, _: at("time", n)))
+workers = peer_workers.Workers(
+    [sys.executable, "-B", __file__], [[0, 1, 2], [3, 4], [5, 6], [7, 8, 9], [10, 11]],
+    at_once=3, patience=3, left_of_budget=lambda: 1e9, report=lambda number, figures: print(json.dumps([number, figures])),
+)
+print(workers.run())
+`,
+  ]);
+  const { stdout, stderr } = spawnSync("python3", ["-B", "-S", toy], { encoding: "utf8" });
+  assertEquals(stderr, "");
+  const said = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(said.pop(), 0);
+  const died = { error: "its process ended with status 3" };
+  const never = { error: "its process ended with status 7 before its first case" };
+  const expected = Array.from({ length: 12 }, (_, n): [number, object] => [n, { time: true }]);
+  for (
+    const [n, figures] of [
+      [1, died],
+      [4, died],
+      [6, { error: "it said nothing for 3 s" }],
+      [8, { error: "no answer" }],
+      [10, never],
+      [11, never],
+    ] as const
+  ) expected[n]![1] = figures;
+  assertEquals(said.sort(([a], [b]) => a - b), expected);
+  const spans = readFileSync(log, "utf8").trim().split("\n").map((line) =>
+    JSON.parse(line) as [string, number, number, number]
+  );
+  const timed = spans.filter(([what]) => what === "time");
+  assertEquals(timed.length, 6);
+  for (const [, number, begun, ended] of timed) {
+    for (const [what, other, from, to] of spans) {
+      assert(what === "time" && other === number || to <= begun || from >= ended, `${number} beside ${what} ${other}`);
+    }
+  }
+});
