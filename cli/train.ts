@@ -12,6 +12,7 @@ import { openTraining } from "../kernels/nn/training_session.ts";
 import { InputError } from "../models/error.ts";
 import type { TrainingSession } from "../models/networks/training.ts";
 import type { Task } from "../tasks/task.ts";
+import { beginning, beginningText, checkBeginning } from "../tasks/train/beginning.ts";
 import { type Checkpoint, loadCheckpoint } from "../tasks/train/checkpoint.ts";
 import { firstGradients, revealing } from "../tasks/train/gradients.ts";
 import type { EvaluationLine, LogLine, StepLine } from "../tasks/train/log.ts";
@@ -32,6 +33,8 @@ interface Job {
   readonly task: Task;
   readonly folder: string | undefined;
   readonly checkpoint: Checkpoint | undefined;
+  /** Of a new run: what it begins with. */
+  readonly begin: Checkpoint | undefined;
   readonly keeping: TrainKeeping;
   /** What began it, for the log; undefined when it goes on. */
   readonly command: string | undefined;
@@ -44,7 +47,11 @@ async function prepared(
 ): Promise<Job> {
   const { keeping } = args;
   const checkpoint = args.kind === "resume" ? loadCheckpoint(args.folder) : undefined;
-  const fixed = args.kind === "new" ? args.setup : checkpoint!.setup;
+  const beginWith = args.kind === "new" ? args.beginWith : undefined;
+  const begin = beginWith === undefined ? undefined : loadCheckpoint(beginWith);
+  const fixed = args.kind === "resume"
+    ? checkpoint!.setup
+    : { ...args.setup, ...(begin === undefined ? {} : { begunWith: beginningText(begin) }) };
   const setup = args.kind === "resume" && args.evaluate !== undefined ? { ...fixed, evaluate: args.evaluate } : fixed;
   if (!modelNames.includes(setup.model.name)) {
     throw new InputError(`Cannot train ${setup.model.name}: the models are ${modelNames.join(", ")}`);
@@ -52,10 +59,11 @@ async function prepared(
   const task = await taskOf(setup.task);
   checkLengths(task, setup);
   if (checkpoint !== undefined) checkCheckpoint({ ...checkpoint, setup }, task, args.folder!);
+  if (begin !== undefined) checkBeginning(begin, setup, task, beginWith!);
   if (keeping.shardBytes !== undefined) checkShards(setup, task, keeping.shardBytes);
   if (args.kind === "new" && args.folder !== undefined) emptyFolder(args.folder);
   const command = args.kind === "new" ? trainCommand(argv) : undefined;
-  return { setup, task, folder: args.folder, checkpoint, keeping, command };
+  return { setup, task, folder: args.folder, checkpoint, begin, keeping, command };
 }
 
 /** Makes a folder for a run; one that holds a run is refused, so that nothing kept is lost. */
@@ -115,7 +123,7 @@ async function opened(
 
 /** Runs a job; gives the exit status. */
 async function trained(
-  { setup, task, folder, checkpoint, keeping, command }: Job,
+  { setup, task, folder, checkpoint, begin, keeping, command }: Job,
   output: BenchOutput,
 ): Promise<number> {
   let interrupted = false;
@@ -124,6 +132,7 @@ async function trained(
   const { session, gpu } = await opened(setup, task, keeping);
   try {
     if (checkpoint !== undefined) session.load(checkpoint);
+    if (begin !== undefined) session.load({ steps: 0, arrays: beginning((await session.state()).arrays, begin) });
     const began = performance.now();
     const result = await runTraining(session, task, setup, {
       ...(checkpoint === undefined ? {} : { position: checkpoint.position }),

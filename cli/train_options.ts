@@ -26,6 +26,7 @@ dualscan train --resume DIR
   --batch N            sequences of a step, in every stage, also those whose setting has another number
   --length N           train at this length alone, in place of the setting's
   --from N             begin at this length: leave out stages of shorter sequences
+  --begin-with DIR     begin with the parameters of that run, of the same network but for the chunk, which may be shorter
   --dropout X          rate of dropout, from 0 to below 1, in the stages that have any
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}
@@ -66,6 +67,8 @@ export type TrainArguments =
   | {
     readonly kind: "new";
     readonly setup: Setup;
+    /** The run to begin with. */
+    readonly beginWith: string | undefined;
     readonly folder: string | undefined;
     readonly gradients: string | undefined;
     readonly keeping: TrainKeeping;
@@ -115,6 +118,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     batch: { type: "string" },
     length: { type: "string" },
     from: { type: "string" },
+    "begin-with": { type: "string" },
     dropout: { type: "string" },
     rate: { type: "string" },
     schedule: { type: "string" },
@@ -167,6 +171,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
   return {
     kind: "new",
     setup: setupOf(task, text, evaluate),
+    beginWith: text("begin-with"),
     folder: text("out"),
     gradients: text("gradients"),
     keeping,

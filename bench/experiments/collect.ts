@@ -10,7 +10,7 @@ import type { LoggedRun } from "./logged_run.ts";
 import type { CostLine, ResultLine, RunFacts } from "./result.ts";
 
 function facts({ begin }: LoggedRun): RunFacts {
-  const { task, model, preset, chunk, shape, size, seed, rate, batch, products, adapter, date } = begin;
+  const { task, model, preset, chunk, shape, size, seed, rate, batch, products, begunWith, adapter, date } = begin;
   return {
     task,
     model,
@@ -22,6 +22,7 @@ function facts({ begin }: LoggedRun): RunFacts {
     rate,
     batch,
     ...(products === undefined ? {} : { products }),
+    ...(begunWith === undefined ? {} : { begunWith }),
     adapter,
     date,
   };

@@ -21,6 +21,8 @@ export interface RunFacts {
   readonly batch: number;
   /** How matrix products that are not small are computed, where the setting says. */
   readonly products?: string;
+  /** The run whose parameters it began with, and its steps: `mqar-c32-l512 after 4000 steps`. */
+  readonly begunWith?: string;
   readonly adapter: string;
   /** When the run began. */
   readonly date: string;

@@ -34,10 +34,19 @@ export function chunkOfRow({ model, chunk, shape }: RunFacts): number | undefine
   return matched === undefined ? undefined : Number(matched);
 }
 
-/** Lines by network, dropout and head: networks in chunks first, in the order of model and chunk, then the others as they come. */
+/** The preset of the run that it began with. */
+const originOf = ({ begunWith }: RunFacts): string | undefined => begunWith?.split(" ")[0];
+
+/** Lines by network, dropout, head and beginning: networks in chunks first, in the order of model and chunk, then the others as they come. */
 export function networks<L extends RunFacts>(lines: readonly L[]): readonly (readonly L[])[] {
   const key = (line: L): string =>
-    JSON.stringify([line.model, chunkOfRow(line) ?? null, dropoutOf(line) ?? null, isTied(line)]);
+    JSON.stringify([
+      line.model,
+      chunkOfRow(line) ?? null,
+      dropoutOf(line) ?? null,
+      isTied(line),
+      originOf(line) ?? null,
+    ]);
   const groups = [...grouped(lines, key).values()];
   const models = [...new Set(lines.map(({ model }) => model))];
   const place = ([line]: readonly L[]): readonly number[] => [
@@ -50,7 +59,10 @@ export function networks<L extends RunFacts>(lines: readonly L[]): readonly (rea
     .map(({ group }) => group);
 }
 
-/** `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `t-psm, c = 64, tied`, `gpt2`, `sliding-window, matched to c = 64` */
+/**
+ * `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `t-psm, c = 64, tied, begun with mqar-c32-l512`, `gpt2`,
+ * `sliding-window, matched to c = 64`
+ */
 export function networkName(line: RunFacts): string {
   const [chunk, dropout] = [chunkOfRow(line), dropoutOf(line)];
   const chunks = chunk === undefined ? [] : [`${line.chunk === undefined ? "matched to " : ""}c = ${chunk}`];
@@ -59,5 +71,6 @@ export function networkName(line: RunFacts): string {
     ...chunks,
     ...(dropout === undefined ? [] : [`dropout ${dropout}`]),
     ...(isTied(line) ? ["tied"] : []),
+    ...(line.begunWith === undefined ? [] : [`begun with ${originOf(line)}`]),
   ].join(", ");
 }

@@ -33,6 +33,8 @@ export interface BeginLine {
   readonly data: string;
   /** How matrix products that are not small are computed, where the setting says. */
   readonly products?: string;
+  /** The run whose parameters it began with, and its steps. */
+  readonly begunWith?: string;
   /** Of a text. */
   readonly bytesPerToken?: number;
   readonly adapter: string;

@@ -8,7 +8,7 @@ import type { ModelSizes, Setup } from "./setup.ts";
 import type { Stage } from "./plan.ts";
 
 /** A setting, and what comes of it. */
-export interface Preset extends Omit<Setup, "preset" | "seed"> {
+export interface Preset extends Omit<Setup, "preset" | "seed" | "begunWith"> {
   readonly name: string;
   /** One line: what it is for. */
   readonly about: string;
@@ -96,24 +96,17 @@ const RECALLED = 2 ** 15;
 /** How often a key may be asked in n tokens for half of the places to be queries. */
 const densely = (n: number, pairs: number): number => Math.max(1, Math.floor((n - 2 * pairs) / (4 * pairs)));
 
-/**
- * Two of the paper's chunks, at each of its lengths. Training begins at three chunks, the fewest for which Agg is called, so that
- * Inf and Agg learn together, goes on at four, and doubles. Keys are asked several times a sequence there, as often as leaves half
- * of the places to fillers: with eight queries in 256 tokens Agg did not begin to learn in 10,000 steps (bench/NOTES.md). The last
- * steps and all evaluations ask once, as the task does.
- */
-function recall(chunk: number, length: number): Preset {
+/** Associative recall as the paper has it, in stages of growing lengths from `from` on, the last of `length`. */
+function recall(name: string, about: string, model: Preset["model"], from: readonly number[], length: number): Preset {
   const pairs = 8;
-  const lengths = [3 * chunk];
-  for (let n = 4 * chunk; n < length; n *= 2) lengths.push(n);
+  const lengths = [...from];
+  for (let n = 2 * lengths.at(-1)!; n < length; n *= 2) lengths.push(n);
   const stage = (n: number, steps: number): Stage => ({ from: n, to: n, batch: Math.floor(RECALLED / n), steps });
   return {
-    name: `mqar-c${chunk}-l${length}`,
-    about: `associative recall at ${length} tokens, chunks of ${chunk}`,
+    name,
+    about,
     task: { name: "mqar", vocabulary: 8192, pairs },
-    // Tied, as the field's generator comes with it: a head of its own would have to learn the row of each of 8,192 tokens from
-    // the few times that it is the answer, a tied one learns it wherever the token is read.
-    model: { name: "t-psm", sizes: { d: 128, heads: 1, layers: 2, aggLayers: 2, chunk, dropout: 0, tied: true } },
+    model,
     optimiser: { weightDecay: 0.01 },
     plan: {
       batch: RECALLED / length,
@@ -130,6 +123,35 @@ function recall(chunk: number, length: number): Preset {
     evaluate: [128, 256, 512],
   };
 }
+
+/**
+ * Two of the paper's chunks, at each of its lengths. Training begins at three chunks, the fewest for which Agg is called, so that
+ * Inf and Agg learn together. Keys are asked several times a sequence, as often as leaves half of the places to fillers: with
+ * eight queries in 256 tokens Agg did not begin to learn in 10,000 steps (bench/NOTES.md). The last steps and all evaluations ask
+ * once, as the task does.
+ */
+const recallInChunks = (chunk: number, length: number): Preset =>
+  recall(
+    `mqar-c${chunk}-l${length}`,
+    `associative recall at ${length} tokens, chunks of ${chunk}`,
+    // Tied, as the field's generator comes with it: a head of its own would have to learn the row of each of 8,192 tokens from
+    // the few times that it is the answer, a tied one learns it wherever the token is read.
+    { name: "t-psm", sizes: { ...recalling, chunk } },
+    [3 * chunk, 4 * chunk],
+    length,
+  );
+
+/** The same of networks without chunks: lengths double from the shortest that pairs and queries fit in. */
+const recallPlain = (length: number): Preset =>
+  recall(
+    `mqar-l${length}`,
+    `associative recall at ${length} tokens, of networks without chunks (--model)`,
+    { name: "gpt2", sizes: { ...recalling, chunk: 64 } },
+    [32],
+    length,
+  );
+
+const recalling: Omit<ModelSizes, "chunk"> = { d: 128, heads: 1, layers: 2, aggLayers: 2, dropout: 0, tied: true };
 
 function language(name: string, about: string, sizes: ModelSizes, tokens: "bytes" | "gpt2", steps: number): Preset {
   return {
@@ -182,7 +204,8 @@ export const presets: readonly Preset[] = [
   words("z60", 60),
   words("parity", 2),
   words("modular", 5),
-  ...[32, 64].flatMap((chunk) => [128, 256, 512].map((length) => recall(chunk, length))),
+  ...[32, 64].flatMap((chunk) => [128, 256, 512].map((length) => recallInChunks(chunk, length))),
+  ...[128, 256, 512].map(recallPlain),
   ...chunks.map((chunk) =>
     language(
       `text-c${chunk}`,

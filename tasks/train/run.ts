@@ -96,6 +96,7 @@ export async function runTraining(
     shape: shapeOf(setup.model.sizes),
     data: task.identity,
     ...(setup.products === undefined ? {} : { products: setup.products }),
+    ...(setup.begunWith === undefined ? {} : { begunWith: setup.begunWith }),
     ...(task.bytesPerToken === undefined ? {} : { bytesPerToken: task.bytesPerToken }),
     adapter: options.adapter ?? "cpu",
     date: new Date().toISOString(),

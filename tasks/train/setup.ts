@@ -67,6 +67,8 @@ export interface Setup {
   readonly products?: ProductMode;
   readonly plan: TrainingPlan;
   readonly seed: number;
+  /** What the run begins with in place of drawn parameters (beginning.ts): `mqar-c32-l512 after 4000 steps`. */
+  readonly begunWith?: string;
   /** Lengths of the test split that results are reported at. */
   readonly evaluate: readonly number[];
 }
