@@ -33,9 +33,9 @@ export interface WalkText {
   readonly fault: Fault | undefined;
 }
 
-/** The staged inputs. Where a decay waits, z is kept with the scale (_waiting.ts). */
+/** The staged inputs. The scale is z's: it is applied where z is kept, with the decay where that waits. */
 export function walkStaged(
-  { decay, form, dtypes, waiting }: Pick<WalkText, "decay" | "form" | "dtypes" | "waiting">,
+  { decay, form, scale, dtypes, waiting }: Pick<WalkText, "decay" | "form" | "scale" | "dtypes" | "waiting">,
 ): Staged[] {
   const plain = (raw: string): string => raw;
   const axis = decay === "rows" ? "K" : decay === "columns" ? "V" : "none";
@@ -43,7 +43,13 @@ export function walkStaged(
   return [
     { name: "x", dtype: dtypes.x, axis: "K", micro: false, value: waiting === undefined ? plain : waitingRows.x },
     { name: "y", dtype: dtypes.y, axis: "V", micro: false, value: plain },
-    { name: "z", dtype: dtypes.z, axis: "K", micro: false, value: waiting === undefined ? plain : waitingRows.z },
+    {
+      name: "z",
+      dtype: dtypes.z,
+      axis: "K",
+      micro: false,
+      value: waiting !== undefined ? waitingRows.z : scale === 1 ? plain : (raw) => `${raw} * ${floatOf(scale)}`,
+    },
     ...(waiting !== undefined || decay === "none" || decay === "head" ? [] : [
       {
         name: "g",
@@ -79,7 +85,7 @@ export function lastSegment(reverse: boolean): string {
 }
 
 export function walkShader(text: WalkText): Shader {
-  const { rows: K, columns: V, form, reverse, scale, tile, dtypes, initial, final, chunk, segment, fault } = text;
+  const { rows: K, columns: V, form, reverse, tile, dtypes, initial, final, chunk, segment, fault } = text;
   const waits = text.waiting && waitingReads(text.waiting, tile);
   // Where it waits, tokens are those of no decay.
   const decay = waits === undefined ? text.decay : "none";
@@ -87,8 +93,6 @@ export function walkShader(text: WalkText): Shader {
   const staged = walkStaged(text);
   const places = positions(staged, 1, tile);
   const factor = relativeFactor(fault);
-  // Of outputs there are fewer than of z's numbers, and none is waited for.
-  const scaled = waits !== undefined || scale === 1 ? "" : ` * ${floatOf(scale)}`;
   const stored: Stored[] = [
     { name: "o", dtype: dtypes.out },
     ...(final ? [{ name: "final", dtype: "f32" } as const] : []),
@@ -223,7 +227,7 @@ export function walkShader(text: WalkText): Shader {
       tokens: (lanes, meanwhile) =>
         waits === undefined ? taken(lanes, meanwhile, step, false) : multiplied(lanes, meanwhile, waits),
       ...(straight !== undefined ? { shortcut: straight } : asked ? { shortcut: wholeBlock } : {}),
-      store: (row, sum) => `store_out_o(${row}, ${sum}${scaled}${factor});`,
+      store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
     }],
     atEnd(lanes) {
       if (!final) return "";

@@ -30,7 +30,7 @@ export type WaitingDecay = "scalar" | "head";
 export const WAITING_ROUNDINGS = 7;
 
 /** Gates that an invocation has on their way at a time. */
-const AHEAD = 32;
+const AHEAD = 8;
 
 interface Extent {
   readonly B: number;

@@ -130,7 +130,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const waits = mayWait && !reverse && fault !== "swapped-operands" && (decay === "scalar" || decay === "head")
     ? decay
     : undefined;
-  const staged = walkStaged({ decay, form, dtypes, waiting: waits });
+  const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });
   const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
   const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), leastColumns }, tiling);
