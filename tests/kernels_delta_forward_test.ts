@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deltaExecution } from "../kernels/delta/family.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { stepError } from "../kernels/delta/rounding.ts";
-import type { TileOptions } from "../kernels/delta/tile.ts";
+import { chooseTile, type TileOptions } from "../kernels/delta/tile.ts";
 import { runDelta } from "../kernels/delta/run.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
 import { deltaNet } from "../models/delta_net.ts";
@@ -179,6 +179,32 @@ gpuTest("delta-product of three micro-steps", async (device) => {
   const judge = judgeOf(reference(model, dims, inputs), execution.rounding);
   const verdict = judge.judge(await execution.run(model, dims, inputs, { states: true }), dims.T);
   assert(verdict.ok, JSON.stringify(verdict.first));
+});
+
+gpuTest("delta-product: some of a group's tokens added up together, whole blocks without looking", async (device) => {
+  if (device.subgroups === undefined) return;
+  const execution = deltaExecution(device, { rows: 4, columns: 2, block: 4, unroll: 2, unchecked: true });
+  const dims = extent(11, 16, 4);
+  const inputs = sampleInputs(deltaProduct, dims, "random", 8);
+  const judge = judgeOf(reference(deltaProduct, dims, inputs), execution.rounding);
+  const verdict = judge.judge(await execution.run(deltaProduct, dims, inputs, { states: true }), dims.T);
+  assert(verdict.ok, JSON.stringify(verdict.first));
+});
+
+test("a loop's body has eight steps of the state, however many a token takes", () => {
+  const limits = {
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupSizeX: 1024,
+    maxComputeWorkgroupStorageSize: 49152,
+  };
+  const large = { subgroups: { min: 32, max: 32 }, limits, adapter: { software: false } } as unknown as Gpu;
+  const tile = (microSteps: number): string => {
+    const staged = { K: 1 + microSteps, V: microSteps, none: 1 + microSteps };
+    const demand = { sequences: 128, K: 64, V: 64, staged, microSteps, blockLimit: 64, leastColumns: 1 };
+    const { unroll, block } = chooseTile(large, demand);
+    return `${unroll} of ${block}`;
+  };
+  assertEquals([1, 2, 3].map(tile), ["8 of 16", "4 of 16", "2 of 8"]);
 });
 
 gpuTest("what the kernels cannot run is refused in one line", async (device) => {

@@ -114,7 +114,14 @@ const tilings: readonly DeltaOptions[] = [
   { unroll: 2 },
 ];
 
-function forwardLine(model: AnyAffineModel, dtype: DType): FusedLine {
+/** Where a token takes several steps: how long a loop's body is, and a block. */
+const microTilings: readonly DeltaOptions[] = [
+  { unroll: 8 },
+  { unroll: 8, block: 8 },
+  { unroll: 1 },
+];
+
+function forwardLine(model: AnyAffineModel, dtype: DType, tilings: readonly DeltaOptions[]): FusedLine {
   return {
     name: `${model.name} chunk forward`,
     dtype,
@@ -157,10 +164,11 @@ function gradientLine(model: AnyAffineModel, dtype: DType): FusedLine {
 
 export const deltaLines: readonly FusedLine[] = [
   ...[deltaNet, gatedDeltaNet, kda].flatMap((model) => [
-    forwardLine(model, "f32"),
-    forwardLine(model, "f16"),
+    forwardLine(model, "f32", tilings),
+    forwardLine(model, "f16", tilings),
     gradientLine(model, "f32"),
     gradientLine(model, "f16"),
   ]),
-  ...[deltaProduct, rwkv7].flatMap((model) => [forwardLine(model, "f32"), forwardLine(model, "f16")]),
+  ...(["f32", "f16"] as const).map((dtype) => forwardLine(deltaProduct, dtype, [...tilings, ...microTilings])),
+  ...(["f32", "f16"] as const).map((dtype) => forwardLine(rwkv7, dtype, tilings)),
 ];

@@ -125,16 +125,18 @@ export async function planDeltaBackward(
     columns: number,
     groups: number,
     given?: TileOptions,
+    together: number = 1,
   ): Tile =>
     chooseTile(gpu, {
       sequences: groups,
       K: rows,
       V: columns,
       staged: stagedCounts(staged, microSteps),
+      microSteps: together,
       blockLimit: chunk,
       leastColumns: 1,
     }, given);
-  const reverseTile = tileOf(reverseStaged(rule, K, dtypes), K, V, B * H, options.reverse);
+  const reverseTile = tileOf(reverseStaged(rule, K, dtypes), K, V, B * H, options.reverse, microSteps);
   const localTile = tileOf(localStaged(rule, K, dtypes), V, K, B * H * chunks, {
     ...localDefaults(gpu, V),
     ...options.local,

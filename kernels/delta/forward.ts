@@ -99,6 +99,7 @@ export function forwardTile(
     K,
     V,
     staged: stagedCounts(stagedInputs(rule, K, dtypesOf(inputs)), rule.microSteps),
+    microSteps: rule.microSteps,
     blockLimit: chunkStates === undefined ? 64 : options.chunk ?? 64,
     leastColumns: outputs.dtype === "f16" ? 2 : 1,
   }, options);

@@ -30,7 +30,7 @@ export interface TileOptions {
   readonly subgroups?: boolean;
   /** Groups whose invocations lie between one another's, a power of two, at most; with subgroups. */
   readonly interleaved?: number;
-  /** Tokens whose outputs are added up together, a power of two, at most; with subgroups. */
+  /** Tokens whose outputs are added up together, a power of two, at most; with subgroups. Default: {@linkcode TOGETHER} steps. */
   readonly unroll?: number;
   /** Whether whole blocks are loaded, walked through and stored by a text of their own, which does not look. Default: on hardware. */
   readonly unchecked?: boolean;
@@ -65,6 +65,8 @@ export interface TileDemand {
   readonly V: number;
   /** Vectors of K numbers, of V numbers, and single numbers, staged per token. */
   readonly staged: { readonly K: number; readonly V: number; readonly none: number };
+  /** Steps that the state takes a token; default 1. */
+  readonly microSteps?: number;
   /** A block must not be longer than this power of two. */
   readonly blockLimit: number;
   /** Neighbouring columns that an invocation must hold at least (packed halves: 2). */
@@ -76,12 +78,17 @@ const fours = (x: number): number => 4 * Math.ceil(x / 4);
 
 /** Sixteen-byte loads that an invocation keeps in flight for the next block, at most. */
 const IN_FLIGHT = 12;
+/**
+ * Steps of the state that a loop's body writes out, by default. Eight of a delta rule are 20 to 28 KB of instructions; an H200's
+ * cache of them ends at some 32, behind which an instruction takes twice as long: sixteen took it 3.6 times what eight do.
+ */
+const TOGETHER = 8;
 /** Workgroup memory, at most: more would leave no room for a second workgroup on many devices. */
 const STAGED_BYTES = 49152;
 
 /** Chooses a division. Throws an {@link InputError} where an option cannot be met. */
 export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = {}): Tile {
-  const { sequences, K, V, staged, blockLimit, leastColumns } = demand;
+  const { sequences, K, V, staged, microSteps = 1, blockLimit, leastColumns } = demand;
   const refuse = (what: string, got: unknown): never => {
     throw new InputError(`Cannot plan a delta rule: ${what}, got ${got}`);
   };
@@ -125,14 +132,16 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     (subgroups || group === 1 ? 0 : 4 * threads * columns);
   const loads = (block: number): number =>
     staged.K * Math.ceil(block * padded / 4 / threads) + staged.V * Math.ceil(block * width() / 4 / threads) +
-    staged.none * Math.ceil(block / threads);
+    // Single numbers, of which only several steps have many, take a register each.
+    Math.ceil(staged.none * Math.ceil(block / threads) / (microSteps > 1 ? 4 : 1));
   // Every block costs some hundred clocks; a software adapter would walk through more that is behind the end.
   let block = Math.min(options.block ?? (gpu.adapter.software ? 16 : 32), blockLimit);
   if (!Number.isInteger(Math.log2(block)) || block < 1) refuse("block must be a power of two", block);
   const memory = Math.min(STAGED_BYTES, gpu.limits.maxComputeWorkgroupStorageSize);
   while (block > 1 && (bytes(block) > memory || loads(block) > IN_FLIGHT && options.block === undefined)) block /= 2;
   if (bytes(block) > memory) refuse(`a token must fit ${memory} bytes of workgroup memory`, bytes(block));
-  const unroll = subgroups ? Math.min(group, block, options.unroll ?? 8) : 1;
+  const together = 2 ** Math.floor(Math.log2(Math.max(1, TOGETHER / microSteps)));
+  const unroll = subgroups ? Math.min(group, block, options.unroll ?? together) : 1;
   const sum = group === 1 ? "no reduction" : subgroups ? "subgroups" : "shared memory";
   return {
     rows,
