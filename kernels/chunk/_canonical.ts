@@ -4,6 +4,7 @@
  * @module
  */
 import type { Named, Work } from "../_work.ts";
+import type { Tensor } from "../tensor.ts";
 import { type Canonical, complement, type ModelExtent } from "./_backward_chain.ts";
 import type { ChunkModel } from "./family.ts";
 import type { ChunkTensors } from "./forward.ts";
@@ -14,16 +15,31 @@ export function modelExtent({ q, v }: ChunkModel, inputs: Named): ModelExtent {
   return { B, T, H, K, V: inputs[v]!.shape[3]! };
 }
 
+/** The canonical k. */
+export async function canonicalKey(
+  work: Work,
+  { k }: ChunkModel,
+  given: Named,
+  { B, T, H, K }: ModelExtent,
+): Promise<Tensor> {
+  if (k.factor === undefined) return given[k.input!]!;
+  const factor = given[k.factor.input]!;
+  const raw = factor.shape.length === 4 ? "factor_of[id]" : `factor_of[id / ${K}u]`;
+  const times = k.factor.form === "complement" ? complement(raw) : raw;
+  if (k.input === undefined) return await work.map("canonical k", [B, T, H, K], { factor_of: factor }, times);
+  const sources = { factor_of: factor, key_of: given[k.input]! };
+  return await work.map("canonical k", [B, T, H, K], sources, `${times} * key_of[id]`);
+}
+
 /** Those that may have to be made. */
 export async function canonicalOf(
   work: Work,
-  { k, v, g, normaliser, decay }: ChunkModel,
+  entry: ChunkModel,
   given: Named,
-  { B, T, H, K, V }: ModelExtent,
+  extent: ModelExtent,
 ): Promise<Canonical> {
-  const factor = k.factor && given[k.factor.input]!;
-  const raw = factor?.shape.length === 4 ? "factor_of[id]" : `factor_of[id / ${K}u]`;
-  const times = k.factor?.form === "complement" ? complement(raw) : raw;
+  const { v, g, normaliser, decay } = entry;
+  const { B, T, H, V } = extent;
   const made = normaliser === undefined ? given[v]! : await work.map(
     "canonical v",
     [B, T, H, V + 1],
@@ -36,16 +52,7 @@ export async function canonicalOf(
     },
   );
   return {
-    k: factor === undefined
-      ? given[k.input!]!
-      : k.input === undefined
-      ? await work.map("canonical k", [B, T, H, K], { factor_of: factor }, times)
-      : await work.map(
-        "canonical k",
-        [B, T, H, K],
-        { factor_of: factor, key_of: given[k.input]! },
-        `${times} * key_of[id]`,
-      ),
+    k: await canonicalKey(work, entry, given, extent),
     v: made,
     g: decay.kind === "none" ? undefined : g!.times === undefined ? given[g!.input]! : await work.map(
       "canonical g",

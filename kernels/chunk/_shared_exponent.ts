@@ -9,8 +9,13 @@ import type { Normaliser } from "./family.ts";
 
 /** The divisor of the outputs of token and head `row`, from their last column `z`; m is read from `exponent_of[row]`. */
 export function divisor(normaliser: Normaliser, z: string, row: string): string {
-  if (normaliser.form === "exponent") return `max(abs(${z}), ${least(normaliser, row)})`;
-  const epsilon = least(normaliser, row);
+  return divisorOf(normaliser, z, least(normaliser, row));
+}
+
+/** The same from a number `power`, 2^−m; of no matter where there is no shared exponent. */
+export function divisorOf(normaliser: Normaliser, z: string, power: string): string {
+  if (normaliser.form === "exponent") return `max(abs(${z}), ${power})`;
+  const epsilon = f32Profile.constant(normaliser.epsilon);
   return normaliser.form === "plus" ? `(${z} + ${epsilon})` : `max(${z}, ${epsilon})`;
 }
 

@@ -11,8 +11,8 @@ import { InputError } from "../../models/error.ts";
 import type { Fault } from "../faults.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
-import type { DType } from "../tensor.ts";
-import { planWalk, type WalkDecay } from "../walk/walk.ts";
+import type { DType, Tensor } from "../tensor.ts";
+import { planWalk, type WalkDecay, type WalkTensors } from "../walk/walk.ts";
 import type { ChunkTensors } from "./_checked.ts";
 import type { Decay } from "./family.ts";
 import type { ChunkForwardOptions, ChunkTuning } from "./_options.ts";
@@ -68,17 +68,31 @@ export function assertWalkable(traits: Traits, { design }: ChunkTuning, decay: R
   if (design === "walk" && against !== undefined) throw new InputError(`Cannot walk through chunks: ${against}`);
 }
 
+/** How a walk calls a decay. */
+export function walkDecay({ kind, per }: Decay): WalkDecay {
+  return kind === "diagonal" ? "rows" : kind === "none" ? "none" : per === "head" ? "head" : "scalar";
+}
+
+/** Segments of a walk over values `v`. */
+export function walkSegments(gpu: Gpu, v: Tensor, asked: number | undefined): number {
+  const [B, T, H, V] = v.shape as [number, number, number, number];
+  const workgroups = B * H * Math.ceil(V / COLUMNS);
+  return chooseSegments(gpu, { workgroups, most: T, worth: T / LEAST_TOKENS }, asked);
+}
+
+/** What a walk is given besides canonical tensors. */
+export type WalkedBesides = Pick<WalkTensors, "factor" | "normaliser">;
+
 /** The walk: keys are rows, values columns. */
 export function planWalked(
   gpu: Gpu,
   { q, k, v, g, o, initial, final }: ChunkTensors,
   { scale, fault, segments }: ChunkForwardOptions,
-  { kind, form, per }: Required<Decay>,
+  decay: Required<Decay>,
+  besides: WalkedBesides = {},
 ): Promise<Plan> {
-  const decay: WalkDecay = kind === "diagonal" ? "rows" : kind === "none" ? "none" : per === "head" ? "head" : "scalar";
-  const [B, T, H, V] = v.shape as [number, number, number, number];
-  const workgroups = B * H * Math.ceil(V / COLUMNS);
   return planWalk(gpu, {
+    ...besides,
     x: k,
     y: v,
     z: q,
@@ -87,9 +101,9 @@ export function planWalked(
     ...(initial === undefined ? {} : { initial }),
     ...(final === undefined ? {} : { final }),
   }, {
-    decay,
-    form,
-    segments: chooseSegments(gpu, { workgroups, most: T, worth: T / LEAST_TOKENS }, segments),
+    decay: walkDecay(decay),
+    form: decay.form,
+    segments: walkSegments(gpu, v, segments),
     // One segment is asked for where a row's bits must not depend on how many others there are: nor must the tile, as sums go by
     // it, and decays wait by its block.
     ...(segments === 1 ? { threads: 128 } : {}),

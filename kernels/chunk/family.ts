@@ -15,7 +15,7 @@
  *
  * A model's own inputs are canonical as they are where its entry says so by naming them; what has to be computed first
  * (`input gate · k`, `Δ A`, the column of ones) is an element-wise kernel before (prepare.ts), and what comes after (the
- * division, `+ D x`) one behind it. Exponential gates are brought to a shared exponent before (stabilise.ts), states to its
+ * division, `+ D x`) one behind it; but a walk in one segment divides by itself and needs no column of ones (_divided.ts). Exponential gates are brought to a shared exponent before (stabilise.ts), states to its
  * mantissas (_mantissas.ts).
  *
  * @module

@@ -32,7 +32,8 @@ export interface Registers {
   readonly functions: string;
 }
 
-export function registers(tile: Tile): Registers {
+/** `suffix`: of the names of functions and workgroup arrays, where a kernel has registers of two shapes. */
+export function registers(tile: Tile, suffix: string = ""): Registers {
   const { rows, columns, group, interleaved, unroll, threads, subgroups } = tile;
   const type = columnType(columns);
   const wide = (x: string): string => columns === 1 ? x : `${type}(${x})`;
@@ -50,18 +51,18 @@ export function registers(tile: Tile): Registers {
       .concat(masks(from).map((mask) => `  x += ${shuffle("x", mask)};`), "  return x;", "}").join("\n");
   const functions = group === 1 ? "" : shared
     ? /* wgsl */ `
-var<workgroup> parts: array<${type}, ${threads}>;
-fn group_total(x: ${type}, lid: u32) -> ${type} {
-  parts[lid] = x;
+var<workgroup> parts${suffix}: array<${type}, ${threads}>;
+fn group_total${suffix}(x: ${type}, lid: u32) -> ${type} {
+  parts${suffix}[lid] = x;
   workgroupBarrier();
   let start = lid - lid % ${group}u;
-  var sum = parts[start];
-  for (var i = 1u; i < ${group}u; i++) { sum += parts[start + i]; }
+  var sum = parts${suffix}[start];
+  for (var i = 1u; i < ${group}u; i++) { sum += parts${suffix}[start + i]; }
   workgroupBarrier();
   return sum;
 }`
-    : [sumFrom("group_total", type, 1), sumFrom("group_rest", type, unroll)].join("\n");
-  const total = (x: string): string => group === 1 ? x : shared ? `group_total(${x}, lid)` : `group_total(${x})`;
+    : [sumFrom(`group_total${suffix}`, type, 1), sumFrom(`group_rest${suffix}`, type, unroll)].join("\n");
+  const total = (x: string): string => group === 1 ? x : `group_total${suffix}(${x}${shared ? ", lid" : ""})`;
 
   /** The sums land where they are wanted by halving: each step sends away the half that belongs to the other side. */
   function halved(into: string, name: string): readonly string[] {
@@ -82,7 +83,7 @@ fn group_total(x: ${type}, lid: u32) -> ${type} {
       parts.push(lines.join("\n"));
       values = next;
     }
-    return [...parts, `let ${into} = ${unroll < group ? `group_rest(${values[0]})` : values[0]};`];
+    return [...parts, `let ${into} = ${unroll < group ? `group_rest${suffix}(${values[0]})` : values[0]};`];
   }
 
   function spread(into: string, name: string, whole: boolean): readonly string[] {

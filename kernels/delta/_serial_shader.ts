@@ -23,6 +23,17 @@ export interface Shortcut {
   tokens(meanwhile: readonly string[]): string;
 }
 
+/** A number that is summed up beside the outputs: token n leaves what this invocation adds in `beside${n}`. */
+export interface Beside {
+  /** Of one column. Its sum is `beside_sum` where {@linkcode Walk.store} stands. */
+  readonly lanes: Registers;
+  /**
+   * Statements that load what is needed in row `row` of `[B, T, H]` besides, where there is such a row, the WGSL bool `there`;
+   * some tokens before {@linkcode Walk.store}, in a branch of their own.
+   */
+  load(row: string, there: string): string;
+}
+
 /** A walk through all tokens. */
 export interface Walk {
   /** From the last token to the first. */
@@ -42,6 +53,7 @@ export interface Walk {
   tokens(lanes: Registers, meanwhile: readonly string[]): string;
   /** Another way through a block, where its tokens allow it: {@linkcode Shortcut}. */
   shortcut?(lanes: Registers): Shortcut;
+  readonly beside?: Beside | undefined;
   /** Statement: stores the output `sum` of the token in row `row` of `[B, T, H]`. */
   store?(row: string, sum: string): string;
 }
@@ -131,7 +143,7 @@ export function serialShader(serial: Serial): Shader {
   const everyone = V % width === 0 && width / columns * group === threads;
   // While a block, in workgroup memory by then, is walked through, the next one is on its way from memory. What follows the
   // last is no tokens.
-  const walked = ({ reverse, reads, load, atBlock, afterBlock, tokens, shortcut, store }: Walk): string => {
+  const walked = ({ reverse, reads, load, atBlock, afterBlock, tokens, shortcut, beside, store }: Walk): string => {
     const blockAt = (n: string): string => `origin + ${reverse ? `(blocks - 1u - (${n}))` : `(${n})`} * ${block}u`;
     /** Statements: the outputs of the tokens from `late_from` on; `there`: all of them are. */
     const outputs = (there: boolean): readonly string[] => {
@@ -140,8 +152,17 @@ export function serialShader(serial: Serial): Shader {
         ...(there && group === unroll ? [] : [`lane < ${unroll}u`]),
         ...(there ? [] : ["late_from + lane < p.T"]),
       ].join(" && ");
-      const stores = store("late_row + late_from * p.H", "out");
-      return [...lanes.spreadParts("out", "late"), conditions === "" ? stores : `if (${conditions}) { ${stores} }`];
+      const row = "late_row + late_from * p.H";
+      const stores = store(row, "out");
+      const more = beside === undefined ? undefined : [
+        [beside.load(row, there ? "late_from < end" : "late_from + lane < p.T")],
+        beside.lanes.spreadParts("beside_sum", "beside"),
+      ];
+      // The first reads what tokens will write over.
+      const parts = lanes.spreadParts("out", "late").map((part, n) =>
+        [part, ...(more ?? []).map((texts) => texts[n] ?? "")].join("\n")
+      );
+      return [...parts, conditions === "" ? stores : `if (${conditions}) { ${stores} }`];
     };
     /** Statements: block n. `there`: all of its tokens are. */
     const blockOf = (tokens: string, there: boolean): string => /* wgsl */ `
@@ -188,9 +209,10 @@ export function serialShader(serial: Serial): Shader {
   }`;
     return /* wgsl */ `{
   ${
-      store === undefined
-        ? ""
-        : Array.from({ length: unroll }, (_, token) => `var late${token}: ${lanes.type};`).join(" ") + `
+      store === undefined ? "" : Array.from(
+        { length: unroll },
+        (_, token) => `var late${token}: ${lanes.type};${beside === undefined ? "" : ` var beside${token}: f32;`}`,
+      ).join(" ") + `
   var late_from = p.T;
   let late_row = (batch * p.T + lane) * p.H + head;`
     }

@@ -7,6 +7,7 @@ import type { Tile } from "../delta/tile.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { DType } from "../tensor.ts";
 import type { Binding, Shader } from "../wgsl.ts";
+import { normaliserOf, type NormaliserText } from "./_normaliser.ts";
 import { floatOf, type WaitingDecay } from "./_waiting.ts";
 import { type Waiting, waitingReads, waitingRows } from "./_waiting_reads.ts";
 
@@ -30,6 +31,8 @@ export interface WalkText {
   readonly waiting: WaitingDecay | undefined;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
+  /** What outputs are divided by (_normaliser.ts); forward, without a decay or with one for the whole state, no segments. */
+  readonly normaliser?: NormaliserText | undefined;
   readonly fault: Fault | undefined;
 }
 
@@ -87,6 +90,7 @@ export function lastSegment(reverse: boolean): string {
 export function walkShader(text: WalkText): Shader {
   const { rows: K, columns: V, form, reverse, tile, dtypes, initial, final, chunk, segment, fault } = text;
   const waits = text.waiting && waitingReads(text.waiting, tile);
+  const divided = text.normaliser && normaliserOf(text.normaliser, K, tile);
   // Where it waits, tokens are those of no decay.
   const decay = waits === undefined ? text.decay : "none";
   const { unroll } = tile;
@@ -101,6 +105,7 @@ export function walkShader(text: WalkText): Shader {
   const extra: Binding[] = [
     ...(decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" } as const] : []),
     ...(waits === undefined ? [] : [waits.binding]),
+    ...(divided?.bindings ?? []),
   ];
 
   // Four columns are latency enough for one chain each.
@@ -144,6 +149,11 @@ export function walkShader(text: WalkText): Shader {
       each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r))),
       dot("o", (r) => part("z", r), "s", chains),
       `late${token} = o;`,
+      ...(divided === undefined ? [] : [divided.step(token, {
+        kept: (r) => decay === "none" || swapped ? `n${r}` : `${gate(r)} * n${r}`,
+        added: (r) => swapped ? `${gate(r)} * ${part("x", r)}` : part("x", r),
+        z: (r) => part("z", r),
+      })]),
       // In reverse the decay of token t stands between t and t − 1.
       reverse && decay !== "none" ? each((r) => `s${r} = ${decayed(r)};`) : "",
       "}",
@@ -168,9 +178,9 @@ export function walkShader(text: WalkText): Shader {
         lanes,
         meanwhile,
         (lanes, token) =>
-          `if (f${token} != 1.0${there(token)}) {\n${lanes.each((r) => `s${r} *= f${token};`)}\n}\n${
-            step(lanes, token, false)
-          }`,
+          `if (f${token} != 1.0${there(token)}) {\n${lanes.each((r) => `s${r} *= f${token};`)}${
+            divided === undefined ? "" : `\n${divided.times(`f${token}`)}`
+          }\n}\n${step(lanes, token, false)}`,
         false,
       ),
     ].join("\n");
@@ -201,7 +211,8 @@ export function walkShader(text: WalkText): Shader {
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra,
-    start: () => `${decay === "head" ? headDecay(form) : ""}${waits?.start ?? ""}`,
+    ...(divided === undefined ? {} : { functions: divided.functions }),
+    start: () => `${decay === "head" ? headDecay(form) : ""}${waits?.start ?? ""}${divided?.start ?? ""}`,
     walks: [{
       reverse,
       atBlock: (lanes) =>
@@ -209,7 +220,7 @@ export function walkShader(text: WalkText): Shader {
           fault === "dropped-carry"
             ? lanes.each((r) =>
               `if (${reverse ? `t0 + ${tile.block}u < p.T` : "t0 > 0u"}) { s${r} = ${lanes.type}(); }`
-            )
+            ) + (divided === undefined ? "" : `\nif (t0 > 0u) { ${divided.times("0.0")} }`)
             : "",
           chunk === undefined ? "" : `if (${edge}) {\n${
             storeState(
@@ -222,16 +233,21 @@ export function walkShader(text: WalkText): Shader {
         ].join("\n"),
       ...(waits === undefined ? {} : {
         load: waits.load,
-        afterBlock: (lanes: Registers): string => lanes.each((r) => `s${r} *= ${waits.last};`),
+        afterBlock: (lanes: Registers): string =>
+          `${lanes.each((r) => `s${r} *= ${waits.last};`)}${
+            divided === undefined ? "" : `\n${divided.times(waits.last)}`
+          }`,
       }),
       tokens: (lanes, meanwhile) =>
         waits === undefined ? taken(lanes, meanwhile, step, false) : multiplied(lanes, meanwhile, waits),
       ...(straight !== undefined ? { shortcut: straight } : asked ? { shortcut: wholeBlock } : {}),
-      store: (row, sum) => `store_out_o(${row}, ${sum}${factor});`,
+      beside: divided?.beside,
+      store: (row, sum) => `store_out_o(${row}, ${divided === undefined ? sum : divided.divided(sum)}${factor});`,
     }],
     atEnd(lanes) {
-      if (!final) return "";
-      const store = storeState(lanes, K, "final", `sequence * ${K}u`, factor);
+      const sums = divided?.store ?? "";
+      if (!final) return sums;
+      const store = `${storeState(lanes, K, "final", `sequence * ${K}u`, factor)}${sums}`;
       return segment === undefined ? store : `if (${lastSegment(reverse)}) {\n${store}\n}`;
     },
   });

@@ -37,10 +37,11 @@ import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { type Plan, planOf } from "../plan.ts";
 import { assertShape, type Tensor } from "../tensor.ts";
 import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wgsl.ts";
+import type { NormaliserText } from "./_normaliser.ts";
 import { segmentShader, segmentStaged } from "./_segment_ends.ts";
 import { startsShader } from "./_segment_starts.ts";
 import { type WalkDecay, walkShader, walkStaged } from "./_shader.ts";
-import { waitingBlocks, waitingEntries, waitingShader } from "./_waiting.ts";
+import { waitingBlocks, type WaitingDecay, waitingEntries, waitingShader } from "./_waiting.ts";
 
 export { WAITING_ROUNDINGS } from "./_waiting.ts";
 export type { WalkDecay } from "./_shader.ts";
@@ -61,6 +62,29 @@ export interface WalkTensors {
   readonly final?: Tensor;
   /** `[B, ⌈T / chunk⌉, H, R, C]`: the state before the first token of every chunk, in the walk's direction. */
   readonly chunkStates?: Tensor;
+  /** `[B, T, H]`, f32: x is multiplied by it. Where a scalar decay waits. */
+  readonly factor?: Tensor;
+  /** What outputs are divided by: see _normaliser.ts. */
+  readonly normaliser?: WalkNormaliser;
+}
+
+/** The divisor of outputs is a function of scale · z_tᵀ n_t, with n as the state in a column whose y is 1. */
+export interface WalkNormaliser extends Pick<NormaliserText, "divisor"> {
+  /** `[B, T, H]`, f32: a number a token for the divisor. */
+  readonly least?: Tensor | undefined;
+  /** `[B, H, R]`, f32: n before the first token, zero where not given, and after the last. */
+  readonly initial?: Tensor | undefined;
+  readonly final?: Tensor | undefined;
+}
+
+/** Whether a walk's decay waits in the rows of its block. */
+export function decayWaits(
+  { decay = "none", waiting = true, reverse = false, fault }: {
+    readonly [name in "decay" | "waiting" | "reverse" | "fault"]?: WalkOptions[name] | undefined;
+  },
+): boolean {
+  // Swapped, a decay meets what is added, which has none where it waits.
+  return waiting && !reverse && fault !== "swapped-operands" && (decay === "scalar" || decay === "head");
 }
 
 export interface WalkOptions extends TileOptions {
@@ -81,7 +105,7 @@ export interface WalkOptions extends TileOptions {
 
 /** Makes a walk ready. Rejects with an {@link InputError} on shapes or options that do not fit, before any GPU work. */
 export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOptions = {}): Promise<Plan> {
-  const { x, y, z, g, out, initial, final, chunkStates } = tensors;
+  const { x, y, z, g, out, initial, final, chunkStates, factor, normaliser } = tensors;
   const {
     decay = "none",
     form = "log",
@@ -89,7 +113,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     scale = 1,
     chunk = 64,
     segments: asked = 1,
-    waiting: mayWait = true,
+    waiting: _waiting,
     fault,
     ...tiling
   } = options;
@@ -126,10 +150,21 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
-  // Swapped, a decay meets what is added, which has none where it waits.
-  const waits = mayWait && !reverse && fault !== "swapped-operands" && (decay === "scalar" || decay === "head")
-    ? decay
-    : undefined;
+  const waits = decayWaits(options) ? decay as WaitingDecay : undefined;
+  if (factor !== undefined) {
+    assertShape("factor", factor, [B, T, H]);
+    if (waits !== "scalar") refuse("x has a factor only where a scalar decay waits");
+  }
+  if (normaliser !== undefined) {
+    if (reverse || asked > 1 || chunkStates !== undefined || decay === "rows" || decay === "columns") {
+      refuse("a normaliser is for one segment forward, a decay for the whole state, and no states of chunks");
+    }
+    const { least, initial, final } = normaliser;
+    if (least !== undefined) assertShape("least", least, [B, T, H]);
+    for (const [name, sums] of [["initial sums", initial], ["final sums", final]] as const) {
+      if (sums !== undefined) assertShape(name, sums, [B, H, R]);
+    }
+  }
   const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });
   const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
@@ -148,6 +183,12 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     final: final !== undefined,
     chunk: chunkStates === undefined ? undefined : chunk,
     segment: segments === 1 ? undefined : segment,
+    normaliser: normaliser && {
+      divisor: normaliser.divisor,
+      least: normaliser.least !== undefined,
+      initial: normaliser.initial !== undefined,
+      final: normaliser.final !== undefined,
+    },
     fault,
   });
   assertBindable(gpu, shader);
@@ -165,8 +206,14 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     out_o: out.buffer,
     ...(final === undefined ? {} : { out_final: final.buffer }),
     ...(chunkStates === undefined ? {} : { out_states: chunkStates.buffer }),
+    ...(factor === undefined ? {} : { in_factor: factor.buffer }),
+    ...(normaliser?.least === undefined ? {} : { in_least: normaliser.least.buffer }),
+    ...(normaliser?.initial === undefined ? {} : { initial_sums: normaliser.initial.buffer }),
+    ...(normaliser?.final === undefined ? {} : { final_sums: normaliser.final.buffer }),
   };
-  const given = [x, y, z, g, out, initial, final, chunkStates].filter((tensor) => tensor !== undefined);
+  const { least, initial: firstSums, final: lastSums } = normaliser ?? {};
+  const given = [x, y, z, g, out, initial, final, chunkStates, factor, least, firstSums, lastSums]
+    .filter((tensor) => tensor !== undefined);
   const dispatches: Dispatch[] = [];
   let words = "";
   try {
@@ -177,11 +224,11 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
       const { block } = tile;
       const multiplied = await compileShader(
         gpu,
-        waitingShader({ decay: waits, form, dtype: dtypes.g, scale: rounded, block }),
+        waitingShader({ decay: waits, form, dtype: dtypes.g, scale: rounded, block, factor: factor !== undefined }),
       );
       table = { waits: held(16 * waitingEntries({ B, T, H }, waits, block), "decays that wait") };
       const items = waitingBlocks({ B, T, H }, waits, block);
-      dispatches.push(dispatchItems(multiplied, { p, in_g: g!.buffer, out_waits: table.waits! }, items));
+      dispatches.push(dispatchItems(multiplied, { ...outputs, in_g: g!.buffer, out_waits: table.waits! }, items));
     }
     if (segments > 1) {
       const inputs = segmentStaged({ decay, form, dtypes });
