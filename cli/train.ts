@@ -48,7 +48,7 @@ async function prepared(
   const { keeping } = args;
   const checkpoint = args.kind === "resume" ? loadCheckpoint(args.folder) : undefined;
   const beginWith = args.kind === "new" ? args.beginWith : undefined;
-  const begin = beginWith === undefined ? undefined : loadCheckpoint(beginWith);
+  const begin = beginWith === undefined ? undefined : loadCheckpoint(beginWith, "begin with");
   const fixed = args.kind === "resume"
     ? checkpoint!.setup
     : { ...args.setup, ...(begin === undefined ? {} : { begunWith: beginningText(begin) }) };

@@ -9,6 +9,7 @@ import { InputError } from "../models/error.ts";
 import { type Dims, type Inputs, sampleInputs, stateLength } from "../models/inputs.ts";
 import { gla } from "../models/gla.ts";
 import { retnet } from "../models/retnet.ts";
+import { rwkv6 } from "../models/rwkv6.ts";
 import { seeded } from "../models/random.ts";
 import { judgeOf } from "../oracle/allowance.ts";
 import { reference } from "../oracle/reference.ts";
@@ -18,10 +19,8 @@ const gpu = await gpuForTests("models of the chunked family by a walk");
 after(() => gpu?.close());
 
 const walk: ChunkRunOptions = { design: "walk" };
-/** RWKV-6 reads before its update: tiles have it. */
-const walked = chunkModels.filter(({ bonus }) => bonus === undefined);
 
-for (const { model, decay, skip, k } of walked) {
+for (const { model, decay, skip, k } of chunkModels) {
   test(`${model.name} walked through is within its bound, and faults are not`, { skip: gpu === null }, async () => {
     const dims: Dims = { B: 2, T: 70, H: 2, sizes: { K: 5, V: 3 } };
     const random = seeded("state", model.name);
@@ -47,15 +46,17 @@ for (const { model, decay, skip, k } of walked) {
   });
 }
 
-test("a walk in segments is within the bound, and sees a dropped carry", { skip: gpu === null }, async () => {
-  // Sizes that software compiles quickly.
-  const dims: Dims = { B: 1, T: 70, H: 2, sizes: { K: 7, V: 2 } };
-  const inputs = sampleInputs(gla, dims, "long-memory", 5);
-  const execution = chunkExecution(gpu!, { ...walk, segments: 3 });
-  const judge = judgeOf(reference(gla, dims, inputs), execution.rounding);
-  assert(judge.judge(await execution.run(gla, dims, inputs), dims.T).ok);
-  assert(!judge.judge(await execution.planted!("dropped-carry").run(gla, dims, inputs), dims.T).ok);
-});
+for (const model of [gla, rwkv6]) {
+  test(`${model.name} in segments is within the bound, and sees a dropped carry`, { skip: gpu === null }, async () => {
+    // Sizes that software compiles quickly.
+    const dims: Dims = { B: 1, T: 70, H: 2, sizes: { K: 7, V: 2 } };
+    const inputs = sampleInputs(model, dims, "long-memory", 5);
+    const execution = chunkExecution(gpu!, { ...walk, segments: 3 });
+    const judge = judgeOf(reference(model, dims, inputs), execution.rounding);
+    assert(judge.judge(await execution.run(model, dims, inputs), dims.T).ok);
+    assert(!judge.judge(await execution.planted!("dropped-carry").run(model, dims, inputs), dims.T).ok);
+  });
+}
 
 /** Row 0 of `B`, up to `T` tokens, of inputs by token `[B, T, …]`; what has no tokens stays. */
 function cut(inputs: Inputs, { B, T }: Dims, tokens: number): Inputs {
@@ -87,13 +88,13 @@ test("what cannot be walked through is refused, and no token is no walk", { skip
   const [B, T, H, K, V] = [1, 3, 1, 4, 4];
   const empty = (...shape: number[]): Tensor => Tensor.empty(gpu!, shape);
   const all = { q: empty(B, T, H, K), k: empty(B, T, H, K), v: empty(B, T, H, V), o: empty(B, T, H, V) };
-  const diagonal = { ...all, g: empty(B, T, H, K), u: empty(H, K) };
+  const kept = { ...all, chunkStates: empty(B, 1, H, K, V) };
   await assertRejects(
-    () => planChunkForward(gpu!, diagonal, { decay: { kind: "diagonal" }, design: "walk" }),
+    () => planChunkForward(gpu!, kept, { decay: { kind: "none" }, design: "walk" }),
     InputError,
-    "Cannot walk through chunks: a bonus is read before the update",
+    "Cannot walk through chunks: states at chunk starts are kept by tiles",
   );
-  const { model } = walked[0]!;
+  const { model } = chunkModels[0]!;
   const dims: Dims = { B: 1, T: 0, H: 1, sizes: { K: 4, V: 3 } };
   const { finalState } = await runChunk(gpu!, model, dims, sampleInputs(model, dims, "random", 1), {}, walk);
   assertEquals(finalState, new Float32Array(12));

@@ -31,6 +31,8 @@ interface Case {
   readonly decay: WalkDecay;
   readonly form?: "log" | "factor";
   readonly reverse: boolean;
+  /** Whether a token is read before it is added, with a bonus. */
+  readonly bonus?: boolean;
 }
 
 interface Data {
@@ -38,6 +40,7 @@ interface Data {
   readonly y: Float32Array;
   readonly z: Float32Array;
   readonly g: Float32Array | undefined;
+  readonly u?: Float32Array;
   readonly initial: Float32Array;
 }
 
@@ -46,7 +49,7 @@ const adversarial = [-104, 0, -0.5, -1e-30, -50, 0, 0, -(2 ** -149)];
 /** Decays near 1; of some tenths, whose products leave the range in which they may wait; and at the ends of what is allowed. */
 type Kind = "gentle" | "fast" | "adversarial";
 
-function dataOf({ B, T, H, R, C, decay, form, reverse }: Case, kind: Kind = "gentle"): Data {
+function dataOf({ B, T, H, R, C, decay, form, reverse, bonus }: Case, kind: Kind = "gentle"): Data {
   const random = seeded(11, "walk", decay, reverse ? 1 : 0);
   const numbers = (n: number): Float32Array => Float32Array.from({ length: n }, () => 2 * random() - 1);
   const gates = { none: 0, scalar: B * T * H, head: H, rows: B * T * H * R, columns: B * T * H * C }[decay];
@@ -64,6 +67,7 @@ function dataOf({ B, T, H, R, C, decay, form, reverse }: Case, kind: Kind = "gen
       },
     ),
     initial: numbers(B * H * R * C),
+    ...(bonus === true ? { u: numbers(H * R) } : {}),
   };
 }
 
@@ -78,11 +82,12 @@ interface Truth {
 /**
  * The recurrence in f64; `waiting`: whether decays wait where they can. The bound is carried with it: per entry and token one multiply-add after the product with the gate,
  * itself off by 4 units (3 of the exponential, models/accuracy.ts, and 2^-10 of |g| ≤ 104 more), and R + 2 roundings
- * of what is summed in an output.
+ * of what is summed in an output. Before the token is added these are the scale, a product, R − 1 additions and that of
+ * the bonus, which meets two products more (kernels/walk/_bonus.ts).
  */
 function truthOf(
   { B, T, H, R, C, decay, form, reverse }: Case,
-  { x, y, z, g, initial }: Data,
+  { x, y, z, g, u, initial }: Data,
   scale: number,
   waiting: boolean = true,
 ): Truth {
@@ -109,13 +114,21 @@ function truthOf(
           };
           for (let n = 0; n < T; n++) {
             const row = (b * T + (reverse ? T - 1 - n : n)) * H + h;
-            if (!reverse) decayed(row);
             const term = x[row * R + i]! * y[row * C + j]!;
+            const weight = scale * z[row * R + i]!;
+            if (u !== undefined) {
+              const added = u[h * R + i]! * term;
+              outputs[row * C + j] = outputs[row * C + j]! + weight * (s + added);
+              const allowed = error + (R + 3) * UNIT * size + (R + 5) * UNIT * Math.abs(added);
+              outputsAllowed[row * C + j]! += Math.abs(weight) * allowed;
+            }
+            if (!reverse) decayed(row);
             [s, size] = [s + term, size + Math.abs(term)];
             error += 2 * UNIT * size + own * UNIT * Math.abs(term);
-            const weight = Math.abs(scale * z[row * R + i]!);
-            outputs[row * C + j] = outputs[row * C + j]! + scale * z[row * R + i]! * s;
-            outputsAllowed[row * C + j]! += weight * (error + (R + 3) * UNIT * size);
+            if (u === undefined) {
+              outputs[row * C + j] = outputs[row * C + j]! + weight * s;
+              outputsAllowed[row * C + j]! += Math.abs(weight) * (error + (R + 3) * UNIT * size);
+            }
             if (reverse) decayed(row);
           }
           [final[at], finalAllowed[at]] = [s, error];
@@ -147,6 +160,7 @@ async function ran(device: Gpu, size: Case, data: Data, options: WalkOptions): P
     y: tensor(data.y, [B, T, H, C]),
     z: tensor(data.z, [B, T, H, R]),
     ...(data.g === undefined ? {} : { g: tensor(data.g, shapes[decay]) }),
+    ...(data.u === undefined ? {} : { u: tensor(data.u, [H, R]) }),
     out,
     initial: tensor(data.initial, [B, H, R, C]),
     final,
@@ -219,6 +233,53 @@ for (const decay of decays) {
     });
   }
 }
+
+for (const decay of decays) {
+  gpuTest(`a walk that reads before it adds, decay ${decay}: within the derived bound`, async (device) => {
+    type Way = readonly [T: number, R: number, C: number, options: WalkOptions];
+    const small: Way = [45, 7, 6, { segments: 3, rows: 4, columns: 2, block: 4 }];
+    // Several tokens together, with a text for whole blocks, and one by one; fours of u that change with what an invocation stages.
+    const ways: readonly Way[] = decay === "rows"
+      ? [small, [37, 16, 32, { unchecked: true }], [65, 20, 7, { rows: 8, columns: 4, subgroups: false }], [5, 132, 4, {
+        rows: 12,
+        columns: 2,
+        threads: 32,
+        block: 2,
+        subgroups: false,
+      }]]
+      : [small];
+    for (const [T, R, C, options] of ways) {
+      const size: Case = { B: 2, T, H: 2, R, C, decay, reverse: false, bonus: true };
+      for (const kind of ["gentle", "fast", "adversarial"] as const) {
+        const data = dataOf(size, kind);
+        const truth = truthOf(size, data, 0.25, false);
+        const { outputs, final } = await ran(device, size, data, { scale: 0.25, ...options });
+        assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `T ${T} ${kind} outputs`);
+        assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `T ${T} ${kind} final`);
+      }
+    }
+  });
+}
+
+gpuTest("a walk that reads before it adds: faults seen, whole and in segments", async (device) => {
+  const size: Case = { B: 1, T: 40, H: 2, R: 8, C: 8, decay: "rows", reverse: false, bonus: true };
+  const data = dataOf(size, "fast");
+  const truth = truthOf(size, data, 1);
+  const faulty = async (options: WalkOptions, given = data): Promise<string | undefined> => {
+    const { outputs } = await ran(device, size, given, { block: 8, ...options });
+    return wrong(outputs, truth.outputs, truth.outputsAllowed);
+  };
+  const faults: readonly Fault[] = [{ relative: 2 ** -10 }, "dropped-carry", "swapped-operands"];
+  for (const fault of faults) {
+    for (const segments of [1, 2]) {
+      assert(await faulty({ fault, segments }) !== undefined, `${JSON.stringify(fault)}, ${segments} segments`);
+    }
+  }
+  const { u } = data;
+  assertEquals(await faulty({}), undefined);
+  assert(await faulty({}, { ...data, u: u!.map((x) => x * (1 + 2 ** -10)) }) !== undefined, "another bonus");
+  assert(await faulty({}, { ...data, u: u!.map((_, n) => u![(n + 8) % 16]!) }) !== undefined, "another head's bonus");
+});
 
 // With shuffles several tokens are taken together, without them one by one; blocks that are not all there. The
 // first by a text of its own for whole blocks, as on hardware.
@@ -349,11 +410,17 @@ gpuTest("a walk with a fault is seen, in both directions", async (device) => {
 gpuTest(
   "a walk resumed at a split is the whole walk, bit for bit: where decays wait, between blocks",
   async (device) => {
-    const size: Case = { B: 1, T: 23, H: 2, R: 8, C: 8, decay: "scalar", reverse: false };
-    const data = dataOf(size, "fast");
+    const plain: Case = { B: 1, T: 23, H: 2, R: 8, C: 8, decay: "scalar", reverse: false };
     const cut = (values: Float32Array, from: number, to: number): Float32Array =>
-      values.subarray(from * values.length / size.T, to * values.length / size.T);
-    for (const [waiting, splits] of [[false, [1, 7, 16, 22]], [true, [8, 16]]] as const) {
+      values.subarray(from * values.length / plain.T, to * values.length / plain.T);
+    for (
+      const [size, waiting, splits] of [
+        [plain, false, [1, 7, 16, 22]],
+        [plain, true, [8, 16]],
+        [{ ...plain, decay: "rows", bonus: true }, false, [1, 7, 16, 22]],
+      ] as const
+    ) {
+      const data = dataOf(size, "fast");
       const options = { rows: 4, block: 8, waiting };
       const whole = await ran(device, size, data, options);
       for (const split of splits) {
@@ -363,6 +430,7 @@ gpuTest(
           z: cut(data.z, from, to),
           g: cut(data.g!, from, to),
           initial,
+          ...(data.u === undefined ? {} : { u: data.u }),
         });
         const first = await ran(device, { ...size, T: split }, part(0, split, data.initial), options);
         const rest = await ran(device, { ...size, T: size.T - split }, part(split, size.T, first.final), options);
@@ -386,6 +454,9 @@ gpuTest("unusable tensors and options of a walk are refused in one line", async 
       () => planWalk(device, { x, y, z, out }, { chunk: 48 }),
       () => planWalk(device, { x, y, z, out }, { rows: 3 }),
       () => planWalk(device, { x, y, z, out }, { segments: 0 }),
+      () => planWalk(device, { x, y, z, u: t([1, 8]), out }, { reverse: true }),
+      () => planWalk(device, { x, y, z, u: t([8]), out }),
+      () => planWalk(device, { x, y, z, u: t([1, 8], "f16"), out }),
     ]
   ) await assertRejects(attempt, InputError, "Cannot");
 });

@@ -16,6 +16,7 @@ import { cyclic, s5 } from "../tasks/groups.ts";
 import type { Task } from "../tasks/task.ts";
 import { splitTokens, textTask } from "../tasks/text.ts";
 import { byteTokeniser, tokenise } from "../tasks/tokenisers.ts";
+import { beginning, checkBeginning } from "../tasks/train/beginning.ts";
 import { openBigram } from "../tasks/train/bigram.ts";
 import { evaluate } from "../tasks/train/evaluate.ts";
 import { DivergedError, type TrainingStep, trainingSteps } from "../tasks/train/loop.ts";
@@ -26,8 +27,8 @@ import { runTraining } from "../tasks/train/run.ts";
 import { defaultPresets, leastLoss, presets } from "../tasks/train/presets.ts";
 import { readSafetensors, safetensors, type StoredArrays } from "../tasks/train/safetensors.ts";
 import { rateAt, scheduleKinds } from "../tasks/train/schedule.ts";
-import { checkLengths, checkShards, longestOf } from "../tasks/train/session.ts";
-import { taskNames, taskOf } from "../tasks/train/setup.ts";
+import { checkLengths, checkpointShapes, checkShards, longestOf } from "../tasks/train/session.ts";
+import { type Setup, taskNames, taskOf } from "../tasks/train/setup.ts";
 
 test("rates: up to the peak in the warm-up, then level or down to the floor, never above the peak", () => {
   for (const kind of scheduleKinds) {
@@ -473,6 +474,35 @@ test("in chunks of one token a repeated first token is taken for the first: the 
       assert((1 - 1 / order) * (-Math.log(q) - Math.log(1 - q) / order) / n > least);
     }
   }
+});
+
+test("a run may begin with another's parameters: longer chunks keep what was drawn for their further places", async () => {
+  const setupOf = (name: string): Setup => ({
+    ...presets.find((preset) => preset.name === name)!,
+    preset: name,
+    seed: 1,
+  });
+  const [short, long] = [setupOf("mqar-c32-l512"), setupOf("mqar-c64-l512")];
+  const task = await taskOf(long.task);
+  const arraysOf = (setup: Setup, value: number): NamedArrays =>
+    Object.fromEntries(
+      Object.entries(checkpointShapes(setup, task)).map(([name, shape]) => [
+        name,
+        { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value) },
+      ]),
+    );
+  const from = { steps: 7, arrays: arraysOf(short, 2), setup: short, task: task.identity, position: start };
+  checkBeginning(from, long, task, "run");
+  for (const [name, { shape, data }] of Object.entries(beginning(arraysOf(long, 1), from))) {
+    const copied = !name.startsWith("parameter.") ? 0 : name === "parameter.enc.places" ? 32 * 128 : data.length;
+    assertEquals(shape, checkpointShapes(long, task)[name]);
+    assert(data.every((x, i) => x === (i < copied ? 2 : 1)), name);
+  }
+  const to = { ...from, arrays: arraysOf(long, 2), setup: long };
+  assertMatch(
+    assertThrows(() => checkBeginning(to, short, task, "run"), InputError).message,
+    /^Cannot begin with run: parameter.enc.places of t-psm must be \[32, 128\], got \[64, 128\]$/,
+  );
 });
 
 test("presets: names differ, every task has one, lengths and shards fit", async () => {

@@ -184,17 +184,16 @@ function line(name: string, decay: Decay, dtype: DType, model?: "rwkv6"): FusedL
   };
 }
 
-const work: readonly (readonly [string, Decay])[] = [
+const work: readonly (readonly [string, Decay, "rwkv6"?])[] = [
   ["linear-attention", { kind: "none" }],
   ["retnet", { kind: "scalar", form: "factor", per: "head" }],
   ["mamba2", { kind: "scalar" }],
   ["gla", { kind: "diagonal" }],
+  ["rwkv6", { kind: "diagonal" }, "rwkv6"],
 ];
 
 const dtypes: readonly DType[] = ["f32", "f16"];
 
-export const chunkForwardLines: readonly FusedLine[] = [
-  ...work.flatMap(([name, decay]) => dtypes.map((dtype) => line(`${name} chunk forward on tiles`, decay, dtype))),
-  // Which nothing but tiles runs.
-  ...dtypes.map((dtype) => line("rwkv6 chunk forward", { kind: "diagonal" }, dtype, "rwkv6")),
-];
+export const chunkForwardLines: readonly FusedLine[] = work.flatMap(([name, decay, model]) =>
+  dtypes.map((dtype) => line(`${name} chunk forward on tiles`, decay, dtype, model))
+);

@@ -83,15 +83,18 @@ export function peerTimings(path: string): readonly PeerResult[] {
 
 const half = (dtype: string): boolean => dtype === "f16" || dtype === "bf16";
 
+/** The work of a kernel that has several designs. */
+const workOf = (kernel: string): string => kernel.replace(/ (?:on tiles|by walks)$/, "");
+
 /**
- * The peers of a timing: same kernel and shape, and the same type; else the other type of 16 bits; else, where the peer
+ * The peers of a timing: same work and shape, and the same type; else the other type of 16 bits; else, where the peer
  * does the work in no such type, the one it does it in.
  */
 export function peersOf(
   peers: readonly PeerResult[],
   { kernel, shape, dtype }: { readonly kernel: string; readonly shape: string; readonly dtype: string },
 ): readonly PeerResult[] {
-  const same = peers.filter((peer) => peer.kernel === kernel && canonical(peer.shape) === canonical(shape));
+  const same = peers.filter((peer) => peer.kernel === workOf(kernel) && canonical(peer.shape) === canonical(shape));
   const rank = (peer: PeerResult): number => peer.dtype === dtype ? 0 : half(peer.dtype) && half(dtype) ? 1 : 2;
   return [...new Set(same.map(({ peer }) => peer))].map((name) => {
     const own = same.filter(({ peer }) => peer === name);

@@ -1,6 +1,6 @@
 /**
- * The chunked family's work done by walks: linear attention with each kind of decay, token by token in registers. Beside
- * them, as tunings of the same lines, its chunkwise parallel form.
+ * The chunked family's work done by walks: linear attention with each kind of decay, and RWKV-6, which reads a state before its
+ * update, token by token in registers. Beside them, as tunings of the same lines, its chunkwise parallel form.
  *
  * @module
  */
@@ -34,37 +34,45 @@ interface Sequence {
   readonly v: Float64Array;
   /** Roundings of a token's share besides those of gates. */
   readonly waiting: number;
+  /** `[K]`: each token is read before it is added, with this bonus. */
+  readonly bonus: Float32Array | undefined;
   /** The multiplier of token t and row i. */
   gate(t: number, i: number): number;
 }
 
 /**
  * The recurrence in f64, and what each output of the kernel may be off by, `radii`: carried with the recurrence, as in
- * oracle/bound.ts, 7 units a gate, 2 an addition and those of a decay that waits, K + 3 in the read-out, and the rounding to the
- * stored type.
+ * oracle/bound.ts, 7 units a gate, 2 an addition and those of a decay that waits, K + 3 in the read-out, two more of a bonus, and
+ * the rounding to the stored type.
  */
 function truthOf(
-  { q, k, v, waiting, gate }: Sequence,
+  { q, k, v, waiting, bonus, gate }: Sequence,
   { T, K, V }: { readonly T: number; readonly K: number; readonly V: number },
   dtype: DType,
 ): { readonly truth: Float64Array; readonly radii: Float64Array } {
   const unit = 2 ** -24;
-  const scale = queryScale(K);
   const [state, size, error] = [new Float64Array(K * V), new Float64Array(K * V), new Float64Array(K * V)];
   const truth = new Float64Array(T * V);
   const radii = new Float64Array(T * V);
   for (let t = 0; t < T; t++) {
     for (let i = 0; i < K; i++) {
       const a = gate(t, i);
-      const [ki, qi] = [k[t * K + i]!, scale * q[t * K + i]!];
+      const [ki, qi] = [k[t * K + i]!, q[t * K + i]!];
       for (let j = 0; j < V; j++) {
         const at = i * V + j;
         const term = ki * v[t * V + j]!;
+        if (bonus !== undefined) {
+          const own = bonus[i]! * term;
+          truth[t * V + j]! += qi * (state[at]! + own);
+          radii[t * V + j]! += Math.abs(qi) *
+            (error[at]! + (K + 3) * unit * size[at]! + (K + 5) * unit * Math.abs(own));
+        }
         const moved = a * size[at]!;
         const whole = moved + Math.abs(term);
         error[at] = a * error[at]! + unit * (7 * moved + 2 * whole + waiting * Math.abs(term));
         size[at] = whole;
         state[at] = a * state[at]! + term;
+        if (bonus !== undefined) continue;
         truth[t * V + j]! += qi * state[at]!;
         radii[t * V + j]! += Math.abs(qi) * (error[at]! + (K + 3) * unit * whole);
       }
@@ -85,6 +93,7 @@ async function prepare(
   dtype: DType,
   { B = 1, T = 1, H = 1, K = 1, V = 1 }: LineShape,
   tuning: WalkOptions,
+  model?: "rwkv6",
 ): Promise<Prepared> {
   const random = (shape: readonly number[], seed: number, low = -1, high = 1, type = dtype): Promise<Tensor> =>
     randomTensor(gpu, shape, { seed, low, high, dtype: type });
@@ -96,10 +105,13 @@ async function prepare(
     : decay === "head"
     ? Tensor.from(gpu, Array.from({ length: H }, (_, h) => 1 - 2 ** (-5 - h)), [H])
     : await random(shape, 4, -0.1, 0);
+  const u = model === undefined ? undefined : await random([H, K], 5, -1, 1, "f32");
+  const scale = model === undefined ? queryScale(K) : 1;
   const out = Tensor.empty(gpu, [B, T, H, V], { dtype, label: "outputs" });
-  const plan = await planWalk(gpu, { x: k, y: v, z: q, out, ...(g === undefined ? {} : { g }) }, {
+  const tensors = { x: k, y: v, z: q, out, ...(g === undefined ? {} : { g }), ...(u === undefined ? {} : { u }) };
+  const plan = await planWalk(gpu, tensors, {
     decay,
-    scale: queryScale(K),
+    scale,
     ...(decay === "head" ? { form: "factor" } : {}),
     ...tuning,
   });
@@ -111,10 +123,11 @@ async function prepare(
       : await sequence(gpu, g, b, h);
     return truthOf(
       {
-        q: await sequence(gpu, q, b, h),
+        q: (await sequence(gpu, q, b, h)).map((x) => x * scale),
         k: await sequence(gpu, k, b, h),
         v: await sequence(gpu, v, b, h),
         waiting: decay === "head" || decay === "scalar" ? WAITING_ROUNDINGS : 0,
+        bonus: (await u?.read())?.subarray(h * K, (h + 1) * K),
         gate: (t, i) =>
           gates === undefined
             ? 1
@@ -132,7 +145,7 @@ async function prepare(
     async check() {
       const errors: LineError[] = [];
       for (const [b, h] of [[0, 0], [B - 1, H - 1]] as const) {
-        const key = JSON.stringify([decay, dtype, B, T, H, K, V, b, h]);
+        const key = JSON.stringify([decay, model, dtype, B, T, H, K, V, b, h]);
         const { truth, radii } = truths.get(key) ?? await truthAt(b, h);
         truths.set(key, { truth, radii });
         errors.push(boundedError(Float32Array.from(await sequence(gpu, out, b, h)), truth, radii));
@@ -140,7 +153,7 @@ async function prepare(
       return worstError(errors);
     },
     release() {
-      for (const tensor of [q, k, v, out, ...(g === undefined ? [] : [g])]) tensor.destroy();
+      for (const tensor of Object.values(tensors)) tensor.destroy();
       plan.release();
     },
   };
@@ -206,7 +219,7 @@ const decays: { readonly [decay in WalkDecay]?: Decay } = {
   scalar: { kind: "scalar" },
 };
 
-function line(name: string, decay: WalkDecay, dtype: DType): FusedLine {
+function line(name: string, decay: WalkDecay, dtype: DType, model?: "rwkv6"): FusedLine {
   const chunked = decays[decay];
   return {
     name: `${name} chunk forward`,
@@ -220,18 +233,19 @@ function line(name: string, decay: WalkDecay, dtype: DType): FusedLine {
     prepare: (gpu, shape, { options }) =>
       chunked !== undefined && options.design === "parallel"
         ? prepareChunks(gpu, chunked, dtype, shape, options as ChunkTuning)
-        : prepare(gpu, decay, dtype, shape, options as WalkOptions),
+        : prepare(gpu, decay, dtype, shape, options as WalkOptions, model),
   };
 }
 
-const work: readonly (readonly [string, WalkDecay])[] = [
+const work: readonly (readonly [string, WalkDecay, "rwkv6"?])[] = [
   ["linear-attention", "none"],
   ["retnet", "head"],
   ["mamba2", "scalar"],
   ["gla", "rows"],
+  ["rwkv6", "rows", "rwkv6"],
 ];
 
-export const walkLines: readonly FusedLine[] = work.flatMap(([name, decay]) => [
-  line(name, decay, "f32"),
-  line(name, decay, "f16"),
+export const walkLines: readonly FusedLine[] = work.flatMap(([name, decay, model]) => [
+  line(name, decay, "f32", model),
+  line(name, decay, "f16", model),
 ]);

@@ -25,20 +25,17 @@ const COLUMNS = 64;
 
 /** What decides, besides the decay. */
 export interface Traits {
-  /** Whether a bonus is read before the update. */
-  readonly bonus: boolean;
   readonly chunkStates: boolean;
   readonly gates: DType;
 }
 
 /** The traits of tensors. */
-export function traitsOf({ u, g, chunkStates }: ChunkTensors): Traits {
-  return { bonus: u !== undefined, chunkStates: chunkStates !== undefined, gates: g?.dtype ?? "f32" };
+export function traitsOf({ g, chunkStates }: ChunkTensors): Traits {
+  return { chunkStates: chunkStates !== undefined, gates: g?.dtype ?? "f32" };
 }
 
 /** Why tensors cannot be walked through; undefined where they can. */
-function obstacle({ bonus, chunkStates, gates }: Traits, { per }: Required<Decay>): string | undefined {
-  if (bonus) return "a bonus is read before the update";
+function obstacle({ chunkStates, gates }: Traits, { per }: Required<Decay>): string | undefined {
   if (chunkStates) return "states at chunk starts are kept by tiles";
   if (per === "head" && gates === "f16") return "a decay per head must be f32";
   return undefined;
@@ -86,7 +83,7 @@ export type WalkedBesides = Pick<WalkTensors, "factor" | "normaliser">;
 /** The walk: keys are rows, values columns. */
 export function planWalked(
   gpu: Gpu,
-  { q, k, v, g, o, initial, final }: ChunkTensors,
+  { q, k, v, g, u, o, initial, final }: ChunkTensors,
   { scale, fault, segments }: ChunkForwardOptions,
   decay: Required<Decay>,
   besides: WalkedBesides = {},
@@ -98,6 +95,7 @@ export function planWalked(
     z: q,
     out: o,
     ...(g === undefined ? {} : { g }),
+    ...(u === undefined ? {} : { u }),
     ...(initial === undefined ? {} : { initial }),
     ...(final === undefined ? {} : { final }),
   }, {

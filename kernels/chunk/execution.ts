@@ -75,7 +75,7 @@ export function chunkExecution(gpu: Gpu, options: ChunkRunOptions = {}): Executi
   // Of harness and layers alike, though the harness's runs may be cut in segments (_hosted.ts); all in f32.
   const forward = (model: AnyAffineModel): ForwardForm => {
     const entry = chunkModelOf(model);
-    const traits = { bonus: entry?.bonus !== undefined, chunkStates: false, gates: "f32" } as const;
+    const traits = { chunkStates: false, gates: "f32" } as const;
     const decay = { form: "log", per: "token", ...entry?.decay ?? { kind: "none" } } as const;
     return walks(gpu, traits, options, decay) ? "walk" : tiles;
   };

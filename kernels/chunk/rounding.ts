@@ -32,8 +32,10 @@
  * as in the recurrence, and a read-out is one sum over the keys. Where time is cut in segments, of up to 8 tokens that a first pass
  * takes together a term meets the additions of those before it, 8 in all, and 1 as the segment is added to the state: at
  * most 10. Scalar decays wait in the rows of their block: a quotient 1/c and what comes with it are
- * WAITING_ROUNDINGS more (kernels/walk/_waiting.ts). A walk that divides (_divided.ts) sums its normaliser as one more column, in
- * the same order; an input gate that is multiplied into 1/c saves its product with the key.
+ * WAITING_ROUNDINGS more (kernels/walk/_waiting.ts). None of these is paid for by a gate that comes after, so they hold of what is
+ * read before its update too; a bonus and its addition meet no more roundings than in the model's own read-out, of which they
+ * are part (kernels/walk/_bonus.ts). A walk that divides (_divided.ts) sums its normaliser as one more column, in the same order;
+ * an input gate that is multiplied into 1/c saves its product with the key.
  *
  * *The backward pass* has a mode of its own (_backward_unit.ts). Outputs that it computes again, before a normaliser, are walked
  * through or in its mode: fewer roundings than its own.

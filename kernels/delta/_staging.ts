@@ -19,6 +19,8 @@ export interface Staged extends InputLayout {
   readonly dtype: DType;
   /** WGSL of what is kept, from what was read (both vec4f, or f32 where the axis is none) as the invocation's unit `unit`. */
   value(raw: string, unit: number): string;
+  /** Statements besides, of what is kept as unit `unit`, which is entry `at` of an array along K. Default: none. */
+  beside?(kept: string, unit: number, at: string): string;
 }
 
 export interface Extents {
@@ -95,7 +97,7 @@ export function staging(arrays: readonly Staged[], { K, V, microSteps }: Extents
   const { rows, group, columns, threads, width, block, unchecked: quickly } = tile;
   const padded = rows * group;
   const each = arrays.map((array) => {
-    const { name, dtype, axis, micro, value } = array;
+    const { name, dtype, axis, micro, value, beside } = array;
     const buffer = `in_${name}`;
     const rate = micro ? microSteps : 1;
     const perStep = axis === "K" ? padded / 4 : axis === "V" ? width / 4 : 1;
@@ -163,7 +165,8 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
           ? `s_${name}[${at}] = ${from};`
           : columns === 2
           ? `s_${name}[${at}] = ${from}.xy; s_${name}[${at} + 1u] = ${from}.zw;`
-          : [0, 1, 2, 3].map((c) => `s_${name}[${at} + ${c}u] = ${from}[${c}];`).join(" "));
+          : [0, 1, 2, 3].map((c) => `s_${name}[${at} + ${c}u] = ${from}[${c}];`).join(" ")) +
+          (beside === undefined ? "" : ` ${beside(from, n, at)}`);
         return (n + 1) * threads <= units ? stores : `if (${unit(n)} < ${units}u) { ${stores} }`;
       }).join("\n");
     const { type: bound } = typeOf(dtype, axis === "none" ? 1 : extent);

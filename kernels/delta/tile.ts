@@ -67,6 +67,8 @@ export interface TileDemand {
   readonly staged: { readonly K: number; readonly V: number; readonly none: number };
   /** Steps that the state takes a token; default 1. */
   readonly microSteps?: number;
+  /** Single numbers kept per token and four of K, which are not loaded; default 0. */
+  readonly perFour?: number;
   /** A block must not be longer than this power of two. */
   readonly blockLimit: number;
   /** Neighbouring columns that an invocation must hold at least (packed halves: 2). */
@@ -88,7 +90,7 @@ const STAGED_BYTES = 49152;
 
 /** Chooses a division. Throws an {@link InputError} where an option cannot be met. */
 export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = {}): Tile {
-  const { sequences, K, V, staged, microSteps = 1, blockLimit, leastColumns } = demand;
+  const { sequences, K, V, staged, microSteps = 1, perFour = 0, blockLimit, leastColumns } = demand;
   const refuse = (what: string, got: unknown): never => {
     throw new InputError(`Cannot plan a delta rule: ${what}, got ${got}`);
   };
@@ -128,7 +130,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   const threads = Math.min(limit, Math.max(lanes, 32));
   const padded = rows * group;
   const bytes = (block: number): number =>
-    2 * 4 * block * (staged.K * padded + staged.V * width() + staged.none) +
+    2 * 4 * block * ((staged.K + perFour / 4) * padded + staged.V * width() + staged.none) +
     (subgroups || group === 1 ? 0 : 4 * threads * columns);
   const loads = (block: number): number =>
     staged.K * Math.ceil(block * padded / 4 / threads) + staged.V * Math.ceil(block * width() / 4 / threads) +

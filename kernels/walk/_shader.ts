@@ -7,6 +7,7 @@ import type { Tile } from "../delta/tile.ts";
 import { type Fault, relativeFactor } from "../faults.ts";
 import type { DType } from "../tensor.ts";
 import type { Binding, Shader } from "../wgsl.ts";
+import { type Bonus, bonusText } from "./_bonus.ts";
 import { normaliserOf, type NormaliserText } from "./_normaliser.ts";
 import { floatOf, type WaitingDecay } from "./_waiting.ts";
 import { type Waiting, waitingReads, waitingRows } from "./_waiting_reads.ts";
@@ -29,6 +30,8 @@ export interface WalkText {
   readonly chunk: number | undefined;
   /** The decay, if it waits in the rows of x and z (_waiting.ts); not in reverse. */
   readonly waiting: WaitingDecay | undefined;
+  /** Whether a token is read out before it is added, and with the bonus `in_u` (_bonus.ts); not in reverse, and no decay waits. */
+  readonly bonus: boolean;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
   readonly segment: number | undefined;
   /** What outputs are divided by (_normaliser.ts); forward, without a decay or with one for the whole state, no segments. */
@@ -39,12 +42,20 @@ export interface WalkText {
 /** The staged inputs. The scale is z's: it is applied where z is kept, with the decay where that waits. */
 export function walkStaged(
   { decay, form, scale, dtypes, waiting }: Pick<WalkText, "decay" | "form" | "scale" | "dtypes" | "waiting">,
+  beside?: Bonus["beside"],
 ): Staged[] {
   const plain = (raw: string): string => raw;
   const axis = decay === "rows" ? "K" : decay === "columns" ? "V" : "none";
   const exp = axis === "none" ? "ds_decay" : "ds_decay4";
   return [
-    { name: "x", dtype: dtypes.x, axis: "K", micro: false, value: waiting === undefined ? plain : waitingRows.x },
+    {
+      name: "x",
+      dtype: dtypes.x,
+      axis: "K",
+      micro: false,
+      value: waiting === undefined ? plain : waitingRows.x,
+      ...(beside && { beside: beside.x }),
+    },
     { name: "y", dtype: dtypes.y, axis: "V", micro: false, value: plain },
     {
       name: "z",
@@ -52,6 +63,7 @@ export function walkStaged(
       axis: "K",
       micro: false,
       value: waiting !== undefined ? waitingRows.z : scale === 1 ? plain : (raw) => `${raw} * ${floatOf(scale)}`,
+      ...(beside && { beside: beside.z }),
     },
     ...(waiting !== undefined || decay === "none" || decay === "head" ? [] : [
       {
@@ -94,7 +106,8 @@ export function walkShader(text: WalkText): Shader {
   // Where it waits, tokens are those of no decay.
   const decay = waits === undefined ? text.decay : "none";
   const { unroll } = tile;
-  const staged = walkStaged(text);
+  const bonus = text.bonus ? bonusText(K, tile) : undefined;
+  const staged = walkStaged(text, bonus?.beside);
   const places = positions(staged, 1, tile);
   const factor = relativeFactor(fault);
   const stored: Stored[] = [
@@ -105,6 +118,7 @@ export function walkShader(text: WalkText): Shader {
   const extra: Binding[] = [
     ...(decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" } as const] : []),
     ...(waits === undefined ? [] : [waits.binding]),
+    ...(bonus === undefined ? [] : [bonus.binding]),
     ...(divided?.bindings ?? []),
   ];
 
@@ -122,6 +136,7 @@ export function walkShader(text: WalkText): Shader {
       number("y"),
       decay === "rows" ? row("g") : "",
       decay === "columns" || decay === "scalar" ? number("g") : "",
+      ...(bonus === undefined ? [] : [`let b${token} = ${bonus.sum(token)};`]),
     ].join("\n");
   }
 
@@ -143,12 +158,14 @@ export function walkShader(text: WalkText): Shader {
     const swapped = fault === "swapped-operands" && !reverse && decay !== "none";
     const added = (r: number): string => swapped ? `${gate(r)} * ${wide(part("x", r))}` : wide(part("x", r));
     const add = (r: number, before: string): string => `s${r} = fma(${added(r)}, y${token}, ${before});`;
+    const write = each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r)));
+    const read = dot("o", (r) => part("z", r), "s", chains);
     return [
       "{",
       decay === "head" ? `let decay = ${there};` : "",
-      each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r))),
-      dot("o", (r) => part("z", r), "s", chains),
-      `late${token} = o;`,
+      ...(bonus === undefined
+        ? [write, read, `late${token} = o;`]
+        : [read, `late${token} = fma(${wide(`b${token}`)}, y${token}, o);`, write]),
       ...(divided === undefined ? [] : [divided.step(token, {
         kept: (r) => decay === "none" || swapped ? `n${r}` : `${gate(r)} * n${r}`,
         added: (r) => swapped ? `${gate(r)} * ${part("x", r)}` : part("x", r),
@@ -211,8 +228,11 @@ export function walkShader(text: WalkText): Shader {
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra,
-    ...(divided === undefined ? {} : { functions: divided.functions }),
-    start: () => `${decay === "head" ? headDecay(form) : ""}${waits?.start ?? ""}${divided?.start ?? ""}`,
+    ...(bonus === undefined && divided === undefined
+      ? {}
+      : { functions: `${bonus?.functions ?? ""}${divided?.functions ?? ""}` }),
+    start: () =>
+      `${decay === "head" ? headDecay(form) : ""}${waits?.start ?? ""}${bonus?.start ?? ""}${divided?.start ?? ""}`,
     walks: [{
       reverse,
       atBlock: (lanes) =>

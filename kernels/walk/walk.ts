@@ -14,6 +14,12 @@
  * can do them, at the price of splitting operands into halves and of passing every product through workgroup
  * memory; measured on an H200 that price is higher (bench/NOTES.md). The recurrence's f32 error is that of the definition.
  *
+ * With a bonus u the forward pass reads a token before it adds it, as RWKV-6 does:
+ *
+ *     out_t = (scale · z_t)ᵀ (S_{t−1} + diag(u) x_t y_tᵀ)
+ *
+ * whose error _bonus.ts counts.
+ *
  * Decays. Forward, a decay for the whole state costs nothing at its token: it waits in the rows of x and z (_waiting.ts), by
  * a small dispatch before the walk; |x| and |S| must be at most 2^100 then, |scale · z| at least 2^−100 or it may count as zero,
  * and a walk that is resumed has the bits of the whole only at a block's start. One a row or column multiplies the state at
@@ -56,6 +62,8 @@ export interface WalkTensors {
   readonly out: Tensor;
   /** `[B, T, H]`, `[H]` (f32), `[B, T, H, R]` or `[B, T, H, C]`, as the decay says. */
   readonly g?: Tensor;
+  /** `[H, R]`, f32: the bonus of a token that is read before it is added; forward, and no decay waits then. */
+  readonly u?: Tensor;
   /** `[B, H, R, C]`: the state before the first token, in the walk's direction; zero where not given. */
   readonly initial?: Tensor;
   /** `[B, H, R, C]`: the state after the last; in reverse with the decay of token 0, so that it is the initial state's cotangent. */
@@ -105,7 +113,7 @@ export interface WalkOptions extends TileOptions {
 
 /** Makes a walk ready. Rejects with an {@link InputError} on shapes or options that do not fit, before any GPU work. */
 export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOptions = {}): Promise<Plan> {
-  const { x, y, z, g, out, initial, final, chunkStates, factor, normaliser } = tensors;
+  const { x, y, z, g, u, out, initial, final, chunkStates, factor, normaliser } = tensors;
   const {
     decay = "none",
     form = "log",
@@ -138,9 +146,16 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   }
   if (g !== undefined) assertShape("g", g, gates[decay]!);
   if (decay === "head" && g!.dtype !== "f32") refuse(`g must be f32 for the decay "head", got ${g!.dtype}`);
-  for (const [name, state] of [["initial", initial], ["final", final]] as const) {
+  if (u !== undefined && reverse) refuse("u must be absent in reverse");
+  for (
+    const [name, state, shape] of [
+      ["u", u, [H, R]],
+      ["initial", initial, [B, H, R, C]],
+      ["final", final, [B, H, R, C]],
+    ] as const
+  ) {
     if (state === undefined) continue;
-    assertShape(name, state, [B, H, R, C]);
+    assertShape(name, state, shape);
     if (state.dtype !== "f32") refuse(`${name} must be f32, got ${state.dtype}`);
   }
   if (!Number.isInteger(Math.log2(chunk)) || chunk < 1) refuse(`chunk must be a power of two ≥ 1, got ${chunk}`);
@@ -150,14 +165,16 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   if (out.dtype === "f16" && C % 2 !== 0) refuse(`f16 outputs need an even number of columns, got ${C}`);
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
-  const waits = decayWaits(options) ? decay as WaitingDecay : undefined;
+  const waits = u === undefined && decayWaits(options) ? decay as WaitingDecay : undefined;
   if (factor !== undefined) {
     assertShape("factor", factor, [B, T, H]);
     if (waits !== "scalar") refuse("x has a factor only where a scalar decay waits");
   }
   if (normaliser !== undefined) {
-    if (reverse || asked > 1 || chunkStates !== undefined || decay === "rows" || decay === "columns") {
-      refuse("a normaliser is for one segment forward, a decay for the whole state, and no states of chunks");
+    if (
+      reverse || asked > 1 || chunkStates !== undefined || u !== undefined || decay === "rows" || decay === "columns"
+    ) {
+      refuse("a normaliser is for one segment forward, a decay for the whole state, no bonus and no states of chunks");
     }
     const { least, initial, final } = normaliser;
     if (least !== undefined) assertShape("least", least, [B, T, H]);
@@ -168,7 +185,8 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });
   const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
-  const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), leastColumns }, tiling);
+  const perFour = u === undefined ? 0 : 1;
+  const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), perFour, leastColumns }, tiling);
   // Whole blocks, and whole chunks where states of chunks are kept.
   const whole = chunkStates === undefined ? tile.block : Math.max(chunk, tile.block);
   const segment = Math.max(1, Math.ceil(T / asked / whole)) * whole;
@@ -178,6 +196,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     ...text,
     scale: rounded,
     waiting: waits,
+    bonus: u !== undefined,
     tile,
     initial: initial !== undefined || segments > 1,
     final: final !== undefined,
@@ -202,7 +221,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   };
   const outputs: NamedBuffers = {
     p,
-    ...inputBuffers({ x, y, z, ...(g === undefined ? {} : { g }) }),
+    ...inputBuffers({ x, y, z, ...(g === undefined ? {} : { g }), ...(u === undefined ? {} : { u }) }),
     out_o: out.buffer,
     ...(final === undefined ? {} : { out_final: final.buffer }),
     ...(chunkStates === undefined ? {} : { out_states: chunkStates.buffer }),
@@ -212,7 +231,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     ...(normaliser?.final === undefined ? {} : { final_sums: normaliser.final.buffer }),
   };
   const { least, initial: firstSums, final: lastSums } = normaliser ?? {};
-  const given = [x, y, z, g, out, initial, final, chunkStates, factor, least, firstSums, lastSums]
+  const given = [x, y, z, g, u, out, initial, final, chunkStates, factor, least, firstSums, lastSums]
     .filter((tensor) => tensor !== undefined);
   const dispatches: Dispatch[] = [];
   let words = "";

@@ -19,6 +19,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -195,7 +196,7 @@ const isCheckpoint = (name: string): boolean => /^step-\d{8,}$/.test(name);
 
 /** The folder of a run's last checkpoint; undefined if there is none. */
 export function lastCheckpoint(folder: string): string | undefined {
-  if (!existsSync(folder)) return undefined;
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined;
   const steps = readdirSync(folder).filter(isCheckpoint).map((name) => Number(name.slice(5)));
   return steps.length === 0 ? undefined : join(folder, folderOf(Math.max(...steps)));
 }
@@ -244,14 +245,17 @@ function readArrays(folder: string): { readonly metadata: Metadata; readonly arr
   return { metadata, arrays };
 }
 
-/** A run's last checkpoint. Throws an {@link InputError} in one line where there is none, or it is not whole. */
-export function loadCheckpoint(folder: string): Checkpoint {
+/**
+ * A run's last checkpoint. Throws an {@link InputError} in one line where there is none, or it is not whole; `purpose` says what
+ * it was wanted for.
+ */
+export function loadCheckpoint(folder: string, purpose: "resume" | "begin with" = "resume"): Checkpoint {
   const last = lastCheckpoint(folder);
-  if (last === undefined) throw new InputError(`Cannot resume ${folder}: it must hold a checkpoint step-N, got none`);
-  const { metadata, arrays } = readArrays(last);
   const refuse = (constraint: string): never => {
-    throw new InputError(`Cannot resume ${last}: ${constraint}`);
+    throw new InputError(`Cannot ${purpose} ${last ?? folder}: ${constraint}`);
   };
+  if (last === undefined) return refuse("it must hold a checkpoint step-N, got none");
+  const { metadata, arrays } = readArrays(last);
   if (metadata["format"] !== VERSION || metadata["setup"] === undefined) {
     refuse(`its format must be ${VERSION} of this program, got ${metadata["format"] ?? "a foreign file"}`);
   }

@@ -112,8 +112,8 @@ function recall(name: string, about: string, model: Preset["model"], from: reado
       batch: RECALLED / length,
       stages: [
         ...lengths.filter((n) => n < length).map((n) => ({ ...stage(n, 8000), asked: densely(n, pairs), stop: 0.05 })),
-        { ...stage(length, 8000), asked: densely(length, pairs), stop: 1e-2 },
-        ...[1, 0.3, 0.1].map((share) => ({ ...stage(length, 300), share })),
+        { ...stage(length, 8000), asked: densely(length, pairs), stop: 0.1 },
+        ...[1, 0.3, 0.1].map((share) => ({ ...stage(length, 400), share })),
       ],
       rate: 1e-3,
       schedule: { kind: "constant", warmup: 200 },

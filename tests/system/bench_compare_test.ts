@@ -97,6 +97,19 @@ test("bench compare joins the fastest tuning with every peer, by kernel, shape a
   assertMatch(table[2]!, /others +1\.50 +0\.667 +2\.0e-6 +–/);
 });
 
+test("bench compare pairs every design of a kernel with the peers of its work, by its own name", async () => {
+  const mine = file(
+    "designs.jsonl",
+    ["gla", "gla by walks", "gla on tiles", "gla by wire"].map((name) => ours(name, 1)),
+  );
+  const { out, err } = await said("compare", mine, file("work.jsonl", [theirs("gla", 2)]));
+  const names = out.join("\n").split("\n").slice(1).filter((line) => line.includes("0.500")).map((line) =>
+    line.split(/ {2,}/)[0]!
+  );
+  assertEquals(names, ["gla", "gla by walks", "gla on tiles"]);
+  assert([...out, ...err].some((line) => line.includes("gla by wire")));
+});
+
 test("bench compare refuses malformed files in one line", async () => {
   const good = file("good.jsonl", [theirs("gla", 1)]);
   const mine = file("mine.jsonl", [ours("gla", 1)]);

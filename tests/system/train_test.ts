@@ -245,6 +245,22 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["--resume", root],
     /^Cannot resume .*: it must hold a checkpoint step-N, got none$/,
   ],
+  [
+    "nothing to begin with",
+    ["s5", "--model", "bigram", "--begin-with", join(root, "file")],
+    /^Cannot begin with .*file: it must hold a checkpoint step-N, got none$/,
+  ],
+  [
+    "another network to begin with",
+    ["s5", "--model", "bigram", "--begin-with", run],
+    /^Cannot begin with .*run: parameter.table of bigram must be \[120, 120\], got \[2, 2\]$/,
+  ],
+  ["a file to go on with", ["--resume", join(root, "file")], /^Cannot resume .*file: it must hold .*, got none$/],
+  [
+    "another beginning",
+    ["--resume", run, "--begin-with", run],
+    /^Cannot resume .*: what is learnt .*, got --begin-with$/,
+  ],
   ["another rate", ["--resume", run, "--rate", "1"], /^Cannot resume .*: what is learnt is fixed .*, got --rate$/],
   ["another task", ["parity", "--resume", run], /^Cannot resume .*: what is learnt is fixed .*, got the task parity$/],
   [
@@ -262,9 +278,24 @@ test("a batch that is asked for is that of every stage", () => {
     return [batch, ...stages.map((stage) => stage.batch)];
   };
   const none = undefined;
-  assertEquals(batches(), [128, 1024, 512, 256, none, none, none]);
-  assertEquals(batches("--from", "128"), [128, 256, none, none, none]);
+  assertEquals(batches(), [128, 341, 256, 128, 128, 128, 128]);
+  assertEquals(batches("--from", "128"), [128, 256, 128, 128, 128, 128]);
   assertEquals(batches("--batch", "64"), [64, none, none, none, none, none, none]);
+});
+
+test("--begin-with: the first loss is that of what the other run has learnt, its steps begin anew, and it says with what", async () => {
+  const [first, second] = [join(root, "learnt"), join(root, "begun")];
+  const of = ["parity", "--model", "bigram", "--length", "6", "--evaluate", "6"];
+  const losses = (folder: string): readonly number[] =>
+    linesOf(readFileSync(join(folder, "log.jsonl"), "utf8")).flatMap((line) => line.kind === "step" ? [line.loss] : []);
+  assertEquals((await train([...of, "--steps", "60", "--out", first])).status, 0);
+  assertEquals((await train([...of, "--steps", "4", "--begin-with", first, "--out", second])).status, 0);
+  const [drawn, learnt, begun] = [losses(first)[0]!, losses(first).at(-1)!, losses(second)[0]!];
+  assert(Math.abs(begun - learnt) < 0.1 * (drawn - learnt), `${drawn} ${learnt} ${begun}`);
+  const [line] = linesOf(readFileSync(join(second, "log.jsonl"), "utf8"));
+  assertEquals([line!.step, line!.kind === "begin" && line!.begunWith], [0, "parity-small after 60 steps"]);
+  assertEquals(loadCheckpoint(second).setup.begunWith, "parity-small after 60 steps");
+  assertEquals((await train(["--resume", second, "--evaluate", "5"])).status, 0);
 });
 
 test("a run to be refused", async () => {
