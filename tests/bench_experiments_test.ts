@@ -134,6 +134,9 @@ test("of two runs of one seed the later one counts; short sweeps only choose not
   ];
   assertEquals(bestRuns(lines).lines.map(({ error }) => error), [0.3]);
   assertEquals(bestRuns(lines).rates, 2);
+  // Stages that share 10,000 steps may have 9,994.
+  const shared = [result({ planned: 10_000 }), result({ rate: 1e-2, planned: 9994, validationLoss: 0 })];
+  assertEquals(bestRuns(shared).rate, 1e-2);
   assertEquals(bestRuns([result({ finished: false })]).finished, false);
 });
 

@@ -20,15 +20,15 @@ export interface Best {
 
 /**
  * The runs of the rate with the least validation loss, a mean over seeds; nothing is chosen by what is reported. Of runs
- * that differ in their plan, those of the most steps; of two of one seed, the later one; unfinished runs only where there are
- * no others, and each evaluated at lengths of its own.
+ * that differ in their plan, those of the most steps, to a hundredth: stages share a number of steps evenly. Of two of one seed,
+ * the later one; unfinished runs only where there are no others, and each evaluated at lengths of its own.
  */
 export function bestRuns(lines: readonly ResultLine[]): Best {
   const done = lines.filter(({ finished }) => finished !== false);
   const some = done.length > 0 ? done : lines;
   const most = Math.max(...some.map(({ planned }) => planned));
   const settings = grouped(
-    some.filter(({ planned }) => planned === most),
+    some.filter(({ planned }) => planned >= 0.99 * most),
     ({ rate, batch, schedule }) => JSON.stringify([rate, batch, schedule]),
   );
   const candidates = [...settings.values()].map((of) => {

@@ -200,17 +200,19 @@ test("bench fused --peers and --out are looked at before anything runs", async (
 });
 
 test("the saved error curves are finite, of every fused family and pass, with its plot beside them", () => {
-  const results = new URL("../../bench/results/", import.meta.url);
-  const points = errorResults(fileURLToPath(new URL("errors_software.jsonl", results)));
-  assert(points.every(({ maxError }) => Number.isFinite(maxError)));
-  for (const { name } of fusedFamilies) {
-    for (const pass of ["forward", "gradients"] as const) {
-      const lengths = points.filter((point) => point.family === name && point.pass === pass).map(({ length }) =>
-        length
-      );
-      assertEquals([Math.min(...lengths), Math.max(...lengths)], [64, 2 ** 20], `${name}, ${pass}`);
-      const plot = readFileSync(new URL(`errors_${name.replace(/\W+/g, "_")}_${pass}.svg`, results), "utf8");
-      assertMatch(plot, /^<svg .*<polyline /s);
+  for (const path of ["errors_software.jsonl", "errors_h200/errors.jsonl"]) {
+    const file = new URL(`../../bench/results/${path}`, import.meta.url);
+    const points = errorResults(fileURLToPath(file));
+    assert(points.every(({ maxError }) => Number.isFinite(maxError)));
+    for (const { name } of fusedFamilies) {
+      for (const pass of ["forward", "gradients"] as const) {
+        const lengths = points.filter((point) => point.family === name && point.pass === pass).map(({ length }) =>
+          length
+        );
+        assertEquals([Math.min(...lengths), Math.max(...lengths)], [64, 2 ** 20], `${path}: ${name}, ${pass}`);
+        const plot = readFileSync(new URL(`errors_${name.replace(/\W+/g, "_")}_${pass}.svg`, file), "utf8");
+        assertMatch(plot, /^<svg .*<polyline /s);
+      }
     }
   }
 });
