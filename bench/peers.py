@@ -740,6 +740,8 @@ def arguments(given):
         parser.error(f"--only must be a regular expression: {error}")
     if asked.workers < 0:
         parser.error(f"--workers must be ≥ 0, got {asked.workers}")
+    if not asked.patience > 0:
+        parser.error(f"--patience must be > 0, got {asked.patience:g}")
     return asked
 
 
@@ -886,7 +888,7 @@ def child(bench, chosen, asked):
 def in_processes(given, asked, chosen, began, report):
     """All cases in processes, one for each kernel, type and peer. How many are left over."""
     groups = collections.defaultdict(list)
-    for number, case in enumerate(chosen):
+    for number, case in list(enumerate(chosen))[asked.start :]:
         kernel, _, dtype, peer, _ = case
         groups[extra(case), kernel, dtype, peer].append(number)
     # Else jax takes most of the device's memory for itself.
@@ -897,7 +899,7 @@ def in_processes(given, asked, chosen, began, report):
             groups.values(),
             at_once=asked.workers,
             patience=asked.patience,
-            left_of_budget=lambda: asked.budget - (time.perf_counter() - began),
+            left_of_budget=lambda: asked.budget - asked.spent - (time.perf_counter() - began),
             report=report,
         )
         return workers.run(timed=not asked.warm)

@@ -75,10 +75,16 @@ function emptyFolder(folder: string): void {
       `Cannot keep a run in ${folder}: ${(error as { code?: string }).code ?? "it must be a folder"}`,
     );
   }
-  const held = readdirSync(folder).find((name) => name === "log.jsonl" || name.startsWith("step-"));
+  const names = readdirSync(folder);
+  const held = names.find((name) => name.startsWith("step-"));
   if (held !== undefined) {
     throw new InputError(
       `Cannot begin a run in ${folder}: it holds one already (${held}); go on with --resume ${folder}`,
+    );
+  }
+  if (names.includes("log.jsonl")) {
+    throw new InputError(
+      `Cannot begin a run in ${folder}: it must hold none, got the log of one that ended before its first checkpoint (log.jsonl)`,
     );
   }
 }
@@ -160,7 +166,7 @@ async function trained(
 
 /** Writes the first batch and its gradients. */
 async function writeGradients(
-  { setup: given, task, keeping }: Job,
+  { setup: given, task, begin, keeping }: Job,
   file: string,
   output: BenchOutput,
 ): Promise<number> {
@@ -168,6 +174,7 @@ async function writeGradients(
   const keep = createFile(file);
   const { session, gpu } = await opened(setup, task, keeping);
   try {
+    if (begin !== undefined) session.load({ steps: 0, arrays: beginning((await session.state()).arrays, begin) });
     const { arrays, metadata } = await firstGradients(session, task, setup);
     keep(safetensors(arrays, metadata));
     output.out(file);

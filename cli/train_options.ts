@@ -26,7 +26,8 @@ dualscan train --resume DIR
   --batch N            sequences of a step, in every stage, also those whose setting has another number
   --length N           train at this length alone, in place of the setting's
   --from N             begin at this length: leave out stages of shorter sequences
-  --begin-with DIR     begin with the parameters of that run, of the same network but for the chunk, which may be shorter
+  --begin-with DIR     begin with the parameters of that run: of the same network, but that its chunks may be shorter; its
+                       task may be another of as many tokens
   --dropout X          rate of dropout, from 0 to below 1, in the stages that have any
   --rate X             peak of the learning rate
   --schedule KIND      ${scheduleKinds.join(", ")}

@@ -8,6 +8,7 @@ import { Tensor } from "../kernels/tensor.ts";
 import { InputError } from "../models/error.ts";
 import { type Dims, type Inputs, sampleInputs, stateLength } from "../models/inputs.ts";
 import { gla } from "../models/gla.ts";
+import { mlstm } from "../models/mlstm.ts";
 import { retnet } from "../models/retnet.ts";
 import { rwkv6 } from "../models/rwkv6.ts";
 import { seeded } from "../models/random.ts";
@@ -45,6 +46,27 @@ for (const { model, decay, skip, k } of chunkModels) {
     }
   });
 }
+
+test("a device that binds eight buffers walks where dividing takes ten", { skip: gpu === null }, async () => {
+  const limits = gpu!.limits;
+  const eight = (name: PropertyKey): unknown =>
+    name === "maxStorageBuffersPerShaderStage" ? 8 : limits[name as keyof GPUSupportedLimits];
+  const dims: Dims = { B: 1, T: 35, H: 2, sizes: { K: 5, V: 3 } };
+  const random = seeded("eight buffers");
+  const initialState = Float32Array.from({ length: stateLength(mlstm, dims) }, (_, n) => n % 2 === 1 ? 3 : random());
+  const inputs = sampleInputs(mlstm, dims, "long-memory", 5);
+  const judge = judgeOf(reference(mlstm, dims, inputs, initialState), chunkExecution(gpu!, walk).rounding);
+  Object.defineProperty(gpu, "limits", {
+    value: new Proxy(limits, { get: (_, name) => eight(name) }),
+    configurable: true,
+  });
+  try {
+    const verdict = judge.judge(await runChunk(gpu!, mlstm, dims, inputs, { initialState }, walk), dims.T);
+    assert(verdict.ok, JSON.stringify(verdict.first));
+  } finally {
+    Object.defineProperty(gpu, "limits", { value: limits, configurable: true });
+  }
+});
 
 for (const model of [gla, rwkv6]) {
   test(`${model.name} in segments is within the bound, and sees a dropped carry`, { skip: gpu === null }, async () => {

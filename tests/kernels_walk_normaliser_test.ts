@@ -207,4 +207,23 @@ gpuTest("what a normaliser and a factor are not for is refused in one line", asy
       () => ran(device, { ...data, factor: undefined }, { reverse: true }),
     ]
   ) await assertRejects(attempt, InputError, "Cannot walk");
+  const tensor = (shape: readonly number[], dtype: "f32" | "f16" = "f32"): Tensor =>
+    Tensor.empty(device, shape, { dtype });
+  const all = { x: tensor([1, 2, 1, 4]), y: tensor([1, 2, 1, 4]), z: tensor([1, 2, 1, 4]), out: tensor([1, 2, 1, 4]) };
+  const halves = tensor([1, 2, 1], "f16");
+  const divisor: WalkNormaliser["divisor"] = (sum) => sum;
+  for (
+    const [name, more] of [
+      ["factor", { factor: halves, g: tensor([1, 2, 1]) }],
+      ["least", { normaliser: { divisor, least: halves } }],
+      ["final sums", { normaliser: { divisor, final: tensor([1, 1, 4], "f16") } }],
+    ] as const
+  ) {
+    const options = { decay: name === "factor" ? "scalar" : "none" } as const;
+    await assertRejects(
+      () => planWalk(device, { ...all, ...more }, options),
+      InputError,
+      `Cannot walk: ${name} must be f32, got f16`,
+    );
+  }
 });

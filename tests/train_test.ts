@@ -503,6 +503,12 @@ test("a run may begin with another's parameters: longer chunks keep what was dra
     assertThrows(() => checkBeginning(to, short, task, "run"), InputError).message,
     /^Cannot begin with run: parameter.enc.places of t-psm must be \[32, 128\], got \[64, 128\]$/,
   );
+  // Networks may differ where their parameters' shapes do not.
+  const heads = { ...long, model: { ...long.model, sizes: { ...long.model.sizes, heads: 2 } } };
+  assertMatch(
+    assertThrows(() => checkBeginning(from, heads, task, "run"), InputError).message,
+    /^Cannot begin with run: its network must be t-psm .*heads=2.*, got t-psm .*heads=1/,
+  );
 });
 
 test("presets: names differ, every task has one, lengths and shards fit", async () => {

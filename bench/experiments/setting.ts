@@ -34,10 +34,10 @@ export function chunkOfRow({ model, chunk, shape }: RunFacts): number | undefine
   return matched === undefined ? undefined : Number(matched);
 }
 
-/** The preset of the run that it began with. */
-const originOf = ({ begunWith }: RunFacts): string | undefined => begunWith?.split(" ")[0];
-
-/** Lines by network, dropout, head and beginning: networks in chunks first, in the order of model and chunk, then the others as they come. */
+/**
+ * Lines by network, dropout, head and beginning: networks in chunks first, in the order of model and chunk, then the others as
+ * they come.
+ */
 export function networks<L extends RunFacts>(lines: readonly L[]): readonly (readonly L[])[] {
   const key = (line: L): string =>
     JSON.stringify([
@@ -45,7 +45,7 @@ export function networks<L extends RunFacts>(lines: readonly L[]): readonly (rea
       chunkOfRow(line) ?? null,
       dropoutOf(line) ?? null,
       isTied(line),
-      originOf(line) ?? null,
+      line.begunWith ?? null,
     ]);
   const groups = [...grouped(lines, key).values()];
   const models = [...new Set(lines.map(({ model }) => model))];
@@ -60,8 +60,8 @@ export function networks<L extends RunFacts>(lines: readonly L[]): readonly (rea
 }
 
 /**
- * `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `t-psm, c = 64, tied, begun with mqar-c32-l512`, `gpt2`,
- * `sliding-window, matched to c = 64`
+ * `t-psm, c = 64`, `t-psm, c = 1, dropout 0.1`, `t-psm, c = 64, tied, begun with mqar-c32-l512 after 4000 steps`,
+ * `gpt2`, `sliding-window, matched to c = 64`
  */
 export function networkName(line: RunFacts): string {
   const [chunk, dropout] = [chunkOfRow(line), dropoutOf(line)];
@@ -71,6 +71,6 @@ export function networkName(line: RunFacts): string {
     ...chunks,
     ...(dropout === undefined ? [] : [`dropout ${dropout}`]),
     ...(isTied(line) ? ["tied"] : []),
-    ...(line.begunWith === undefined ? [] : [`begun with ${originOf(line)}`]),
+    ...(line.begunWith === undefined ? [] : [`begun with ${line.begunWith}`]),
   ].join(", ");
 }

@@ -100,8 +100,8 @@ function deltaSteps(s: DeltaSequence, t: number, S: Float64Array, radii: Radii |
 }
 
 /**
- * What ‖diag(d) − b κᵀ‖₂ is at most: its square is that of diag(d²) + P, and P of rank 2. With c = d ∘ b = p κ/|κ| + s e, e across κ,
- * P = [[|b|² |κ|² − 2p|κ|, −s|κ|], [−s|κ|, 0]].
+ * What ‖diag(d) − b κᵀ‖₂ is at most: its square is that of diag(d²) + P, and P of rank 2. With c = d ∘ b = p κ/|κ| + s e, e
+ * across κ, P = [[|b|² |κ|² − 2p|κ|, −s|κ|], [−s|κ|, 0]].
  */
 function growth(d: Float64Array, b: Float64Array, kappa: Float64Array): number {
   const dot = (x: Float64Array, y: Float64Array): number => x.reduce((sum, value, i) => sum + value * y[i]!, 0);

@@ -24,7 +24,10 @@ const CHUNK = 64;
 /** Preactivations: input gates of e^−2 to e^2, forget gates of 0.88 to 0.998. */
 const ranges = { q: [-1, 1], k: [-1, 1], v: [-1, 1], i: [-2, 2], f: [2, 6] } as const;
 
-/** Roundings of a forget gate: softplus moves the exponential's argument −softplus(−f̃), at most 0.13; its product, and a walk's sum. */
+/**
+ * Roundings of a forget gate: softplus moves the exponential's argument −softplus(−f̃), at most 0.13; its product, and a walk's
+ * sum.
+ */
 function forgetRoundings(): number {
   const { softplus, expMantissa, mul, add } = wgslAccuracy;
   const [lowest, highest] = ranges.f;
@@ -101,8 +104,7 @@ async function prepare(
           truth[n] = sums.outputs[row + n % V]! / divisor;
           // Where z ± off is below 1 the divisor is 1.
           const moved = z + off <= 1 ? 0 : off;
-          const own = (sums.radii[row + n % V]! + Math.abs(truth[n]!) * moved) /
-            (divisor - Math.min(moved, divisor / 2));
+          const own = (sums.radii[row + n % V]! + Math.abs(truth[n]!) * moved) / Math.max(1, divisor - moved);
           radii[n] = own + wgslAccuracy.div.units * wgslAccuracy.unit * (Math.abs(truth[n]!) + own);
         }
         errors.push(boundedError(await sequenceOf(gpu, outputs, b, h), truth, radii));

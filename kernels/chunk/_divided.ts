@@ -21,17 +21,28 @@ type Options = Omit<ChunkForwardOptions, "decay" | "scale">;
 
 const complete = (decay: Decay): Required<Decay> => ({ form: "log", per: "token", ...decay });
 
-/** Whether a model is walked through so: in one segment, as segments know nothing of n. */
+/** Columns of a state at most, that of the normaliser among them (_checked.ts): what one design takes, all take. */
+const MOST_COLUMNS = 256;
+
+/**
+ * Whether a model is walked through so: in one segment, as segments know nothing of n, and if the device binds as many buffers as
+ * that takes.
+ */
 export function divides(
-  work: Work,
+  { gpu }: Work,
   { decay, normaliser, v }: ChunkModel,
-  inputs: Mantissas["inputs"],
+  { inputs, initial, shared }: Mantissas,
+  final: Tensor | undefined,
   options: Options,
 ): boolean {
-  const traits = { bonus: false, chunkStates: false, gates: "f32" } as const;
   const value = inputs[v]!;
-  return normaliser !== undefined && decay.kind !== "diagonal" && value.shape[1]! > 0 &&
-    walks(work.gpu, traits, options, complete(decay)) && walkSegments(work.gpu, value, options.segments) === 1;
+  const [, T, , V] = value.shape as readonly [number, number, number, number];
+  if (normaliser === undefined || decay.kind === "diagonal" || T === 0 || V + 1 > MOST_COLUMNS) return false;
+  // q, k, v and o; decays; a state and n at either end; what the divisor is told.
+  const buffers = 4 + [decay.kind !== "none", initial, initial, final, final, shared].filter(Boolean).length;
+  return buffers <= gpu.limits.maxStorageBuffersPerShaderStage &&
+    walks(gpu, { chunkStates: false, gates: "f32" }, options, complete(decay)) &&
+    walkSegments(gpu, value, options.segments) === 1;
 }
 
 /** Plans it; `final`: where the state goes, `[B, H, K, V + 1]` like the initial one. What is made on the way is `work`'s. */

@@ -8,15 +8,16 @@
  * |---|---|---|
  * | q, k | `[B, T, H, K]` | k already times the model's input gate |
  * | v | `[B, T, H, V′]` | V′ = V, or V + 1 with a last column of ones for a model with a normaliser |
- * | g | none, `[B, T, H]` or `[H]` (scalar), `[B, T, H, K]` (diagonal) | a = e^g (`log`), or a itself (`factor`), in [0, 1]; by token, factors whose products stay below 2 |
+ * | g | none, `[B, T, H]` or `[H]` (scalar), `[B, T, H, K]` (diagonal) | a = e^g (`log`), or a itself (`factor`); products ≤ 2 |
  * | u | `[H, K]` | the bonus of a model that reads before its update: o_t = q_tᵀ(S_{t−1} + diag(u) k_t v_tᵀ) |
  * | initial, final | `[B, H, K, V′]` | the state: just the model's own state array, without its shared exponent |
  * | o | `[B, T, H, V′]` | before the division by the normaliser and before the skip |
  *
  * A model's own inputs are canonical as they are where its entry says so by naming them; what has to be computed first
  * (`input gate · k`, `Δ A`, the column of ones) is an element-wise kernel before (prepare.ts), and what comes after (the
- * division, `+ D x`) one behind it; but a walk in one segment divides by itself and needs no column of ones (_divided.ts). Exponential gates are brought to a shared exponent before (stabilise.ts), states to its
- * mantissas (_mantissas.ts).
+ * division, `+ D x`) one behind it; but a walk in one segment divides by itself and needs no column of ones (_divided.ts).
+ * Exponential gates are brought to a shared exponent before (stabilise.ts), states to its mantissas (_mantissas.ts). Factors by
+ * token may be above 1, those by head not; no product of any is above 2.
  *
  * @module
  */

@@ -84,7 +84,7 @@ export async function planChunkModel(
     const mantissas = await mantissasOf(work, entry, { inputs, initial }, [B, H, K, columns]);
     const end = roomOf(work, mantissas, "final", final);
     const into = { outputs, final: end };
-    const plan = normaliser !== undefined && divides(work, entry, mantissas.inputs, options)
+    const plan = normaliser !== undefined && divides(work, entry, mantissas, end, options)
       ? await planDivided(work, { ...entry, normaliser }, mantissas, extent, into, options)
       : await planCanonical(work, entry, mantissas, extent, into, options);
     if (skip !== undefined) {

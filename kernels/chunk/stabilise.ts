@@ -31,7 +31,7 @@ import {
   storage,
 } from "../wgsl.ts";
 
-/** Tokens that an invocation folds, and of how many it has the loads on their way at a time: on the CPU, where texts take long to compile, one. */
+/** Tokens that an invocation folds, and of how many it has the loads on their way at a time; one on the CPU, where texts compile slowly. */
 const FOLDED = 16;
 const AHEAD = 8;
 /** Chunks that are scanned together. */

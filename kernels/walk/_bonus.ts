@@ -10,6 +10,8 @@
  * *Error.* Of R rows a share of the state meets its product with z, R − 1 additions and the one of the bonus: R + 1 roundings. The bonus
  * meets three products, R − 1 additions and one to the state's share: R + 3. A model's own read-out, Σ z (S + u (x y)), allows as
  * much: an addition is charged twice there (oracle/ball.ts), which makes R + 2 and R + 4.
+ *
+ * *Range.* b comes before y: |x u z| must be below 2^127 / R where y is small, and counts as zero below 2^−126 however large y is.
  */
 import type { Tile } from "../delta/tile.ts";
 import type { Binding } from "../wgsl.ts";

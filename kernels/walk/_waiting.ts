@@ -7,8 +7,9 @@
  *     S_t = a S_{t−1} + x yᵀ      c_t = a c_{t−1}      R_t = R_{t−1} + (x/c_t) yᵀ      zᵀ S_t = (c_t z)ᵀ R_t
  *
  * x and z are multiplied where they are staged, and R once a block, by its last c, so that between blocks there is the state
- * itself. Nothing is done for a decay at its token. Where c would leave [2^−24, 1] ([2^−24, 2] with one factor a token, as a shared
- * exponent, being whole, lets products of decays come near 2; a decay may be small, negative, above that or NaN) R is multiplied at that token, by f = c a, and c is 1 again. Where a itself is so small that c a might be flushed,
+ * itself. Nothing is done for a decay at its token. Where c would leave [2^−24, 1] (a decay may be small, negative, above 1
+ * or NaN) R is multiplied at that token, by f = c a, and c is 1 again; with one factor a token c may be 2, as those of a shared
+ * exponent, which is whole, have products up to 2. Where a itself is so small that c a might be flushed,
  * f = a and c stays. What is chosen hangs on no later token, so that the bits of a prefix are those of the whole.
  *
  * *Error.* A term met one product a gate, and still does: in c, or in f. That R is multiplied by f or, between blocks, by c is

@@ -152,6 +152,10 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
       ["u", u, [H, R]],
       ["initial", initial, [B, H, R, C]],
       ["final", final, [B, H, R, C]],
+      ["factor", factor, [B, T, H]],
+      ["least", normaliser?.least, [B, T, H]],
+      ["initial sums", normaliser?.initial, [B, H, R]],
+      ["final sums", normaliser?.final, [B, H, R]],
     ] as const
   ) {
     if (state === undefined) continue;
@@ -166,20 +170,12 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const rounded = Math.fround(scale);
   const dtypes = { x: x.dtype, y: y.dtype, z: z.dtype, g: g?.dtype ?? "f32", out: out.dtype };
   const waits = u === undefined && decayWaits(options) ? decay as WaitingDecay : undefined;
-  if (factor !== undefined) {
-    assertShape("factor", factor, [B, T, H]);
-    if (waits !== "scalar") refuse("x has a factor only where a scalar decay waits");
-  }
+  if (factor !== undefined && waits !== "scalar") refuse("x has a factor only where a scalar decay waits");
   if (normaliser !== undefined) {
     if (
       reverse || asked > 1 || chunkStates !== undefined || u !== undefined || decay === "rows" || decay === "columns"
     ) {
       refuse("a normaliser is for one segment forward, a decay for the whole state, no bonus and no states of chunks");
-    }
-    const { least, initial, final } = normaliser;
-    if (least !== undefined) assertShape("least", least, [B, T, H]);
-    for (const [name, sums] of [["initial sums", initial], ["final sums", final]] as const) {
-      if (sums !== undefined) assertShape(name, sums, [B, H, R]);
     }
   }
   const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });

@@ -93,7 +93,7 @@ function words(task: TaskName, order: number): Preset {
 /** Tokens of a step of recall, at every length. */
 const RECALLED = 2 ** 15;
 
-/** How often a key may be asked in n tokens for half of the places to be queries. */
+/** How often a key may be asked in n tokens for half of where queries may stand, every second place, to be queries. */
 const densely = (n: number, pairs: number): number => Math.max(1, Math.floor((n - 2 * pairs) / (4 * pairs)));
 
 /** Associative recall as the paper has it, in stages of growing lengths from `from` on, the last of `length`. */
@@ -126,9 +126,9 @@ function recall(name: string, about: string, model: Preset["model"], from: reado
 
 /**
  * Two of the paper's chunks, at each of its lengths. Training begins at three chunks, the fewest for which Agg is called, so that
- * Inf and Agg learn together. Keys are asked several times a sequence, as often as leaves half of the places to fillers: with
- * eight queries in 256 tokens Agg did not begin to learn in 10,000 steps (bench/NOTES.md). The last steps and all evaluations ask
- * once, as the task does.
+ * Inf and Agg learn together, where the length has as many. Keys are asked several times a sequence, until half of where queries
+ * may stand is queries: with eight in 256 tokens Agg did not begin to learn in 10,000 steps (bench/NOTES.md). The last steps and
+ * all evaluations ask once, as the task does.
  */
 const recallInChunks = (chunk: number, length: number): Preset =>
   recall(

@@ -2,7 +2,7 @@
 
 import { presets } from "../../tasks/train/presets.ts";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -296,6 +296,26 @@ test("--begin-with: the first loss is that of what the other run has learnt, its
   assertEquals([line!.step, line!.kind === "begin" && line!.begunWith], [0, "parity-small after 60 steps"]);
   assertEquals(loadCheckpoint(second).setup.begunWith, "parity-small after 60 steps");
   assertEquals((await train(["--resume", second, "--evaluate", "5"])).status, 0);
+  // Begun with that in turn, it says the whole way; and gradients are those of what was learnt.
+  const third = join(root, "begun-again");
+  assertEquals((await train([...of, "--steps", "2", "--begin-with", second, "--out", third])).status, 0);
+  assertEquals(
+    loadCheckpoint(third).setup.begunWith,
+    "parity-small after 4 steps (begun with parity-small after 60 steps)",
+  );
+  const [plain, learntOf] = [join(root, "plain.safetensors"), join(root, "learnt.safetensors")];
+  assertEquals((await train([...of, "--gradients", plain])).status, 0);
+  assertEquals((await train([...of, "--begin-with", first, "--gradients", learntOf])).status, 0);
+  assert(!readFileSync(plain).equals(readFileSync(learntOf)));
+});
+
+test("a run killed before its first checkpoint is told apart from one to go on with", async () => {
+  const folder = join(root, "log-alone");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "log.jsonl"), "");
+  const { status, stderr } = await train(["parity", "--model", "bigram", "--out", folder]);
+  assertEquals(status, 2);
+  assertMatch(stderr, /it must hold none, got the log of one that ended before its first checkpoint \(log\.jsonl\)\n$/);
 });
 
 test("a run to be refused", async () => {
