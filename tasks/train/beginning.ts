@@ -7,13 +7,11 @@ import { InputError } from "../../models/error.ts";
 import type { NamedArrays } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { checkpointShapes } from "./session.ts";
+import { checkpointShapes, shapeText } from "./session.ts";
 import type { ModelSetup, Setup } from "./setup.ts";
 
 /** A table with a row for each place, of which a longer chunk has more. */
 const isPlaces = (name: string): boolean => /\.(places|positions)$/.test(name);
-
-const told = (shape: readonly number[] | undefined): string => shape === undefined ? "none" : `[${shape.join(", ")}]`;
 
 /** `mqar-c32-l512 after 4000 steps`, and with what that run began. */
 export function beginningText({ setup: { preset, begunWith }, steps }: Checkpoint): string {
@@ -41,7 +39,9 @@ export function checkBeginning({ arrays, setup: from }: Checkpoint, setup: Setup
   for (const name of parameters([...new Set([...Object.keys(shapes), ...Object.keys(arrays)])])) {
     const [wanted, got] = [shapes[name], arrays[name]?.shape];
     const fewer = wanted !== undefined && got !== undefined && isPlaces(name) && got[0]! < wanted[0]!;
-    if (told(fewer ? [wanted[0]!, ...got.slice(1)] : got) !== told(wanted)) refuse(name, told(wanted), told(got));
+    if (shapeText(fewer ? [wanted[0]!, ...got.slice(1)] : got) !== shapeText(wanted)) {
+      refuse(name, shapeText(wanted), shapeText(got));
+    }
   }
 }
 

@@ -51,15 +51,19 @@ export function checkShards(setup: Setup, task: Task, shardBytes: number): void 
   shards(Object.fromEntries(sizes), shardBytes);
 }
 
+/** `[32, 128]`, `none` */
+export function shapeText(shape: readonly number[] | undefined): string {
+  return shape === undefined ? "none" : `[${shape.join(", ")}]`;
+}
+
 /** Throws an {@link InputError} unless a checkpoint is of this very network and task. */
 export function checkCheckpoint({ arrays, setup, task: identity }: Checkpoint, task: Task, folder: string): void {
   if (identity !== task.identity) {
     throw new InputError(`Cannot resume ${folder}: its task must be ${task.identity}, got ${identity}`);
   }
   const shapes = checkpointShapes(setup, task);
-  const told = (shape: readonly number[] | undefined): string => shape === undefined ? "none" : `[${shape.join(", ")}]`;
   for (const name of new Set([...Object.keys(shapes), ...Object.keys(arrays)])) {
-    const [wanted, got] = [told(shapes[name]), told(arrays[name]?.shape)];
+    const [wanted, got] = [shapeText(shapes[name]), shapeText(arrays[name]?.shape)];
     if (wanted !== got) {
       throw new InputError(`Cannot resume ${folder}: ${name} of ${setup.model.name} must be ${wanted}, got ${got}`);
     }
