@@ -207,6 +207,18 @@ test("a loop's body has eight steps of the state, however many a token takes", (
   assertEquals([1, 2, 3].map(tile), ["8 of 16", "4 of 16", "2 of 8"]);
 });
 
+test("a block is shorter where what is exchanged beside its columns would not fit", () => {
+  const limits = {
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupSizeX: 1024,
+    // Eight tokens of 2 · 64 + 64 numbers twice, and 64 invocations' four columns: not a number more.
+    maxComputeWorkgroupStorageSize: 2 * 4 * 8 * (2 * 64 + 64) + 4 * 64 * 4,
+  };
+  const small = { limits, adapter: { software: false } } as unknown as Gpu;
+  const demand = { sequences: 128, K: 64, V: 64, staged: { K: 2, V: 1, none: 0 }, blockLimit: 64, leastColumns: 1 };
+  assertEquals([0, 1].map((beside) => chooseTile(small, { ...demand, beside }).block), [8, 4]);
+});
+
 gpuTest("what the kernels cannot run is refused in one line", async (device) => {
   const dims = extent(2, 4, 3);
   const inputs = sampleInputs(gatedDeltaNet, dims, "random", 1);

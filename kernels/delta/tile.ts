@@ -69,6 +69,8 @@ export interface TileDemand {
   readonly microSteps?: number;
   /** Single numbers kept per token and four of K, which are not loaded; default 0. */
   readonly perFour?: number;
+  /** Numbers that an invocation exchanges beside those of its columns; default 0. */
+  readonly beside?: number;
   /** A block must not be longer than this power of two. */
   readonly blockLimit: number;
   /** Neighbouring columns that an invocation must hold at least (packed halves: 2). */
@@ -90,7 +92,7 @@ const STAGED_BYTES = 49152;
 
 /** Chooses a division. Throws an {@link InputError} where an option cannot be met. */
 export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = {}): Tile {
-  const { sequences, K, V, staged, microSteps = 1, perFour = 0, blockLimit, leastColumns } = demand;
+  const { sequences, K, V, staged, microSteps = 1, perFour = 0, beside = 0, blockLimit, leastColumns } = demand;
   const refuse = (what: string, got: unknown): never => {
     throw new InputError(`Cannot plan a delta rule: ${what}, got ${got}`);
   };
@@ -131,7 +133,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   const padded = rows * group;
   const bytes = (block: number): number =>
     2 * 4 * block * ((staged.K + perFour / 4) * padded + staged.V * width() + staged.none) +
-    (subgroups || group === 1 ? 0 : 4 * threads * columns);
+    (subgroups || group === 1 ? 0 : 4 * threads * (columns + beside));
   const loads = (block: number): number =>
     staged.K * Math.ceil(block * padded / 4 / threads) + staged.V * Math.ceil(block * width() / 4 / threads) +
     // Single numbers, of which only several steps have many, take a register each.

@@ -181,8 +181,8 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });
   const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
-  const perFour = u === undefined ? 0 : 1;
-  const tile = chooseTile(gpu, { ...demand, staged: stagedCounts(staged, 1), perFour, leastColumns }, tiling);
+  const kept = { perFour: u === undefined ? 0 : 1, beside: normaliser === undefined ? 0 : 1 };
+  const tile = chooseTile(gpu, { ...demand, ...kept, staged: stagedCounts(staged, 1), leastColumns }, tiling);
   // Whole blocks, and whole chunks where states of chunks are kept.
   const whole = chunkStates === undefined ? tile.block : Math.max(chunk, tile.block);
   const segment = Math.max(1, Math.ceil(T / asked / whole)) * whole;
