@@ -240,7 +240,7 @@ for (const decay of decays) {
     const small: Way = [45, 7, 6, { segments: 3, rows: 4, columns: 2, block: 4 }];
     // Several tokens together, with a text for whole blocks, and one by one; fours of u that change with what an invocation stages.
     const ways: readonly Way[] = decay === "rows"
-      ? [small, [37, 16, 32, { unchecked: true }], [65, 20, 7, { rows: 8, columns: 4, subgroups: false }], [5, 132, 4, {
+      ? [small, [37, 16, 32, { unchecked: true }], [5, 132, 4, {
         rows: 12,
         columns: 2,
         threads: 32,

@@ -3,7 +3,7 @@
  *
  * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
  * - `deno test`: the tests of `tests/` without any permission;
- * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels;
+ * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels, in two parts;
  * - `bun test`: the same files but for those of fused kernels and networks, which Node has run on the same Dawn: a software
  *   adapter takes minutes to compile them;
  * - `node --test` once more with SwiftShader for a GPU, where it is installed: some tests of every fused kernel, on subgroups of
@@ -61,45 +61,45 @@ const bun: Runner = {
   failed: /^ *(\d+) (?:fail|errors?)$/gm,
   noise: /^\(pass\).*\n/gm,
 };
-const node: Runner = {
-  name: "node --test",
-  commands: [
-    [
-      "esbuild",
-      ...onNode,
-      "--bundle",
-      "--splitting",
-      "--format=esm",
-      "--platform=node",
-      "--target=node20",
-      "--packages=external",
-      "--outdir=dist/tests",
-      "--out-extension:.js=.mjs",
-      "--log-level=warning",
-    ],
-    ["node", "--test", "--test-reporter=tap", ...onNode.map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`)],
-  ],
-  passed: /^# pass (\d+)$/gm,
-  failed: /^# (?:fail|cancelled) (\d+)$/gm,
-  noise: /^# Subtest: .*\n(?=ok )|^ok .*\n(?: {2}---\n(?: {2}.*\n)*? {2}\.\.\.\n)?/gm,
-};
+/** All tests that Node runs, as JavaScript. */
+const bundle: readonly string[] = [
+  "esbuild",
+  ...onNode,
+  "--bundle",
+  "--splitting",
+  "--format=esm",
+  "--platform=node",
+  "--target=node20",
+  "--packages=external",
+  "--outdir=dist/tests",
+  "--out-extension:.js=.mjs",
+  "--log-level=warning",
+];
+
+/** Node on some of the bundled files. */
+function node(name: string, files: readonly string[], env: Runner["env"] = {}): Runner {
+  return {
+    name,
+    commands: [[
+      "node",
+      "--test",
+      "--test-reporter=tap",
+      ...files.map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`),
+    ]],
+    passed: /^# pass (\d+)$/gm,
+    failed: /^# (?:fail|cancelled) (\d+)$/gm,
+    noise: /^# Subtest: .*\n(?=ok )|^ok .*\n(?: {2}---\n(?: {2}.*\n)*? {2}\.\.\.\n)?/gm,
+    env,
+  };
+}
 
 /** Where Debian's Chromium has its software Vulkan driver. */
 const swiftShader = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const onSwiftShader =
   /kernels_(chunk_gradients|delta_forward|elementwise_models|elementwise_scan|selective_forward|step)_test\.ts$/;
-const second: Runner = {
-  ...node,
-  name: "node --test, on SwiftShader",
-  commands: [[
-    "node",
-    "--test",
-    "--test-reporter=tap",
-    "--test-concurrency=2",
-    ...files.filter((file) => onSwiftShader.test(file)).map((file) => `dist/${file.replace(/\.ts$/, ".mjs")}`),
-  ]],
-  env: { VK_DRIVER_FILES: swiftShader },
-};
+const second = node("node --test, on SwiftShader", files.filter((file) => onSwiftShader.test(file)), {
+  VK_DRIVER_FILES: swiftShader,
+});
 
 const path = `${resolve("node_modules/.bin")}${delimiter}${process.env.PATH}`;
 const limit = 40 * 60_000;
@@ -155,9 +155,9 @@ async function run(runner: Runner, totals: Totals): Promise<void> {
   console.log(`${[`${runner.name}: ${passed} passed, ${failed} failed in ${seconds} s`, ...troubles].join("; ")}`);
 }
 
-/** Runs some runners one after the other. */
-async function lane(runners: readonly Runner[], totals: Totals): Promise<void> {
-  for (const runner of runners) await run(runner, totals);
+/** Runs the first that is left, until none is. */
+async function take(left: Runner[], totals: Totals): Promise<void> {
+  for (let runner = left.shift(); runner !== undefined; runner = left.shift()) await run(runner, totals);
 }
 
 const names = (pattern: RegExp): string =>
@@ -165,11 +165,19 @@ const names = (pattern: RegExp): string =>
 console.log(`not run under Bun: ${names(slow)}\nnot run under Node: ${names(slowest)}`);
 rmSync("dist/tests", { recursive: true, force: true });
 const totals: Totals = { passed: 0, failed: 0 };
-// Two lanes for two cores, of about the same length.
-await Promise.all([lane([full, bun], totals), lane([bare, node], totals)]);
+const bundled = await execute(bundle);
+if (bundled.status !== 0) {
+  console.log(`${bundled.output}esbuild: exit status ${bundled.status}`);
+  totals.failed++;
+}
+const kernels = onNode.filter((file) => /\/kernels_/.test(file));
+const others = onNode.filter((file) => !kernels.includes(file));
+// The longest first, two at a time for two cores.
+const runners = [full, bare, node("node --test, kernels", kernels), node("node --test, others", others), bun];
 if (process.env.DUALSCAN_GPU === "off" || process.env.VK_DRIVER_FILES === swiftShader) {
   // Nothing more to see.
-} else if (existsSync(swiftShader)) await run(second, totals);
+} else if (existsSync(swiftShader)) runners.push(second);
 else console.log("not run: fused kernels on SwiftShader; enable them with: apt-get install -y chromium");
+await Promise.all([take(runners, totals), take(runners, totals)]);
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 ? 1 : 0;
