@@ -4,8 +4,8 @@
  * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
  * - `deno test`: the tests of `tests/` without any permission;
  * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels, in two parts;
- * - `bun test`: the same files but for those of fused kernels and networks, which Node has run on the same Dawn: a software
- *   adapter takes minutes to compile them;
+ * - `bun test`: the same files but for those of fused kernels, networks and whole models, which Node has run on the same Dawn: a
+ *   software adapter takes minutes to compile them;
  * - `node --test` once more with SwiftShader for a GPU, where it is installed: some tests of every fused kernel, on subgroups of
  *   four, without f16. All of them: `VK_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json node --test dist/tests`.
  */
@@ -39,7 +39,7 @@ const files = globSync("tests/*_test.ts").sort();
  * binds 10 storage buffers where the selective scan needs 11, and its pool of mapped buffers does not outlast hundreds of runs.
  */
 const slow =
-  /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|bench_errors|fused_resume|mixer|nn_\w+|network_\w+_gpu)_test\.ts$/;
+  /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|bench_errors|duality|fused_resume|mixer|nn_\w+|network_\w+_gpu)_test\.ts$/;
 /** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter changes. */
 const slowest = /kernels_(chunk_modes|chunk_backward_modes|chunk_promise|selective_tunings)_test\.ts$/;
 const onNode = files.filter((file) => !slowest.test(file));
