@@ -2,7 +2,7 @@
  * `npm test`: every test under every runtime, ending with the line `N passed, N failed` over all of them.
  *
  * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
- * - `deno test`: the tests of `tests/` without any permission;
+ * - `deno test`: the tests of `tests/` without any permission, but those of whole networks on a GPU;
  * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels, in two parts;
  * - `bun test`: the same files but for those of fused kernels, networks and whole models, which Node has run on the same Dawn: a
  *   software adapter takes minutes to compile them;
@@ -46,7 +46,13 @@ const onNode = files.filter((file) => !slowest.test(file));
 const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
 
 const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };
-const bare: Runner = { name: "deno test, no permissions", commands: [["deno", "test", "--no-check"]], ...deno };
+/** And what Deno leaves to Node: whole networks and layers, of kernels that both have run one by one. */
+const whole = ["mixer", "network_gradient_gpu", "network_stream_gpu"].map((name) => `tests/${name}_test.ts`);
+const bare: Runner = {
+  name: "deno test, no permissions",
+  commands: [["deno", "test", "--no-check", `--ignore=${whole.join(",")}`]],
+  ...deno,
+};
 const bun: Runner = {
   name: "bun test",
   // Its own limit is 5 s a test; a software GPU is slower.
@@ -173,7 +179,7 @@ if (bundled.status !== 0) {
 const kernels = onNode.filter((file) => /\/kernels_/.test(file));
 const others = onNode.filter((file) => !kernels.includes(file));
 // The longest first, two at a time for two cores.
-const runners = [full, bare, node("node --test, kernels", kernels), node("node --test, others", others), bun];
+const runners = [node("node --test, others", others), bare, node("node --test, kernels", kernels), full, bun];
 if (process.env.DUALSCAN_GPU === "off" || process.env.VK_DRIVER_FILES === swiftShader) {
   // Nothing more to see.
 } else if (existsSync(swiftShader)) runners.push(second);
