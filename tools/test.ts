@@ -47,7 +47,7 @@ const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^
 
 const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };
 /** And what Deno leaves to Node: whole networks and layers, of kernels that both have run one by one. */
-const whole = ["mixer", "network_gradient_gpu", "network_stream_gpu"].map((name) => `tests/${name}_test.ts`);
+const whole = files.filter((file) => /(mixer|network_\w+_gpu)_test\.ts$/.test(file));
 const bare: Runner = {
   name: "deno test, no permissions",
   commands: [["deno", "test", "--no-check", `--ignore=${whole.join(",")}`]],
@@ -166,9 +166,11 @@ async function take(left: Runner[], totals: Totals): Promise<void> {
   for (let runner = left.shift(); runner !== undefined; runner = left.shift()) await run(runner, totals);
 }
 
-const names = (pattern: RegExp): string =>
-  files.filter((file) => pattern.test(file)).map((file) => file.replace(/^tests\/|_test\.ts$/g, "")).join(", ");
-console.log(`not run under Bun: ${names(slow)}\nnot run under Node: ${names(slowest)}`);
+const names = (some: readonly string[]): string =>
+  some.map((file) => file.replace(/^tests\/|_test\.ts$/g, "")).join(", ");
+const those = (pattern: RegExp): string => names(files.filter((file) => pattern.test(file)));
+const left = `not run under Bun: ${those(slow)}\nnot run under Node: ${those(slowest)}`;
+console.log(`${left}\nnot run under Deno: ${names(whole)}`);
 rmSync("dist/tests", { recursive: true, force: true });
 const totals: Totals = { passed: 0, failed: 0 };
 const bundled = await execute(bundle);
