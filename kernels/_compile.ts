@@ -1,6 +1,7 @@
 /** Compilation of a kernel with messages that show the line at fault. */
 
 import { scoped } from "./_scoped.ts";
+import { unhurried } from "./_unhurried.ts";
 
 export interface KernelOptions {
   readonly label: string;
@@ -33,7 +34,7 @@ export async function compile(device: GPUDevice, options: KernelOptions): Promis
     ...(constants === undefined ? {} : { constants: { ...constants } }),
   };
   try {
-    return await device.createComputePipelineAsync({ label, layout: "auto", compute: stage });
+    return await unhurried(device.createComputePipelineAsync({ label, layout: "auto", compute: stage }));
   } catch (cause) {
     throw new Error(`Cannot ${what}: ${(cause as Error).message}`, { cause });
   }

@@ -10,6 +10,7 @@ import { InputError } from "../models/error.ts";
 import { compile, type KernelOptions } from "./_compile.ts";
 import type { GpuProvider } from "./_provider.ts";
 import { scoped } from "./_scoped.ts";
+import { unhurried } from "./_unhurried.ts";
 import { checkWorkgroups, foldWorkgroups } from "./workgroups.ts";
 
 export type { KernelOptions } from "./_compile.ts";
@@ -38,6 +39,9 @@ export interface AdapterSummary {
   /** Whether it computes on the CPU: SwiftShader, lavapipe. */
   readonly software: boolean;
 }
+
+/** Milliseconds of a wait for a run after which the thread may sleep: a bench that times runs on the host is not to wait for it. */
+const LONG_WAIT = 5;
 
 /** A shape of matrices that subgroups multiply: `[M, K] × [K, N]`, operands and sums of the named types. */
 export interface SubgroupMatrixShape {
@@ -262,7 +266,7 @@ export class Gpu {
   /** Resolves when all that was submitted is done. */
   done(): Promise<void> {
     return this.#guarded("wait", async () => {
-      await this.device.queue.onSubmittedWorkDone();
+      await unhurried(this.device.queue.onSubmittedWorkDone(), LONG_WAIT);
     });
   }
 
@@ -296,7 +300,7 @@ export class Gpu {
           encoder.copyBufferToBuffer(buffer, from, staging, 0, size);
           this.device.queue.submit([encoder.finish()]);
         });
-        await staging.mapAsync(0x1);
+        await unhurried(staging.mapAsync(0x1), LONG_WAIT);
         const copy = staging.getMappedRange().slice(start - from, start - from + bytes);
         staging.unmap();
         return new type(copy);

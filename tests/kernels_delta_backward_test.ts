@@ -3,6 +3,7 @@ import { after, test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deltaGradients } from "../kernels/delta/gradients.ts";
 import { deltaRounding } from "../kernels/delta/rounding.ts";
+import type { TileOptions } from "../kernels/delta/tile.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { wgslAccuracy } from "../models/accuracy.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
@@ -123,11 +124,15 @@ gpuTest("the chunk changes gradients by roundings only", async (device) => {
   }
 });
 
-gpuTest("gradients by groups of several invocations", async (device) => {
-  const tile = { rows: 4, columns: 2, block: 4 } as const;
-  const given = caseOf(kda, 11, "random", 8, 8);
-  for (const subgroups of device.subgroups === undefined ? [false] : [false, true]) {
-    const options = { ...tile, subgroups };
+gpuTest("gradients by groups of several invocations, and in blocks that are all whole", async (device) => {
+  const ways: readonly (readonly [tokens: number, options: TileOptions])[] = [
+    [11, { subgroups: false }],
+    ...(device.subgroups === undefined ? [] : [[11, { subgroups: true }]] as const),
+    [16, { subgroups: device.subgroups !== undefined, unchecked: true }],
+  ];
+  for (const [T, way] of ways) {
+    const given = caseOf(kda, T, "random", 8, 8);
+    const options = { rows: 4, columns: 2, block: 4, ...way } as const;
     const result = await deltaGradients(device, kda, given.dims, given.inputs, given, {
       chunk,
       forward: options,
@@ -135,7 +140,7 @@ gpuTest("gradients by groups of several invocations", async (device) => {
       local: options,
     });
     const verdict = verdictOf(given, result);
-    assert(verdict.ok, `subgroups ${subgroups}: ${JSON.stringify(verdict.first)}`);
+    assert(verdict.ok, `${T} tokens, ${JSON.stringify(way)}: ${JSON.stringify(verdict.first)}`);
   }
 });
 

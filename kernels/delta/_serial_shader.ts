@@ -182,12 +182,16 @@ export function serialShader(serial: Serial): Shader {
     ${afterBlock?.(lanes) ?? ""}
     ${stage.keep("(n + 1u) & 1u", reads)}
     workgroupBarrier();`;
-    const usual = blockOf(tokens(lanes, outputs(false)), false);
     // With `unchecked` whole blocks store without asking. Then an output that is late must be of a token that is there, or be
     // written over by the same invocation: as the block's first are.
     const asks = !tile.unchecked;
-    const way: Shortcut | undefined = shortcut?.(lanes) ??
+    const given = shortcut?.(lanes);
+    // Where all blocks are whole one text is enough, but for a shortcut that asks for more than that.
+    const whole = tile.whole && given?.condition === undefined;
+    const usual = blockOf(tokens(lanes, outputs(whole)), whole);
+    const way: Shortcut | undefined = given ??
       (asks || store === undefined ? undefined : { whole: true, tokens: (meanwhile) => tokens(lanes, meanwhile) });
+    const quick = way && blockOf(way.tokens(outputs(!asks)), !asks);
     const conditions = [
       "n < blocks",
       ...(asks && way?.whole !== true ? [] : [`${blockAt("n")} + ${block}u <= end`]),
@@ -195,10 +199,12 @@ export function serialShader(serial: Serial): Shader {
     ];
     const first = `${blockAt("n")} + ${reverse ? block - unroll : 0}u`;
     // A loop of its own: beside another text, even one that is never run, a block takes a tenth longer on an H200.
-    const allBlocks = way === undefined ? `for (; n < blocks; n++) {\n${usual}\n}` : /* wgsl */ `while (n < blocks) {
+    const allBlocks = quick === undefined || whole
+      ? `for (; n < blocks; n++) {\n${quick ?? usual}\n}`
+      : /* wgsl */ `while (n < blocks) {
     ${store === undefined || asks ? "" : `late_from = select(${first}, late_from, late_from + ${unroll}u <= p.T);`}
     for (; ${conditions.join(" && ")}; n++) {
-      ${blockOf(way.tokens(outputs(!asks)), !asks)}
+      ${quick}
     }
     if (n >= blocks) { break; }
     {
@@ -223,8 +229,9 @@ export function serialShader(serial: Serial): Shader {
   }
   workgroupBarrier();
   var n = 0u;
+  ${store !== undefined && whole ? `late_from = ${first};` : ""}
   ${allBlocks}
-  ${outputs(false).join("\n")}
+  ${outputs(whole).join("\n")}
 }`;
   };
   const source = /* wgsl */ `

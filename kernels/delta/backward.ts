@@ -129,6 +129,7 @@ export async function planDeltaBackward(
   ): Tile =>
     chooseTile(gpu, {
       sequences: groups,
+      tokens: T,
       K: rows,
       V: columns,
       staged: stagedCounts(staged, microSteps),

@@ -24,7 +24,7 @@ import { Ids } from "./ids.ts";
 import { type Copy, Program } from "./program.ts";
 import { sameShape, shown } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
-import { unhurried } from "./_unhurried.ts";
+import { unhurried } from "../_unhurried.ts";
 import { Value } from "./value.ts";
 
 type Body = (ops: TensorOps<Value, Ids>, values: readonly Value[], ids: readonly Ids[]) => readonly Value[];

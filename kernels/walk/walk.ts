@@ -179,7 +179,13 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     }
   }
   const staged = walkStaged({ decay, form, scale: rounded, dtypes, waiting: waits });
-  const demand = { sequences: B * H * asked, K: R, V: C, blockLimit: chunkStates === undefined ? 64 : chunk };
+  const demand = {
+    sequences: B * H * asked,
+    tokens: T,
+    K: R,
+    V: C,
+    blockLimit: chunkStates === undefined ? 64 : chunk,
+  };
   const leastColumns = out.dtype === "f16" ? 2 : 1;
   const kept = { perFour: u === undefined ? 0 : 1, beside: normaliser === undefined ? 0 : 1 };
   const tile = chooseTile(gpu, { ...demand, ...kept, staged: stagedCounts(staged, 1), leastColumns }, tiling);
