@@ -2,7 +2,7 @@
 
 import { test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { bestRuns } from "../bench/experiments/best.ts";
+import { bestRuns, cutOffRuns } from "../bench/experiments/best.ts";
 import { costsOf, resultsOf, unfinished } from "../bench/experiments/collect.ts";
 import type { LoggedRun } from "../bench/experiments/logged_run.ts";
 import type { ResultLine } from "../bench/experiments/result.ts";
@@ -124,6 +124,19 @@ test("the rate with the least validation loss stands for a network, whatever the
   assertEquals(chosen.map(({ error }) => error), [0.2, 0.4]);
   // Control: another validation loss, another rate.
   assertEquals(bestRuns([...lines.slice(0, 2), result({ rate: 3e-4, validationLoss: 0.9, seed: 2 })]).rate, 1e-3);
+});
+
+test("a run that was cut off is told of where a finished one has the row, unless that is of its seed and rate", () => {
+  const cut = { finished: false, date: "2026-01-04T00:00:00.000Z" };
+  const lines = [
+    result({ seed: 1 }),
+    result({ seed: 1, ...cut, length: 5 }),
+    result({ seed: 2, ...cut, length: 6, error: 0.5 }),
+    result({ seed: 2, ...cut, length: 9, error: 0.6 }),
+    result({ seed: 1, rate: 1e-2, ...cut, length: 7 }),
+  ];
+  assertEquals(cutOffRuns(lines).map(({ seed, length }) => [seed, length]), [[2, 9], [1, 7]]);
+  assertEquals(cutOffRuns(lines.slice(1)), []);
 });
 
 test("of two runs of one seed the later one counts; short sweeps only choose nothing; unfinished runs where none else is", () => {

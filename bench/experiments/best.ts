@@ -19,6 +19,19 @@ export interface Best {
 }
 
 /**
+ * Of the runs of one network those in no row: unfinished ones, where others are finished, but none of their seed and rate. One line of
+ * each, of the most tokens.
+ */
+export function cutOffRuns(lines: readonly ResultLine[]): readonly ResultLine[] {
+  const done = lines.filter(({ finished }) => finished !== false);
+  if (done.length === 0) return [];
+  const others = lines.filter((line) =>
+    line.finished === false && !done.some(({ seed, rate }) => seed === line.seed && rate === line.rate)
+  );
+  return [...grouped(others, runKey).values()].map((run) => run.reduce((a, b) => b.length > a.length ? b : a));
+}
+
+/**
  * The runs of the rate with the least validation loss, a mean over seeds; nothing is chosen by what is reported. Of runs
  * that differ in their plan, those of the most steps, to a hundredth: stages share a number of steps evenly. Of two of one seed,
  * the later one; unfinished runs only where there are no others, and each evaluated at lengths of its own.

@@ -4,11 +4,18 @@
  * @module
  */
 import { bestRuns } from "../experiments/best.ts";
+import type { ResultLine } from "../experiments/result.ts";
 import { experiments, networks } from "../experiments/setting.ts";
 import { grouped } from "../grouped.ts";
 import { markdown, NONE, number, percents, spread } from "./markdown.ts";
 import type { Made } from "./section.ts";
-import { adapters, HOW, NOT_MEASURED, results, trainedCells, trainedColumns } from "./trained.ts";
+import { adapters, cutOff, HOW, NOT_MEASURED, results, trainedCells, trainedColumns } from "./trained.ts";
+
+/** Of the runs of a network those that stand in rows: finished ones, where there are any. */
+function shown(lines: readonly ResultLine[]): readonly ResultLine[] {
+  const done = lines.filter(({ finished }) => finished !== false);
+  return done.length === 0 ? lines : done;
+}
 
 /** A table of every experiment. */
 export function recall(folder: string): Made {
@@ -16,7 +23,7 @@ export function recall(folder: string): Made {
   const blocks = experiments(own).map((lines) => {
     const lengths = [...new Set(lines.map(({ length }) => length))].sort((a, b) => a - b);
     const rows = networks(lines).flatMap((of) =>
-      [...grouped(of, ({ trainedTo }) => `${trainedTo}`).values()]
+      [...grouped(shown(of), ({ trainedTo }) => `${trainedTo}`).values()]
         .sort(([a], [b]) => a!.trainedTo - b!.trainedTo)
         .map((trained) => {
           const best = bestRuns(trained);
@@ -36,6 +43,7 @@ export function recall(folder: string): Made {
       }. Wrong answers in per cent, by length, of networks trained to some length and tested at each; ${HOW}.`,
       "",
       markdown([...trainedColumns, number("trained to"), ...lengths.map((length) => number(`L = ${length}`))], rows),
+      ...cutOff(networks(lines)),
     ].join("\n");
   });
   return { text: blocks.length === 0 ? NOT_MEASURED : blocks.join("\n\n") };

@@ -11,7 +11,17 @@ import { mean } from "../mean.ts";
 import { type Curve, plot } from "../plot.ts";
 import { markdown, number, spread } from "./markdown.ts";
 import type { Made } from "./section.ts";
-import { adapters, HOW, NOT_MEASURED, plotName, results, shownPlot, trainedCells, trainedColumns } from "./trained.ts";
+import {
+  adapters,
+  cutOff,
+  HOW,
+  NOT_MEASURED,
+  plotName,
+  results,
+  shownPlot,
+  trainedCells,
+  trainedColumns,
+} from "./trained.ts";
 
 const digits = (x: number): string => x.toFixed(4);
 
@@ -73,6 +83,7 @@ export function text(folder: string): Made {
           ...cells(best.lines, ({ insideLoss }) => insideLoss),
         ]),
       ),
+      ...cutOff(networks(lines)),
       "",
       shownPlot(`loss against the chunk, ${title}`, name),
     ].join("\n");

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { Best } from "../experiments/best.ts";
+import { type Best, cutOffRuns } from "../experiments/best.ts";
 import { type ResultLine, resultLine } from "../experiments/result.ts";
 import { networkName } from "../experiments/setting.ts";
 import { mean } from "../mean.ts";
-import { type Column, count, number } from "./markdown.ts";
+import { type Column, count, number, percents } from "./markdown.ts";
 import { linesOf } from "./lines.ts";
 
 /** All results of trained networks in a folder. */
@@ -34,6 +34,18 @@ export function trainedCells({ lines, rate, rates, seeds, finished }: Best): rea
   const steps = mean(lines.map((line) => line.steps));
   const of = finished ? "" : `, unfinished (of ${first!.planned} steps)`;
   return [`${networkName(first!)}${of}`, count(first!.size), `${rate}`, `${rates}`, `${seeds}`, `${Math.round(steps)}`];
+}
+
+/** A paragraph on the runs of networks that were cut off and are in no row; nothing where there are none. */
+export function cutOff(networks: readonly (readonly ResultLine[])[]): readonly string[] {
+  const runs = networks.flatMap(cutOffRuns).map((line) =>
+    `${
+      networkName(line)
+    } (rate ${line.rate}, seed ${line.seed}) after ${line.steps} of at most ${line.planned} steps, ${
+      percents(line.error)
+    } % wrong at ${line.length} tokens`
+  );
+  return runs.length === 0 ? [] : ["", `Cut off while they were trained, and in no row: ${runs.join("; ")}.`];
 }
 
 /** All adapters of some lines, in words. */

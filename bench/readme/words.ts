@@ -10,7 +10,17 @@ import { mean } from "../mean.ts";
 import { type Curve, plot } from "../plot.ts";
 import { markdown, number, percents, spread } from "./markdown.ts";
 import type { Made } from "./section.ts";
-import { adapters, HOW, NOT_MEASURED, plotName, results, shownPlot, trainedCells, trainedColumns } from "./trained.ts";
+import {
+  adapters,
+  cutOff,
+  HOW,
+  NOT_MEASURED,
+  plotName,
+  results,
+  shownPlot,
+  trainedCells,
+  trainedColumns,
+} from "./trained.ts";
 
 /** Columns, where anything was measured at them. */
 const LENGTHS: readonly number[] = [18, 36, 60, 100, 140, 180, 256, 512, 1024];
@@ -56,6 +66,7 @@ export function words(folder: string): Made {
           ...lengths.map((length) => spread(errorsAt(best.lines, length), percents)),
         ]),
       ]),
+      ...cutOff(networks(lines)),
       "",
       shownPlot(`error against length, ${title}`, name),
     ].join("\n");
