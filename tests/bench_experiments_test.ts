@@ -127,7 +127,7 @@ test("the rate with the least validation loss stands for a network, whatever the
 });
 
 test("a run that was cut off is told of where a finished one has the row, unless that is of its seed and rate", () => {
-  const cut = { finished: false, date: "2026-01-04T00:00:00.000Z" };
+  const cut = { finished: false, date: "2026-01-04T00:00:00.000Z" } as const;
   const lines = [
     result({ seed: 1 }),
     result({ seed: 1, ...cut, length: 5 }),
