@@ -12,6 +12,7 @@ import { openTraining } from "../kernels/nn/training_session.ts";
 import { InputError } from "../models/error.ts";
 import type { TrainingSession } from "../models/networks/training.ts";
 import type { Task } from "../tasks/task.ts";
+import { fileKinds } from "../tasks/text_files.ts";
 import { beginning, beginningText, checkBeginning } from "../tasks/train/beginning.ts";
 import { type Checkpoint, loadCheckpoint } from "../tasks/train/checkpoint.ts";
 import { firstGradients, revealing } from "../tasks/train/gradients.ts";
@@ -44,6 +45,7 @@ interface Job {
 async function prepared(
   args: Exclude<TrainArguments, { readonly kind: "text" }>,
   argv: readonly string[],
+  output: BenchOutput,
 ): Promise<Job> {
   const { keeping } = args;
   const checkpoint = args.kind === "resume" ? loadCheckpoint(args.folder) : undefined;
@@ -61,6 +63,8 @@ async function prepared(
   if (checkpoint !== undefined) checkCheckpoint({ ...checkpoint, setup }, task, args.folder!);
   if (begin !== undefined) checkBeginning(begin, setup, task, beginWith!);
   if (keeping.shardBytes !== undefined) checkShards(setup, task, keeping.shardBytes);
+  const kinds = setup.task.name === "text" && setup.task.path !== undefined ? fileKinds(setup.task.path) : undefined;
+  if (kinds !== undefined) output.err(`${setup.task.path}: all files are read: ${kinds}`);
   if (args.kind === "new" && args.folder !== undefined) emptyFolder(args.folder);
   const command = args.kind === "new" ? trainCommand(argv) : undefined;
   return { setup, task, folder: args.folder, checkpoint, begin, keeping, command };
@@ -261,7 +265,7 @@ export async function train(argv: readonly string[], output: BenchOutput = termi
   if (args.kind === "resume" && !existsSync(args.folder)) {
     throw new InputError(`Cannot resume ${args.folder}: it must be a folder with a run, got none`);
   }
-  const job = await prepared(args, argv);
+  const job = await prepared(args, argv, output);
   const file = args.kind === "new" ? args.gradients : undefined;
   return file === undefined ? await trained(job, output) : await writeGradients(job, file, output);
 }

@@ -8,7 +8,7 @@
  * @module
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { InputError } from "../models/error.ts";
 import type { Split } from "./task.ts";
 import { type SplitTokens, splitTokens } from "./text.ts";
@@ -27,6 +27,20 @@ export function textFiles(path: string): readonly string[] {
   } catch (error) {
     throw new InputError(`Cannot read the text ${path}: ${reason(error)}`);
   }
+}
+
+/**
+ * The kinds of files that a path has, by the ends of their names, if there are several: `2 .json, 2 .txt`. Undefined if there is one:
+ * of a folder that holds the same text twice, in two forms, a run would not say so otherwise.
+ */
+export function fileKinds(path: string): string | undefined {
+  const counts = new Map<string, number>();
+  for (const file of textFiles(path)) {
+    const kind = extname(file) || "without an ending";
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  if (counts.size < 2) return undefined;
+  return [...counts].sort(([a], [b]) => a < b ? -1 : 1).map(([kind, count]) => `${count} ${kind}`).join(", ");
 }
 
 function listed(folder: string): readonly string[] {

@@ -19,7 +19,7 @@ import { InputError } from "../../models/error.ts";
 import type { NamedArrays } from "../../models/networks/training.ts";
 import { groupWords } from "../../tasks/group_words.ts";
 import { cyclic } from "../../tasks/groups.ts";
-import { namedSplit, readText, textFiles } from "../../tasks/text_files.ts";
+import { fileKinds, namedSplit, readText, textFiles } from "../../tasks/text_files.ts";
 import { splitTokens } from "../../tasks/text.ts";
 import { byteTokeniser, gpt2Tokeniser, joinTokens, tokenise } from "../../tasks/tokenisers.ts";
 import { type Checkpoint, lastCheckpoint, loadCheckpoint, saveCheckpoint } from "../../tasks/train/checkpoint.ts";
@@ -230,6 +230,8 @@ test("text: files and folders in the order of their paths, split by name or by t
   assertEquals(textFiles(path).map((file) => file.slice(path.length + 1)), ["B.txt", "a.txt", "b/1", "b/2.txt"]);
   const all = new TextEncoder().encode("zero\none é\n\ntwo");
   assertEquals(readText(byteTokeniser, path), splitTokens(all));
+  assertEquals(fileKinds(path), "3 .txt, 1 without an ending");
+  assertEquals(fileKinds(join(path, "a.txt")), undefined);
   const gpt2 = await gpt2Tokeniser();
   const parts = ["zero", "one é", "", "two"].flatMap((
     text,
