@@ -12,8 +12,8 @@ import { runtime } from "./_runtime.ts";
 const SPIN = 0.1;
 /** A sleep takes at most this part of the wait so far, and so makes it longer by no more. */
 const SHARE = 1 / 16;
-/** And at most so many milliseconds, so that timers are not late. */
-const LONGEST = 10;
+/** And at most so many milliseconds: whatever else the thread has to do waits for it. */
+const LONGEST = 4;
 
 const { setImmediate } = globalThis as unknown as { setImmediate?(turn: () => void): void };
 
@@ -33,13 +33,10 @@ function turn(): void {
   setImmediate!(turn);
 }
 
-/**
- * What the promise resolves to. The thread sleeps meanwhile, for longer the longer it takes, from `spin` milliseconds on; elsewhere
- * than under Node it does not.
- */
-export async function unhurried<T>(promise: Promise<T>, spin: number = SPIN): Promise<T> {
+/** What the promise resolves to. The thread sleeps meanwhile, for longer the longer it takes; elsewhere than under Node it does not. */
+export async function unhurried<T>(promise: Promise<T>): Promise<T> {
   if (setImmediate === undefined || runtime() !== "node") return await promise;
-  from = Math.max(from, performance.now() + spin);
+  from = Math.max(from, performance.now() + SPIN);
   waits++;
   if (!turning) {
     turning = true;

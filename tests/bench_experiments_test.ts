@@ -134,8 +134,12 @@ test("a run that was cut off is told of where a finished one has the row, unless
     result({ seed: 2, ...cut, length: 6, error: 0.5 }),
     result({ seed: 2, ...cut, length: 9, error: 0.6 }),
     result({ seed: 1, rate: 1e-2, ...cut, length: 7 }),
+    // A longer plan, and longer sequences, than the finished run's.
+    result({ seed: 1, ...cut, planned: 900, date: "2026-01-05T00:00:00.000Z", length: 8 }),
+    result({ seed: 1, ...cut, trainedTo: 512, date: "2026-01-06T00:00:00.000Z", length: 512 }),
   ];
-  assertEquals(cutOffRuns(lines).map(({ seed, length }) => [seed, length]), [[2, 9], [1, 7]]);
+  const told = cutOffRuns(lines).map(({ seed, length }) => [seed, length]);
+  assertEquals(told, [[2, 9], [1, 7], [1, 8], [1, 512]]);
   assertEquals(cutOffRuns(lines.slice(1)), []);
 });
 

@@ -2,10 +2,13 @@
 import { after, test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deltaExecution } from "../kernels/delta/family.ts";
+import { forwardTile } from "../kernels/delta/forward.ts";
+import { deltaRule, inputLayouts } from "../kernels/delta/rule.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { stepError } from "../kernels/delta/rounding.ts";
 import { chooseTile, type TileOptions } from "../kernels/delta/tile.ts";
 import { runDelta } from "../kernels/delta/run.ts";
+import type { Tensor } from "../kernels/tensor.ts";
 import type { AnyAffineModel } from "../models/affine.ts";
 import { deltaNet } from "../models/delta_net.ts";
 import { deltaProduct, deltaProductOf } from "../models/delta_product.ts";
@@ -197,7 +200,7 @@ for (const [model, T] of [[deltaProduct, 11], [deltaProduct, 12], [gatedDeltaNet
   );
 }
 
-test("a loop's body has eight steps of the state, however many a token takes", () => {
+test("a loop's body has eight steps of the state, however many a token takes, and four of RWKV-7", () => {
   const limits = {
     maxComputeInvocationsPerWorkgroup: 1024,
     maxComputeWorkgroupSizeX: 1024,
@@ -211,6 +214,18 @@ test("a loop's body has eight steps of the state, however many a token takes", (
     return `${unroll} of ${block}`;
   };
   assertEquals([1, 2, 3].map(tile), ["8 of 16", "4 of 16", "2 of 8"]);
+  const tensor = (...width: readonly number[]): Tensor =>
+    ({ shape: [8, 64, 16, ...width], dtype: "f32" }) as unknown as Tensor;
+  const tensors = (model: AnyAffineModel): Parameters<typeof forwardTile>[2] => ({
+    inputs: Object.fromEntries(
+      Object.entries(inputLayouts(deltaRule(model))).map(([name, { axis }]) => [
+        name,
+        axis === "none" ? tensor() : tensor(64),
+      ]),
+    ),
+    outputs: tensor(64),
+  });
+  assertEquals([kda, rwkv7].map((model) => forwardTile(large, model, tensors(model)).unroll), [8, 4]);
 });
 
 test("a block is shorter where what is exchanged beside its columns would not fit", () => {

@@ -190,6 +190,13 @@ for (const kind of ["none", "head", "gentle", "fast", "swinging"] as const) {
   });
 }
 
+gpuTest("a walk that divides, in blocks that are all whole, is within its bound", async (device) => {
+  const data = dataOf("none");
+  // 77 tokens are whole blocks of one.
+  const way: WalkOptions = { rows: 4, columns: 2, block: 1, unchecked: true };
+  assertEquals(outside(await ran(device, data, way), truthOf(data, true)), undefined);
+});
+
 gpuTest("a walk that divides and multiplies at every token is within its bound", async (device) => {
   const data: Data = { ...dataOf("gentle"), factor: undefined };
   const way: WalkOptions = { rows: 4, columns: 2, block: 8, waiting: false };

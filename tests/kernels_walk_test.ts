@@ -242,7 +242,7 @@ for (const decay of decays) {
     const small: Way = [45, 7, 6, { segments: 3, rows: 4, columns: 2, block: 4 }];
     // Several tokens together, with a text for whole blocks, and one by one; fours of u that change with what an invocation stages.
     const ways: readonly Way[] = decay === "rows"
-      ? [small, [37, 16, 32, { unchecked: true }], [5, 132, 4, {
+      ? [small, [37, 16, 32, { unchecked: true }], [16, 8, 8, { rows: 4, block: 4, unchecked: true }], [5, 132, 4, {
         rows: 12,
         columns: 2,
         threads: 32,
@@ -359,6 +359,13 @@ for (const decay of decays) {
       assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, `reverse ${reverse} outputs`);
       assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, `reverse ${reverse} final`);
     }
+    // In blocks that are all whole, of segments too.
+    const size: Case = { B: 1, T: 24, H: 2, R: 8, C: 8, decay, reverse: decay === "columns" };
+    const data = dataOf(size, "fast");
+    const truth = truthOf(size, data, 1);
+    const { outputs, final } = await ran(device, size, data, { segments: 3, rows: 4, block: 4, unchecked: true });
+    assertEquals(wrong(outputs, truth.outputs, truth.outputsAllowed), undefined, "whole blocks, outputs");
+    assertEquals(wrong(final, truth.final, truth.finalAllowed), undefined, "whole blocks, final");
   });
 }
 

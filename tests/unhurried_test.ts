@@ -33,10 +33,9 @@ test("an unhurried wait resolves and rejects as what it waits for", async () => 
 test("an unhurried wait takes a fraction of the turns under Node", { skip: runtime() !== "node" }, async () => {
   const hurried = await turnsDuring(later(0, 100));
   assertGreater(hurried, 4 * await turnsDuring(unhurried(later(0, 100))));
-  // Waits side by side sleep together, or each would make all of them longer; a wait may begin to sleep late.
+  // Waits side by side sleep together, or each would make all of them longer.
   const many = Promise.all(Array.from({ length: 50 }, () => unhurried(later(0, 100))));
   const began = performance.now();
   assertGreater(hurried, 4 * await turnsDuring(many));
   assertGreater(500, performance.now() - began);
-  assertGreater(await turnsDuring(unhurried(later(0, 100), 1000)), hurried / 4);
 });

@@ -18,15 +18,26 @@ export interface Best {
   readonly finished: boolean;
 }
 
+/** Lines of finished runs. */
+export function finishedRuns(lines: readonly ResultLine[]): readonly ResultLine[] {
+  return lines.filter(({ finished }) => finished !== false);
+}
+
+/** Plans that differ by no more than how stages share their steps are one. */
+const asLong = (a: ResultLine, b: ResultLine): boolean => a.planned >= 0.99 * b.planned;
+
 /**
- * Of the runs of one network those in no row: unfinished ones, where others are finished, but none of their seed and rate. One line of
- * each, of the most tokens.
+ * Of the runs of one network those in no row: unfinished ones, where others are finished, but none that did as much with their seed,
+ * rate, batch and schedule. One line of each, of the most tokens.
  */
 export function cutOffRuns(lines: readonly ResultLine[]): readonly ResultLine[] {
-  const done = lines.filter(({ finished }) => finished !== false);
+  const done = finishedRuns(lines);
   if (done.length === 0) return [];
+  const setting = ({ seed, rate, batch, schedule }: ResultLine): string =>
+    JSON.stringify([seed, rate, batch, schedule]);
   const others = lines.filter((line) =>
-    line.finished === false && !done.some(({ seed, rate }) => seed === line.seed && rate === line.rate)
+    line.finished === false &&
+    !done.some((other) => setting(other) === setting(line) && asLong(other, line) && other.trainedTo >= line.trainedTo)
   );
   return [...grouped(others, runKey).values()].map((run) => run.reduce((a, b) => b.length > a.length ? b : a));
 }
@@ -37,7 +48,7 @@ export function cutOffRuns(lines: readonly ResultLine[]): readonly ResultLine[] 
  * the later one; unfinished runs only where there are no others, and each evaluated at lengths of its own.
  */
 export function bestRuns(lines: readonly ResultLine[]): Best {
-  const done = lines.filter(({ finished }) => finished !== false);
+  const done = finishedRuns(lines);
   const some = done.length > 0 ? done : lines;
   const most = Math.max(...some.map(({ planned }) => planned));
   const settings = grouped(

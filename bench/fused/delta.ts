@@ -110,6 +110,7 @@ const tilings: readonly DeltaOptions[] = [
   { rows: 32, columns: 1 },
   { subgroups: false },
   { interleaved: 2 },
+  { unroll: 8 },
   { unroll: 4 },
   { unroll: 2 },
 ];

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { bestRuns } from "../experiments/best.ts";
+import { bestRuns, finishedRuns } from "../experiments/best.ts";
 import type { ResultLine } from "../experiments/result.ts";
 import { experiments, networks } from "../experiments/setting.ts";
 import { grouped } from "../grouped.ts";
@@ -13,7 +13,7 @@ import { adapters, cutOff, HOW, NOT_MEASURED, results, trainedCells, trainedColu
 
 /** Of the runs of a network those that stand in rows: finished ones, where there are any. */
 function shown(lines: readonly ResultLine[]): readonly ResultLine[] {
-  const done = lines.filter(({ finished }) => finished !== false);
+  const done = finishedRuns(lines);
   return done.length === 0 ? lines : done;
 }
 

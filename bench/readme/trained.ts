@@ -38,13 +38,14 @@ export function trainedCells({ lines, rate, rates, seeds, finished }: Best): rea
 
 /** A paragraph on the runs of networks that were cut off and are in no row; nothing where there are none. */
 export function cutOff(networks: readonly (readonly ResultLine[])[]): readonly string[] {
-  const runs = networks.flatMap(cutOffRuns).map((line) =>
-    `${
+  const runs = networks.flatMap(cutOffRuns).map((line) => {
+    // A run that has not come to its test has its last validation.
+    const split = line.loss === line.validationLoss ? ", in validation" : "";
+    const wrong = `${percents(line.error)} % wrong at ${line.length} tokens${split}`;
+    return `${
       networkName(line)
-    } (rate ${line.rate}, seed ${line.seed}) after ${line.steps} of at most ${line.planned} steps, ${
-      percents(line.error)
-    } % wrong at ${line.length} tokens`
-  );
+    } (rate ${line.rate}, seed ${line.seed}) after ${line.steps} of at most ${line.planned} steps, ${wrong}`;
+  });
   return runs.length === 0 ? [] : ["", `Cut off while they were trained, and in no row: ${runs.join("; ")}.`];
 }
 

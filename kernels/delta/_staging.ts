@@ -188,7 +188,8 @@ fn load_${name}(unit: u32, first: u32) -> ${rawType} {
           `if (${first} + ${block}u <= end) {`,
           ...quick.flatMap(({ unchecked }) => unchecked(first)),
           also?.whole(first) ?? "",
-          // Where all blocks are whole this finds nothing, but a branch without it is none: loads are moved all the same.
+          // Where all blocks are whole it is only what lies behind the last that comes here, and is zeros. Without another way a
+          // branch is none to a compiler, and loads are moved all the same.
           "} else {",
           ...quick.flatMap(({ checked }) => checked(first)),
           also?.cut(first) ?? "",

@@ -30,7 +30,10 @@ export interface TileOptions {
   readonly subgroups?: boolean;
   /** Groups whose invocations lie between one another's, a power of two, at most; with subgroups. */
   readonly interleaved?: number;
-  /** Tokens whose outputs are added up together, a power of two, at most; with subgroups. Default: {@linkcode TOGETHER} steps. */
+  /**
+   * Tokens whose outputs are added up together, a power of two, at most; with subgroups. Default: {@linkcode TOGETHER} steps, half as
+   * many of RWKV-7.
+   */
   readonly unroll?: number;
   /** Whether whole blocks are loaded, walked through and stored by a text of their own, which does not look. Default: on hardware. */
   readonly unchecked?: boolean;
@@ -178,7 +181,8 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     unroll,
     subgroups: subgroups && group > 1,
     unchecked,
-    // DeltaProduct takes 1.30 ms on an H200 by one text and 1.13 by two; walks a fiftieth less by one, delta rules as much.
+    // Where outputs are stored as they come, DeltaProduct takes 1.30 ms on an H200 by one text and 1.13 by two, walks a fiftieth
+    // less by one, delta rules as much. A pass without outputs has one text in any case.
     whole: unchecked && microSteps === 1 && tokens > 0 && tokens % block === 0,
     text: `${rows} × ${columns} an invocation, ${threads} threads, ${block} tokens staged, ${unroll} together, ${sum}`,
   };

@@ -24,7 +24,6 @@ import { Ids } from "./ids.ts";
 import { type Copy, Program } from "./program.ts";
 import { sameShape, shown } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
-import { unhurried } from "../_unhurried.ts";
 import { Value } from "./value.ts";
 
 type Body = (ops: TensorOps<Value, Ids>, values: readonly Value[], ids: readonly Ids[]) => readonly Value[];
@@ -120,7 +119,7 @@ export class GpuEvaluator implements Evaluator<Value, Ids> {
     const { fixed } = x.slot.storage;
     if (fixed === undefined) throw new InputError("Cannot read: the array must be a result, got one inside a body");
     const place = this.#away.get(x);
-    return await unhurried((place === undefined ? fixed : place.recorded.values[place.at]!).read());
+    return await (place === undefined ? fixed : place.recorded.values[place.at]!).read();
   }
 
   /** Gives an array back; the next result of its size takes its place. */
