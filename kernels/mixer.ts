@@ -27,7 +27,8 @@
  * Δ·A is brought there by its kernel.
  *
  * A model runs on a family of fused kernels where one has it (fused.ts), else on the generic kernel, which takes any, one's
- * own too, and sizes (or devices) that the fused kernels do not take. Both are the kernels that the harness judges. Every run gives the same bits. A row's bits depend on no other row,
+ * own too, and sizes (or devices) that the fused kernels do not take. Both are the kernels that the harness judges, but for gradients
+ * that are asked for as sums (`summed`), whose bounds are tests' own. Every run gives the same bits. A row's bits depend on no other row,
  * nor on how many there are (unless {@linkcode MixerOptions.split} allows it). Outputs of a prefix have the bits of the whole
  * sequence's
  *

@@ -23,6 +23,8 @@ import { type Named, Work } from "../_work.ts";
 import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
 import { addChained, type CanonicalGradients, type ModelExtent, ownGradients } from "./_backward_chain.ts";
 import { type ChunkBackwardTuning, planChunkBackward } from "./backward.ts";
+import { planWalkGradients, type WalkGradientOptions } from "../walk/gradients.ts";
+import { walkDecay } from "./_walked.ts";
 import { canonicalColumns, type ChunkModel, gateShape } from "./family.ts";
 import { planChunkForward } from "./forward.ts";
 import { finalCotangent, mantissasOf, roomOf, throughPreactivations, writeInitialCotangent } from "./_mantissas.ts";
@@ -30,6 +32,25 @@ import { divisor, slope } from "./_shared_exponent.ts";
 
 export interface ChunkGradientTuning extends ChunkBackwardTuning {
   readonly fault?: Fault;
+  /**
+   * Whether gradients are walked through where they can be, those of gates as sums over later tokens: as exact as what is summed,
+   * not as the gradient where that is small (walk/gradients.ts).
+   */
+  readonly walks?: boolean;
+}
+
+/**
+ * Whether a backward pass can be walked through: without states, a normaliser or a bonus. Of a head's decay there is no gradient
+ * then.
+ */
+function walkable(
+  { decay, normaliser, stabilised, reads, bonus }: ChunkModel,
+  { dg, ...states }: { readonly [name in "initial" | "dFinal" | "dInitial" | "dg"]: Tensor | undefined },
+  { T, K }: ModelExtent,
+): boolean {
+  return normaliser === undefined && stabilised === undefined && reads !== "pre" && bonus === undefined &&
+    Object.values(states).every((state) => state === undefined) && (decay.per !== "head" || dg === undefined) &&
+    (decay.form !== "factor" || decay.per === "head") && T > 0 && K % 4 === 0;
 }
 
 /** Tensors of a model's backward pass, f32. */
@@ -51,7 +72,7 @@ export async function planChunkModelBackward(
   gpu: Gpu,
   entry: ChunkModel,
   { inputs, dOutputs, gradients, initial, dFinal, dInitial }: ChunkModelGradientTensors,
-  asked: ChunkGradientTuning = {},
+  { walks = false, ...asked }: ChunkGradientTuning = {},
 ): Promise<Plan> {
   // Cotangents of mantissas reach over as many powers of two as exponents do: too many for split halves.
   const tuning: ChunkGradientTuning = entry.stabilised === undefined
@@ -87,23 +108,36 @@ export async function planChunkModelBackward(
       dv: rows.free ?? result("dv", [B, T, H, columns]),
       ...(gates === undefined ? {} : { dg: result("dg", gates) }),
     };
-    const plan = await planChunkBackward(gpu, {
-      ...tensors,
-      dO: rows.dO,
-      ...results,
-      ...(end === undefined ? {} : { dFinal: end }),
-      ...(start === undefined ? {} : { dInitial: start }),
-    }, { ...tuning, decay: entry.decay, scale });
+    const given = { initial, dFinal, dInitial, dg: gradients[own.dg ?? ""] };
+    const plan = walks && walkable(entry, given, extent)
+      ? await planWalkGradients(gpu, {
+        ...tensors,
+        dO: rows.dO,
+        ...results,
+        dg: entry.decay.per === "head" ? undefined : results.dg,
+      }, {
+        decay: walkDecay(entry.decay) as WalkGradientOptions["decay"] & string,
+        form: entry.decay.form ?? "log",
+        scale,
+        walk: asked.segments === undefined ? {} : { segments: asked.segments },
+      })
+      : await planChunkBackward(gpu, {
+        ...tensors,
+        dO: rows.dO,
+        ...results,
+        ...(end === undefined ? {} : { dFinal: end }),
+        ...(start === undefined ? {} : { dInitial: start }),
+      }, { ...tuning, decay: entry.decay, scale });
     work.plan(plan);
     const chained = { ...mantissas.inputs, d_o: dOutputs };
     await addChained(work, entry, chained, { ...canonical, ...results }, extent, gradients);
     await throughPreactivations(work, entry, inputs, mantissas, gradients);
     await writeInitialCotangent(work, mantissas, start, { initial, dInitial });
-    const given = [...Object.values(inputs), ...Object.values(gradients), dOutputs, initial, dFinal, dInitial];
+    const touched = [...Object.values(inputs), ...Object.values(gradients), dOutputs, initial, dFinal, dInitial];
     return work.finish({
       name: `${entry.model.name} in chunks, backward`,
       variant: plan.variant,
-      bytes: given.reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0),
+      bytes: touched.reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0),
       operations: plan.operations,
     });
   } catch (error) {

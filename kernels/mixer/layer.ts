@@ -52,6 +52,11 @@ export interface LayerOptions {
    * and T beyond what they must, in their last bits.
    */
   readonly split?: boolean | undefined;
+  /**
+   * Of a backward pass: whether gradients of gates may be sums over later tokens, off by a few hundred roundings of what is summed
+   * even where they are small. Training can do with it; the harness judges the gradients without.
+   */
+  readonly summed?: boolean | undefined;
   /** Bytes that a batch row's states may take in the generic kernel: longer sequences run in slabs. Default 16 MiB. */
   readonly slabBytes?: number | undefined;
   /** For tests. */
