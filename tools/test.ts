@@ -108,7 +108,7 @@ const second = node("node --test, on SwiftShader", files.filter((file) => onSwif
 });
 
 const path = `${resolve("node_modules/.bin")}${delimiter}${process.env.PATH}`;
-const limit = 40 * 60_000;
+const limit = 60 * 60_000;
 
 function execute([command = "", ...args]: readonly string[], own: Runner["env"] = {}): Promise<Outcome> {
   return new Promise((settle) => {
