@@ -54,7 +54,8 @@ export interface LayerOptions {
   readonly split?: boolean | undefined;
   /**
    * Of a backward pass: whether gradients of gates may be sums over later tokens, off by a few hundred roundings of what is summed
-   * even where they are small. Training can do with it; the harness judges the gradients without.
+   * even where they are small. Training can do with it; the harness judges the gradients without. Whether they are then is chosen by
+   * how many sequences there are, and with it a row's last bits.
    */
   readonly summed?: boolean | undefined;
   /** Bytes that a batch row's states may take in the generic kernel: longer sequences run in slabs. Default 16 MiB. */
