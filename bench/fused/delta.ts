@@ -117,7 +117,6 @@ const tilings: readonly DeltaOptions[] = [
 
 /** Where a token takes several steps: how long a loop's body is, and a block. */
 const microTilings: readonly DeltaOptions[] = [
-  { unroll: 8 },
   { unroll: 8, block: 8 },
   { unroll: 1 },
 ];
