@@ -24,7 +24,7 @@ export function finishedRuns(lines: readonly ResultLine[]): readonly ResultLine[
 }
 
 /** Plans that differ by no more than how stages share their steps are one. */
-const asLong = (a: ResultLine, b: ResultLine): boolean => a.planned >= 0.99 * b.planned;
+const asLong = ({ planned }: ResultLine, steps: number): boolean => planned >= 0.99 * steps;
 
 /**
  * Of the runs of one network those in no row: unfinished ones, where others are finished, but none that did as much with their seed,
@@ -37,7 +37,9 @@ export function cutOffRuns(lines: readonly ResultLine[]): readonly ResultLine[] 
     JSON.stringify([seed, rate, batch, schedule]);
   const others = lines.filter((line) =>
     line.finished === false &&
-    !done.some((other) => setting(other) === setting(line) && asLong(other, line) && other.trainedTo >= line.trainedTo)
+    !done.some((other) =>
+      setting(other) === setting(line) && asLong(other, line.planned) && other.trainedTo >= line.trainedTo
+    )
   );
   return [...grouped(others, runKey).values()].map((run) => run.reduce((a, b) => b.length > a.length ? b : a));
 }
@@ -52,7 +54,7 @@ export function bestRuns(lines: readonly ResultLine[]): Best {
   const some = done.length > 0 ? done : lines;
   const most = Math.max(...some.map(({ planned }) => planned));
   const settings = grouped(
-    some.filter(({ planned }) => planned >= 0.99 * most),
+    some.filter((line) => asLong(line, most)),
     ({ rate, batch, schedule }) => JSON.stringify([rate, batch, schedule]),
   );
   const candidates = [...settings.values()].map((of) => {

@@ -66,7 +66,7 @@ export function assertWalkable(traits: Traits, { design }: ChunkTuning, decay: R
 }
 
 /** How a walk calls a decay. */
-export function walkDecay({ kind, per }: Decay): WalkDecay {
+export function walkDecay({ kind, per }: Decay): Exclude<WalkDecay, "columns"> {
   return kind === "diagonal" ? "rows" : kind === "none" ? "none" : per === "head" ? "head" : "scalar";
 }
 

@@ -23,7 +23,7 @@ import { type Named, Work } from "../_work.ts";
 import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
 import { addChained, type CanonicalGradients, type ModelExtent, ownGradients } from "./_backward_chain.ts";
 import { type ChunkBackwardTuning, planChunkBackward } from "./backward.ts";
-import { planWalkGradients, type WalkGradientOptions } from "../walk/gradients.ts";
+import { planWalkGradients } from "../walk/gradients.ts";
 import { walkDecay } from "./_walked.ts";
 import { canonicalColumns, type ChunkModel, gateShape } from "./family.ts";
 import { planChunkForward } from "./forward.ts";
@@ -116,7 +116,7 @@ export async function planChunkModelBackward(
         ...results,
         dg: entry.decay.per === "head" ? undefined : results.dg,
       }, {
-        decay: walkDecay(entry.decay) as WalkGradientOptions["decay"] & string,
+        decay: walkDecay(entry.decay),
         form: entry.decay.form ?? "log",
         scale,
         walk: asked.segments === undefined ? {} : { segments: asked.segments },
