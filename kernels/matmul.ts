@@ -28,14 +28,14 @@ import { InputError } from "../models/error.ts";
 import { BufferUsage, type Gpu } from "./gpu.ts";
 import { matrixUnit } from "./matrix_unit.ts";
 import { type ChoiceOptions, choose } from "./matmul/_choice.ts";
-import type { Memory, Scratch, Summation, Uniform } from "./matmul/_design.ts";
+import type { Memory, Scratch, SharedOperands, Summation, Uniform } from "./matmul/_design.ts";
 import { planFinish } from "./matmul/_finish.ts";
 import { type PlainTuning, planPlain } from "./matmul/_plan_plain.ts";
 import { planTiles, type TilesTuning } from "./matmul/_plan_tiles.ts";
 import { type MatmulTensors, problemOf, type Transposes } from "./matmul/_problem.ts";
 import { type Plan, planOf } from "./plan.ts";
 
-export type { Scratch, Summation, Uniform } from "./matmul/_design.ts";
+export type { Scratch, Shared, SharedOperands, Summation, Uniform } from "./matmul/_design.ts";
 export type { MatmulTensors } from "./matmul/_problem.ts";
 export * from "./matmul/bound.ts";
 
@@ -51,6 +51,11 @@ export interface MatmulOptions extends ChoiceOptions, Transposes, TilesTuning, P
   readonly scratch?: Scratch;
   /** Where the kernels' sizes come from, likewise the caller's, who may share those of the same words. */
   readonly uniform?: Uniform;
+  /**
+   * Where matrix units' packed operands lie that other products of the same arrays use too, whichever is first to run packing
+   * them; the caller's too, and likewise asked. Default: every product packs its own.
+   */
+  readonly shared?: SharedOperands;
 }
 
 /** A product made ready, and how it is computed: what {@linkcode matmulBound} has to know. */
@@ -83,6 +88,7 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   const memory: Memory = {
     scratch: options.scratch ?? ((bytes, label) => own(gpu.createBuffer({ bytes, label }))),
     uniform: options.uniform ?? ((words) => own(gpu.upload(words, { label: "sizes", usage }))),
+    ...(options.shared && { shared: options.shared }),
   };
   try {
     if (c.length === 0 || problem.K === 0) {

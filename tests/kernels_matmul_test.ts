@@ -3,7 +3,14 @@ import { after, test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromHalfBits, toHalfBits } from "../kernels/half.ts";
 import type { Gpu } from "../kernels/gpu.ts";
-import { matmulBound, type MatmulOptions, type MatmulPlan, type MatmulTensors, planMatmul } from "../kernels/matmul.ts";
+import {
+  matmulBound,
+  type MatmulOptions,
+  type MatmulPlan,
+  type MatmulTensors,
+  planMatmul,
+  type Shared,
+} from "../kernels/matmul.ts";
 import type { MatrixMode } from "../kernels/matrix_unit.ts";
 import { runPlans } from "../kernels/plan.ts";
 import { type DType, lengthOf, Tensor } from "../kernels/tensor.ts";
@@ -145,6 +152,7 @@ const blocks: readonly MatmulOptions[] = [
   {},
   { rows: 2, columns: 2, down: 2, across: 2, chunk: 32 },
   { rows: 2, columns: 4, down: 4, across: 2, unroll: 1 },
+  { rows: 2, columns: 2, down: 2, across: 1, unroll: 2, direct: true },
 ];
 const hardware = gpu !== null && gpu.subgroups?.max === 32 && gpu.features.has("chromium-experimental-subgroup-matrix");
 
@@ -324,6 +332,59 @@ gpuTest("products that read ahead have the bits of those that do not, and read n
     };
     assertEquals(await bits(true), await bits(false), JSON.stringify(of));
   }
+});
+
+gpuTest(
+  "products read straight from packed operands have the bits of those through workgroup memory",
+  async (device) => {
+    const cases: readonly Case[] = [
+      { M: 37, N: 50, K: 70, bias: true, options: { mode: "split", chunk: 32, invariant: true } },
+      { M: 18, N: 33, K: 64, batch: [2], options: { mode: "f16", down: 2, rows: 2, columns: 1, transposeB: true } },
+    ];
+    for (const of of cases) {
+      const bits = async (direct: boolean) => {
+        const { plan, entries } = await run(device, { ...of, options: { ...of.options, hardware: false, direct } });
+        assertEquals(plan.variant.includes("direct"), direct);
+        return entries.map(({ got }) => got);
+      };
+      assertEquals(await bits(true), await bits(false), JSON.stringify(of));
+    }
+  },
+);
+
+gpuTest("products of one matrix can share what is packed of it; control: of another they would", async (device) => {
+  const [K, N] = [40, 36];
+  const tensor = (name: string, shape: readonly number[]): Tensor =>
+    Tensor.from(device, numbers(name, shape, "f32"), shape);
+  const [b, other] = [tensor("b", [K, N]), tensor("other", [K, N])];
+  const packs = new Map<string, readonly GPUBuffer[]>();
+  const shared: Shared = (key, wanted) => {
+    const found = packs.get(key);
+    if (found !== undefined) return { buffers: found, filled: true };
+    packs.set(key, wanted.map(({ bytes, label }) => device.createBuffer({ bytes, label })));
+    return { buffers: packs.get(key)!, filled: false };
+  };
+  const product = async (M: number, of: Tensor, options: MatmulOptions) => {
+    const tensors = { a: tensor(`a${M}`, [M, K]), b: of, c: Tensor.empty(device, [M, N]) };
+    const plan = await planMatmul(device, tensors, { mode: "split", hardware: false, invariant: true, ...options });
+    await runPlans(device, "matmul", [plan]);
+    const result = { c: await tensors.c.read(), dispatches: plan.dispatches.length };
+    plan.release();
+    tensors.a.destroy();
+    tensors.c.destroy();
+    return result;
+  };
+  const own = [await product(20, b, {}), await product(7, b, {})];
+  const together = [await product(20, b, { shared: { b: shared } }), await product(7, b, { shared: { b: shared } })];
+  assertEquals(together.map(({ c }) => c), own.map(({ c }) => c));
+  assertEquals(together.map(({ dispatches }) => dispatches), [own[0]!.dispatches, own[1]!.dispatches - 1]);
+  assertEquals(packs.size, 1);
+  // Another order, or other chunks, are packed anew.
+  await product(7, b, { shared: { b: shared }, chunk: 16 });
+  assertEquals(packs.size, 2);
+  assertEquals((await product(7, other, { shared: { b: shared } })).c, own[1]!.c);
+  packs.forEach((buffers) => buffers.forEach((buffer) => buffer.destroy()));
+  [b, other].forEach((tensor) => tensor.destroy());
 });
 
 test("products by tiles, on matrix units, are within the bound of f64", { skip: !hardware }, () => {
@@ -525,8 +586,8 @@ test("products of other sizes are computed by the same texts", async () => {
         options: { ...more, mode, rows: 2, columns: 2, down: 1, across: 1, unroll: 2, chunk: 32 },
       })),
     ]),
-    ...[false, true].map((ahead) => {
-      const tiling = { rows: 1, columns: 1, down: 1, across: 1, unroll: 2, parts: 1, ahead };
+    ...[{}, { ahead: true }, { direct: true }].map((reading) => {
+      const tiling = { rows: 1, columns: 1, down: 1, across: 1, unroll: 2, parts: 1, ahead: false, ...reading };
       return { options: { ...tiling, mode: "f16" as const }, types: halves };
     }),
     ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),

@@ -6,7 +6,9 @@ import { BufferPool } from "../kernels/nn/buffer_pool.ts";
 import { keeps } from "../kernels/nn/dropout.ts";
 import { GpuEvaluator } from "../kernels/nn/evaluator.ts";
 import { GpuOps } from "../kernels/nn/gpu_ops.ts";
-import { Program } from "../kernels/nn/program.ts";
+import { type OpenOperand, Operands } from "../kernels/nn/_operands.ts";
+import { type Placement, Program } from "../kernels/nn/program.ts";
+import { Slot } from "../kernels/nn/slot.ts";
 import { Value } from "../kernels/nn/value.ts";
 import { planMatmul } from "../kernels/matmul.ts";
 import { runPlans } from "../kernels/plan.ts";
@@ -15,6 +17,7 @@ import { normal } from "../models/domain.ts";
 import { InputError } from "../models/error.ts";
 import { seeded } from "../models/random.ts";
 import { gpuForTests } from "./gpu.ts";
+import { withMatrixLoops } from "./matrix_loops.ts";
 
 const gpu = await gpuForTests("programs of recorded operations");
 after(() => gpu?.close());
@@ -270,4 +273,81 @@ gpuTest("an evaluator's row has the same bits alone and among others; it replays
   const before = device.bytes.live;
   evaluator.close();
   assert(device.bytes.live < before);
+});
+
+gpuTest("a lasting buffer is nobody else's until it is released", async (device) => {
+  const program = new Program(device, "lasting");
+  const buffers: GPUBuffer[] = [];
+  const slots = Array.from({ length: 4 }, () => program.slot([1]));
+  const step = (n: number, prepare: (at: Placement) => GPUBuffer): void =>
+    program.step(`step ${n}`, [], [slots[n]!], (at) => {
+      buffers.push(prepare(at));
+      return { dispatches: [] };
+    });
+  step(0, (at) => at.lasting(4096));
+  step(1, (at) => at.scratch(4096));
+  step(2, (at) => {
+    at.release(buffers[0]!);
+    return at.scratch(4096);
+  });
+  step(3, (at) => at.scratch(4096));
+  slots.forEach((slot) => program.keep(slot));
+  await program.ready();
+  const [lasting, between, releasing, behind] = buffers;
+  assert(lasting !== between && lasting !== releasing);
+  assertEquals(behind, lasting);
+  program.close();
+});
+
+test("operands are packed by the first product that reads them, and kept to the last", () => {
+  const operands = new Operands();
+  const [array, alone] = [
+    new Slot({ length: 4, fixed: undefined }, [4]),
+    new Slot({ length: 4, fixed: undefined }, [4]),
+  ];
+  const log: string[] = [];
+  const at = {
+    lasting: (bytes: number) => {
+      log.push(`lasting ${bytes}`);
+      return { bytes };
+    },
+    release: ({ bytes }: { readonly bytes: number }) => log.push(`release ${bytes}`),
+  } as unknown as Placement;
+  const opens = ["b", "b", "b"].map((layout) => operands.announce(array.storage, layout));
+  const other = operands.announce(alone.storage, "b");
+  const product = (open: (at: Placement) => OpenOperand, key: string, bytes: number): boolean | undefined => {
+    const { shared, close } = open(at);
+    const filled = shared?.(key, [{ bytes, label: "operand" }]).filled;
+    close();
+    return filled;
+  };
+  assertEquals(product(opens[0]!, "64 wide", 1), false);
+  assertEquals(product(opens[1]!, "128 wide", 2), false);
+  assertEquals(product(other, "64 wide", 3), undefined);
+  assertEquals(log, ["lasting 1", "lasting 2"]);
+  assertEquals(product(opens[2]!, "64 wide", 1), true);
+  assertEquals(log.slice(2), ["release 1", "release 2"]);
+});
+
+gpuTest("linear maps by one matrix on matrix units pack it once, with the bits of each alone", async (device) => {
+  if (!device.features.has("shader-f16")) return;
+  const looped = withMatrixLoops(device);
+  const [K, N] = [272, 256];
+  const w = Value.from(device, drawn("w", K * N), [K, N]);
+  const xs = [16, 32].map((rows) => Value.from(device, drawn(`x${rows}`, rows * K), [rows, K]));
+  const run = async (some: readonly Value[]) => {
+    const program = new Program(looped, "linear");
+    const ops = new GpuOps(program, { mode: "f16" });
+    const results = some.map((x) => ops.linear(x, w));
+    results.forEach(({ slot }) => program.keep(slot));
+    await program.run();
+    const bits = await Promise.all(results.map(({ slot }) => program.tensor(slot).read()));
+    const { dispatches } = program;
+    program.close();
+    return { bits, dispatches };
+  };
+  const together = await run(xs);
+  const apart = [await run(xs.slice(0, 1)), await run(xs.slice(1))];
+  assertEquals(together.bits, apart.map(({ bits }) => bits[0]!));
+  assertEquals(together.dispatches, apart[0]!.dispatches + apart[1]!.dispatches - 1);
 });

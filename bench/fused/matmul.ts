@@ -131,6 +131,16 @@ const variant = (name: string, options: Variant["options"] = {}): Variant => ({ 
 function tiles(rows: number, columns: number, down: number, across: number, unroll: number): Variant["options"] {
   return { rows, columns, down, across, unroll };
 }
+const direct = [
+  tiles(2, 2, 2, 2, 2),
+  tiles(2, 2, 2, 2, 4),
+  tiles(2, 2, 2, 2, 8),
+  tiles(2, 2, 1, 1, 4),
+  tiles(1, 2, 2, 2, 4),
+  tiles(1, 2, 2, 2, 8),
+  tiles(1, 1, 2, 2, 8),
+  tiles(2, 4, 2, 1, 4),
+];
 const named = (options: Variant["options"], more: Variant["options"] = {}, words = ""): Variant => {
   const { rows, columns, down, across, unroll } = options;
   return variant(`${rows}x${columns} by ${down}x${across}, ${unroll} at a time${words}`, { ...options, ...more });
@@ -174,6 +184,8 @@ function fewVariants(layout: Variant["options"]): readonly Variant[] {
     ...tilings.flatMap((options) =>
       [false, true].map((ahead) => named(options, { ...one, ahead }, ahead ? ", read ahead" : ""))
     ),
+    ...direct.map((options) => named(options, { ...one, direct: true }, ", direct")),
+    ...[2, 4].map((parts) => named(direct[1]!, { ...base, parts, direct: true }, `, direct, ${parts} parts`)),
     variant("1 part", one),
     ...[2, 4, 6].map((parts) => variant(`${parts} parts`, { ...base, parts })),
     variant("invariant", { ...base, invariant: true }),
@@ -228,6 +240,8 @@ const fewShapes: readonly LineShape[] = [
   { M: 8192, K: 256, N: 256 },
   { M: 512, K: 768, N: 768 },
   { M: 512, K: 768, N: 3072 },
+  { M: 64, K: 768, N: 3072 },
+  { M: 128, K: 3072, N: 768 },
 ];
 /** A weight's gradient. */
 const gradientShapes: readonly LineShape[] = [{ M: 768, K: 512, N: 768 }, { M: 768, K: 512, N: 3072 }];

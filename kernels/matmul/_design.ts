@@ -25,6 +25,21 @@ export interface Design extends Summation {
 /** Makes a buffer that a product needs only while it runs. */
 export type Scratch = (bytes: number, label: string) => GPUBuffer;
 
+/** A buffer that is wanted. */
+export interface Wanted {
+  readonly bytes: number;
+  readonly label: string;
+}
+
+/**
+ * Buffers for an operand that other products, whose sizes and tilings make the same key, bring into the same order: who asks
+ * first fills them.
+ */
+export type Shared = (
+  key: string,
+  wanted: readonly Wanted[],
+) => { readonly buffers: readonly GPUBuffer[]; readonly filled: boolean };
+
 /** Makes a uniform buffer of these words, or finds one. */
 export type Uniform = (words: Uint32Array<ArrayBuffer>) => GPUBuffer;
 
@@ -32,6 +47,13 @@ export type Uniform = (words: Uint32Array<ArrayBuffer>) => GPUBuffer;
 export interface Memory {
   readonly scratch: Scratch;
   readonly uniform: Uniform;
+  /** Of packed operands that are not this product's alone. */
+  readonly shared?: SharedOperands;
+}
+
+export interface SharedOperands {
+  readonly a?: Shared | undefined;
+  readonly b?: Shared | undefined;
 }
 
 /** Workgroups that keep a large device busy; sums are cut into parts where C alone has fewer. */

@@ -9,7 +9,7 @@ import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import { quadLoad } from "./_load.ts";
 import type { Side } from "./_problem.ts";
-import { type Sizes, sizesText } from "./_sizes.ts";
+import { type Sizes, sizesText, sizesWords } from "./_sizes.ts";
 
 const PACK_THREADS = 256;
 /** Slabs of 64 terms that an invocation reads at once, where operands are large. */
@@ -69,6 +69,13 @@ export function packSizes({ outer, inner }: Side, packed: Packed): Sizes {
     chunks,
     workgroups,
   };
+}
+
+/** Says all that makes packed operands differ, but what they hold. */
+export function packKey(unit: MatrixUnit, side: Side, packed: Packed): string {
+  const { scaled, termwise, panel } = packed;
+  const words = sizesWords(packSizes(side, packed)).join(" ");
+  return `${unit.key}, ${side.along ? "along" : "across"}, ${words}, ${scaled} ${termwise} ${panel}`;
 }
 
 /** Bindings: the operand, its reciprocal scales, the packed arrays, and {@linkcode packSizes}. */

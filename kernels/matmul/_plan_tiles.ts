@@ -4,12 +4,13 @@ import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import { tilesTime } from "./_cost.ts";
-import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
+import { BUSY, type Design, type Memory, partsOf, type Shared, type Wanted } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import {
   chunksOf,
   type Packed,
   packedLength,
+  packKey,
   packShader,
   packSizes,
   packWorkgroups,
@@ -54,7 +55,7 @@ const NEAR = 1.1;
 const AHEAD_TILES = 4;
 const AHEAD_WORKGROUPS = 2 * TURN;
 
-const rest = { swizzle: 8, ahead: false };
+const rest = { swizzle: 8, ahead: false, direct: false };
 const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, ...rest };
 const splits: Tiling = { ...halves, unroll: 1 };
 const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, ...rest };
@@ -79,7 +80,11 @@ export function planTiles(
   const spread = tilesSpread(problem, unit, options);
   assertFits(gpu, unit, spread);
   const { tiling, parts, a, b } = spread;
-  const packs = [pack(gpu, memory, unit, problem.a, a), pack(gpu, memory, unit, problem.b, b)] as const;
+  const { shared } = memory;
+  const packs = [
+    pack(gpu, { ...memory, share: shared?.a }, unit, problem.a, a),
+    pack(gpu, { ...memory, share: shared?.b }, unit, problem.b, b),
+  ] as const;
   const sides = wholeSides(spread);
   const { c, bias } = problem;
   const { accumulate } = options;
@@ -116,7 +121,10 @@ export function planTiles(
   });
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
-    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}${tiling.ahead ? ", read ahead" : ""}, ` +
+    variant:
+      `${unit.key}, ${block} by ${tiling.down}x${tiling.across}${tiling.ahead ? ", read ahead" : ""}${
+        tiling.direct ? ", direct" : ""
+      }, ` +
       `chunk ${16 * a.chunkTiles}, ` + (parts === 1 ? "1 part" : `${parts} parts`),
     mode: unit.mode,
     hardware: unit.hardware,
@@ -125,10 +133,10 @@ export function planTiles(
     parts,
     async dispatches() {
       const [packing, products] = await Promise.all([
-        Promise.all(packs.map(({ dispatch }) => dispatch())),
+        Promise.all(packs.map(({ dispatches }) => dispatches())),
         Promise.all(rounds.map((round) => round())),
       ]);
-      return [...packing, ...products.flat()];
+      return [...packing.flat(), ...products.flat()];
     },
   };
 }
@@ -163,7 +171,7 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   const spread = fastest(spreads, (spread) => timeOf(unit, spread, options));
   const { tiling } = spread;
   const few = tiling.rows * tiling.columns <= AHEAD_TILES && productWorkgroups(spread) <= AHEAD_WORKGROUPS;
-  return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
+  return { ...spread, tiling: { ...tiling, ahead: !tiling.direct && (options.ahead ?? few) } };
 }
 
 /** The first that is nearly as fast as any, among those that do not reach beyond C by much more than others do. */
@@ -175,9 +183,11 @@ function fastest(spreads: readonly Spread[], time: (spread: Spread) => number): 
   return spreads[times.findIndex((time) => time <= limit)]!;
 }
 
-function given({ rows, columns, down, across, unroll, swizzle, ahead }: TileTuning): TileTuning {
+function given({ rows, columns, down, across, unroll, swizzle, ahead, direct }: TileTuning): TileTuning {
   return Object.fromEntries(
-    Object.entries({ rows, columns, down, across, unroll, swizzle, ahead }).filter(([, value]) => value !== undefined),
+    Object.entries({ rows, columns, down, across, unroll, swizzle, ahead, direct }).filter(([, value]) =>
+      value !== undefined
+    ),
   );
 }
 
@@ -234,25 +244,35 @@ function assertFits(gpu: Gpu, unit: MatrixUnit, spread: Spread): void {
 interface Pack {
   readonly operands: readonly GPUBuffer[];
   readonly scales: GPUBuffer;
-  dispatch(): Promise<Dispatch>;
+  /** None if another product has packed the operand. */
+  dispatches(): Promise<Dispatch[]>;
 }
 
-function pack(gpu: Gpu, memory: Memory, unit: MatrixUnit, side: Side, packed: Packed): Pack {
-  const arrays = unit.arrays("operand");
+function pack(
+  gpu: Gpu,
+  { scratch, uniform, share }: Memory & { readonly share: Shared | undefined },
+  unit: MatrixUnit,
+  side: Side,
+  packed: Packed,
+): Pack {
   const width = unit.element === "f16" ? 2 : 4;
-  const operands = arrays.map((label) => memory.scratch(width * packedLength(packed), label));
-  const scales = memory.scratch(4 * scalesLength(packed), "scales");
-  const sizes = memory.uniform(sizesWords(packSizes(side, packed)));
+  const wanted: readonly Wanted[] = [
+    { bytes: 4 * scalesLength(packed), label: "scales" },
+    ...unit.arrays("operand").map((label) => ({ bytes: width * packedLength(packed), label })),
+  ];
+  const words = sizesWords(packSizes(side, packed));
+  const { buffers, filled } = share?.(packKey(unit, side, packed), wanted) ??
+    { buffers: wanted.map(({ bytes, label }) => scratch(bytes, label)), filled: false };
+  const [scales, ...operands] = buffers as [GPUBuffer, ...GPUBuffer[]];
+  if (filled) return { operands, scales, dispatches: () => Promise.resolve([]) };
+  const sizes = uniform(words);
   return {
     operands,
     scales,
-    async dispatch() {
+    async dispatches() {
       const pipeline = await gpu.compile({ label: `matmul pack ${unit.key}`, code: packShader(unit, side, packed) });
-      return {
-        pipeline,
-        buffers: [side.tensor.buffer, scales, ...operands, sizes],
-        workgroups: packWorkgroups(packed),
-      };
+      const buffers = [side.tensor.buffer, scales, ...operands, sizes];
+      return [{ pipeline, buffers, workgroups: packWorkgroups(packed) }];
     },
   };
 }

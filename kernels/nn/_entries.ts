@@ -2,10 +2,11 @@
 import { InputError } from "../../models/error.ts";
 import type { Activation } from "../../models/networks/ops.ts";
 import { activations } from "./activations.ts";
-import { recordColumnSums } from "./column_sums.ts";
-import { prepareDropout } from "./dropout.ts";
+import { contributeColumns } from "./column_sums.ts";
+import { type Dropout, prepareDropout } from "./dropout.ts";
 import { recordEach } from "./each.ts";
-import { contributeEach, type Recorder, result, step } from "./recorder.ts";
+import type { StepOptions } from "./program.ts";
+import { contributeEach, type Recorder, result } from "./recorder.ts";
 import { expectSuffix, sameShape } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
 import type { Value } from "./value.ts";
@@ -13,7 +14,8 @@ import type { Value } from "./value.ts";
 export function add(recorder: Recorder, a: Value, b: Value): Value {
   expectSuffix("add", a.shape, b.shape);
   const y = result(recorder, a.shape, [a, b]);
-  recordEach(recorder.program, "add", { inputs: [a.slot, b.slot], output: y.slot, value: "a + b" });
+  if (b.dropped && sameShape(a.shape, b.shape)) recordDropout(recorder, { ...b.dropped, y: y.slot, added: a.slot });
+  else recordEach(recorder.program, "add", { inputs: [a.slot, b.slot], output: y.slot, value: "a + b" });
   recorder.tape?.record(y, (g) => {
     recorder.tape!.pass(a, g);
     if (sameShape(a.shape, b.shape)) recorder.tape!.pass(b, g);
@@ -36,12 +38,10 @@ export function mul(recorder: Recorder, a: Value, b: Value): Value {
 }
 
 /** The gradient of what was repeated over the leading axes. */
-function sumRepeated({ program, tape }: Recorder, value: Value, inputs: readonly Slot[], text: string): void {
-  const columns = value.slot.length;
+function sumRepeated(recorder: Recorder, repeated: Value, inputs: readonly Slot[], value: string): void {
+  const columns = repeated.slot.length;
   const rows = columns === 0 ? 0 : inputs[0]!.length / columns;
-  tape!.contribute(value, (output, accumulate) => {
-    recordColumnSums(program, "repeated", { rows, columns, inputs, sums: [{ value: text, output, accumulate }] });
-  });
+  contributeColumns(recorder, "repeated", repeated, { rows, inputs, value });
 }
 
 export function affine(recorder: Recorder, x: Value, factor: number, offset: number): Value {
@@ -72,14 +72,21 @@ export function dropout(
 ): Value {
   if (!(rate >= 0 && rate < 1)) throw new InputError(`Cannot drop out: rate must be in [0, 1), got ${rate}`);
   if (!drops || rate === 0) return x;
-  const y = result(recorder, x.shape, [x]);
-  const record = (x: Slot, y: Slot, accumulate: boolean): void =>
-    step(recorder, "dropout", [x], [y], (at) => prepareDropout(recorder.gpu, { x, y, rate, site, accumulate }, at));
-  record(x.slot, y.slot, false);
+  const dropped = { x: x.slot, rate, site };
+  const y = result(recorder, x.shape, [x], { dropped });
+  // What is only added to something else goes there at once.
+  recordDropout(recorder, { ...dropped, y: y.slot }, { optional: true });
   recorder.tape?.record(y, (g) => {
-    recorder.tape!.contribute(x, (dx, accumulate) => record(g, dx, accumulate));
+    recorder.tape!.contribute(x, (dx, accumulate) => {
+      recordDropout(recorder, { ...dropped, x: g, y: dx, ...(accumulate && { added: dx }) });
+    });
   });
   return y;
+}
+
+function recordDropout({ gpu, program }: Recorder, job: Dropout, options: StepOptions = {}): void {
+  const reads = job.added === undefined ? [job.x] : [job.x, job.added];
+  program.step("dropout", reads, [job.y], (at) => prepareDropout(gpu, job, at), options);
 }
 
 /** `[count, …]` copies. */

@@ -9,7 +9,8 @@ import { InputError } from "../../models/error.ts";
 import { type MatmulOptions, planMatmul } from "../matmul.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { lengthOf } from "../tensor.ts";
-import { recordColumnSums } from "./column_sums.ts";
+import { contributeRows } from "./_row_gradients.ts";
+import { contributeColumns } from "./column_sums.ts";
 import { type Recorder, result, step } from "./recorder.ts";
 import { expectShape, rowsOf, shown } from "./shapes.ts";
 import type { Slot } from "./slot.ts";
@@ -29,28 +30,31 @@ interface Operands {
   readonly b: Slot;
   readonly c: Slot;
   readonly bias?: Slot | undefined;
+  /** Which of them other products may read as well: what nobody writes any more. */
+  readonly shared?: readonly ("a" | "b")[];
 }
 
-function product(recorder: Recorder, { a, b, c, bias }: Operands, options: MatmulOptions): void {
-  const { gpu, mode } = recorder;
-  step(
-    recorder,
-    "product",
-    [a, b, bias],
-    [c],
-    (at) =>
-      planMatmul(gpu, {
-        a: at.tensor(a),
-        b: at.tensor(b),
-        c: at.tensor(c),
-        ...(bias && { bias: at.tensor(bias) }),
-      }, {
-        ...options,
-        ...chosenProducts(mode),
-        scratch: (bytes) => at.scratch(bytes),
-        uniform: (words) => at.uniform(words),
-      }),
-  );
+function product(recorder: Recorder, { a, b, c, bias, shared = [] }: Operands, options: MatmulOptions): void {
+  const { gpu, mode, operands } = recorder;
+  const layouts = { a: `a ${options.transposeA ?? false}`, b: `b ${options.transposeB ?? false}` };
+  const announced = shared.map((side) => ({ side, open: operands.announce({ a, b }[side].storage, layouts[side]) }));
+  step(recorder, "product", [a, b, bias], [c], (at) => {
+    const opened = announced.map(({ side, open }) => ({ side, ...open(at) }));
+    const plan = planMatmul(gpu, {
+      a: at.tensor(a),
+      b: at.tensor(b),
+      c: at.tensor(c),
+      ...(bias && { bias: at.tensor(bias) }),
+    }, {
+      ...options,
+      ...chosenProducts(mode),
+      scratch: (bytes) => at.scratch(bytes),
+      uniform: (words) => at.uniform(words),
+      shared: Object.fromEntries(opened.map(({ side, shared }) => [side, shared])),
+    });
+    opened.forEach(({ close }) => close());
+    return plan;
+  });
 }
 
 export function linear(recorder: Recorder, x: Value, w: Value, bias?: Value): Value {
@@ -60,23 +64,19 @@ export function linear(recorder: Recorder, x: Value, w: Value, bias?: Value): Va
   if (bias) expectShape("apply a linear map", "bias", bias.shape, [N]);
   const y = result(recorder, [...x.shape.slice(0, -1), N], [x, w, bias]);
   const [flatX, flatY] = [x.slot.view([M, K]), y.slot.view([M, N])];
-  product(recorder, { a: flatX, b: w.slot, c: flatY, bias: bias?.slot }, { invariant: true });
+  product(recorder, { a: flatX, b: w.slot, c: flatY, bias: bias?.slot, shared: ["a", "b"] }, {
+    invariant: true,
+  });
   recorder.tape?.record(y, (g) => {
     const flat = g.view([M, N]);
     recorder.tape!.contribute(x, (dx, accumulate) => {
-      product(recorder, { a: flat, b: w.slot, c: dx.view([M, K]) }, { transposeB: true, accumulate });
+      product(recorder, { a: flat, b: w.slot, c: dx.view([M, K]), shared: ["b"] }, { transposeB: true, accumulate });
     });
-    recorder.tape!.contribute(w, (dw, accumulate) => {
-      product(recorder, { a: flatX, b: flat, c: dw }, { transposeA: true, accumulate });
-    });
-    if (!bias) return;
-    recorder.tape!.contribute(bias, (output, accumulate) => {
-      recordColumnSums(recorder.program, "bias", {
-        rows: M,
-        columns: N,
-        inputs: [g],
-        sums: [{ value: "a_of[at]", output, accumulate }],
+    contributeRows(recorder, [w, bias], { rows: M, arrays: [flatX, flat] }, ({ rows, arrays: [x, g] }) => {
+      recorder.tape!.contribute(w, (dw, accumulate) => {
+        product(recorder, { a: x!.view([rows, K]), b: g!.view([rows, N]), c: dw }, { transposeA: true, accumulate });
       });
+      if (bias) contributeColumns(recorder, "bias", bias, { rows, inputs: [g!], value: "a_of[at]" });
     });
   });
   return y;

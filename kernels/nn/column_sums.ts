@@ -6,7 +6,9 @@
 import type { Gpu } from "../gpu.ts";
 import { assemble, compileShader, dispatch, type Kernel, storage } from "../wgsl.ts";
 import type { Placement, Prepared, Program } from "./program.ts";
+import type { Recorder } from "./recorder.ts";
 import type { Slot } from "./slot.ts";
+import type { Value } from "./value.ts";
 
 /** One sum: `output[column] = Σ_row value`. */
 export interface ColumnSum {
@@ -36,6 +38,18 @@ const names = ["a_of", "b_of", "c_of", "d_of"] as const;
 export function recordColumnSums(program: Program, name: string, job: ColumnSums): void {
   const outputs = job.sums.map((sum) => sum!.output);
   program.step(name, job.inputs, outputs, (at) => prepare(program.gpu, name, job, at));
+}
+
+/** Records a gradient that is one sum. */
+export function contributeColumns(
+  { program, tape }: Recorder,
+  name: string,
+  of: Value,
+  { rows, inputs, value }: Pick<ColumnSums, "rows" | "inputs"> & Pick<ColumnSum, "value">,
+): void {
+  tape!.contribute(of, (output, accumulate) => {
+    recordColumnSums(program, name, { rows, columns: of.slot.length, inputs, sums: [{ value, output, accumulate }] });
+  });
 }
 
 async function prepare(gpu: Gpu, name: string, job: ColumnSums, at: Placement): Promise<Prepared> {

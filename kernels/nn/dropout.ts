@@ -14,7 +14,8 @@ export interface Dropout {
   readonly rate: number;
   /** Number of this use in the network. */
   readonly site: number;
-  readonly accumulate: boolean;
+  /** What is added to the result, and may be where it goes; default: nothing. */
+  readonly added?: Slot;
 }
 
 /** Entries whose hash is below are set to 0. */
@@ -42,16 +43,19 @@ export function keeps(
   return mixed((mixed(index) ^ stream) >>> 0) >= thresholdOf(rate);
 }
 
-const shaderOf = (items: number): Shader =>
-  assemble("dropout", {
+type Added = "nothing" | "itself" | "another";
+
+const shaderOf = (items: number, added: Added): Shader =>
+  assemble(added === "nothing" ? "dropout" : `dropout, ${added} added`, {
     bindings: [
       { name: "sizes", access: "uniform", type: "Sizes" },
       { name: "knobs", access: "uniform", type: "Knobs" },
       storage("x_of", "f32"),
+      ...(added === "another" ? [storage("added_of", "f32")] : []),
       storage("result_of", "f32", "read_write"),
     ],
     source: /* wgsl */ `
-struct Sizes { count: u32, accumulate: u32, site: u32, threshold: u32, factor: f32, unused_0: u32, unused_1: u32, unused_2: u32 }
+struct Sizes { count: u32, site: u32, threshold: u32, factor: f32 }
 ${knobsStruct}
 fn mixed(x: u32) -> u32 {
   var h = x;
@@ -66,24 +70,29 @@ ${
         each: items,
         once: "stream = mixed(mixed(mixed(knobs.seed) + knobs.step) + sizes.site);",
         value: "select(0.0, x_of[id] * sizes.factor, mixed(mixed(id) ^ stream) >= sizes.threshold)",
-        store: "if (sizes.accumulate == 0u) { result_of[id] = value; } else { result_of[id] += value; }",
+        store: added === "another"
+          ? "result_of[id] = added_of[id] + value;"
+          : `result_of[id] ${added === "itself" ? "+" : ""}= value;`,
       })
     }`,
   });
 
 export async function prepareDropout(
   gpu: Gpu,
-  { x, y, rate, site, accumulate }: Dropout,
+  { x, y, rate, site, added }: Dropout,
   at: Placement,
 ): Promise<Prepared> {
-  const words = new Uint32Array([x.length, accumulate ? 1 : 0, site, thresholdOf(rate), 0, 0, 0, 0]);
-  new Float32Array(words.buffer)[4] = 1 / (1 - rate);
+  const words = new Uint32Array([x.length, site, thresholdOf(rate), 0]);
+  new Float32Array(words.buffer)[3] = 1 / (1 - rate);
+  const apart = added !== undefined && added.storage !== y.storage;
   const buffers = {
     sizes: at.uniform(words),
     knobs: at.knobs,
     x_of: at.tensor(x).buffer,
+    ...(apart && { added_of: at.tensor(added).buffer }),
     result_of: at.tensor(y).buffer,
   };
   const items = itemsEach(gpu);
-  return { dispatches: [dispatchItems(await compileShader(gpu, shaderOf(items)), buffers, x.length, items)] };
+  const shader = shaderOf(items, apart ? "another" : added === undefined ? "nothing" : "itself");
+  return { dispatches: [dispatchItems(await compileShader(gpu, shader), buffers, x.length, items)] };
 }

@@ -25,6 +25,7 @@ import { attention } from "./_attention.ts";
 import { attentionNext } from "./_attention_next.ts";
 import { add, affine, dropout, map, mul, repeat } from "./_entries.ts";
 import { crossEntropy } from "./_loss.ts";
+import { Operands } from "./_operands.ts";
 import { concat, embedding, reshape, slice, type Sorted, take, transpose } from "./_moves.ts";
 import { norm } from "./_norms.ts";
 import { linear, matmul } from "./_products.ts";
@@ -51,6 +52,7 @@ export class GpuOps implements TensorOps<Value, Ids>, Recorder {
   readonly program: Program;
   readonly tape: Tape | undefined;
   readonly mode: MatrixMode | undefined;
+  readonly operands: Operands = new Operands();
   /** Caches that are brought up to date where they lie. */
   readonly updated: Set<Storage> = new Set<Storage>();
   readonly #sorted = new Map<Ids, Sorted>();

@@ -35,6 +35,10 @@ export interface Placement {
   tensor(slot: Slot): Tensor;
   /** A buffer for the duration of the step; to be asked for before the step's function returns or first waits. */
   scratch(bytes: number): GPUBuffer;
+  /** A buffer for the step and those behind it, until one of them {@linkcode release}s it; to be asked for as early. */
+  lasting(bytes: number): GPUBuffer;
+  /** Frees such a buffer for what comes after the step; as early. */
+  release(buffer: GPUBuffer): void;
   /** A uniform buffer of these words, shared with whoever asks for the same. */
   uniform(words: Uint32Array): GPUBuffer;
   /** A storage buffer of these words, likewise shared. */
@@ -255,6 +259,8 @@ export class Program {
           if (open) scratch.push(buffer);
           return buffer;
         },
+        lasting: (bytes) => lending.take(bytes),
+        release: (buffer) => scratch.push(buffer),
         uniform: (words) => this.#words(words, BufferUsage.UNIFORM),
         constant: (words) => this.#words(words, BufferUsage.STORAGE),
         knobs: this.#knobs,

@@ -1,6 +1,7 @@
 /** Where operations write themselves down: a program, a tape where gradients are wanted, and how products are computed. */
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
+import type { Operands } from "./_operands.ts";
 import { type Each, recordEach } from "./each.ts";
 import type { Placement, Prepared, Program } from "./program.ts";
 import type { Slot } from "./slot.ts";
@@ -12,6 +13,8 @@ export interface Recorder {
   readonly program: Program;
   readonly tape: Tape | undefined;
   readonly mode: MatrixMode | undefined;
+  /** What products of the program share. */
+  readonly operands: Operands;
 }
 
 /** A new value made of others. */

@@ -6,6 +6,7 @@
  * array is at that time another value's gradient as well (a sum hands its own on to both of its terms without a copy).
  */
 import { recordEach } from "./each.ts";
+import type { Rows } from "./_row_gradients.ts";
 import type { Program } from "./program.ts";
 import type { Slot, Storage } from "./slot.ts";
 import type { Value } from "./value.ts";
@@ -24,12 +25,19 @@ interface Entry {
   readonly pull: (gradient: Slot) => void;
 }
 
+interface Waiting {
+  readonly values: readonly Value[];
+  readonly parts: Rows[];
+  readonly finish: (parts: readonly Rows[]) => void;
+}
+
 export class Tape {
   readonly #program: Program;
   readonly #entries: Entry[] = [];
   readonly #gradients = new Map<Value, Slot>();
   /** How many values have an array as their gradient. */
   readonly #holders = new Map<Storage, number>();
+  readonly #waiting: Waiting[] = [];
 
   constructor(program: Program) {
     this.#program = program;
@@ -57,6 +65,20 @@ export class Tape {
       this.#drop(result, gradient);
     }
     this.#entries.length = 0;
+    for (const { parts, finish } of this.#waiting.splice(0)) {
+      finish(parts);
+      this.#keep(parts, -1);
+    }
+  }
+
+  /** Keeps a part of the gradients of parameters until all parts are there, which the first call's `finish` then gets. */
+  later(values: readonly Value[], part: Rows, finish: (parts: readonly Rows[]) => void): void {
+    const same = (other: readonly Value[]): boolean =>
+      other.length === values.length && other.every((value, i) => value === values[i]);
+    const waiting = this.#waiting.find(({ values }) => same(values));
+    if (waiting === undefined) this.#waiting.push({ values, parts: [part], finish });
+    else waiting.parts.push(part);
+    this.#keep([part], 1);
   }
 
   /** What {@linkcode backward} found for a parameter or an input; undefined if the loss does not depend on it. */
@@ -125,6 +147,14 @@ export class Tape {
   #hold(value: Value, gradient: Slot): void {
     this.#gradients.set(value, gradient);
     this.#holders.set(gradient.storage, (this.#holders.get(gradient.storage) ?? 0) + 1);
+  }
+
+  /** Holders of gradients that are parts: while they wait, nothing may be added to them. */
+  #keep(parts: readonly Rows[], holders: 1 | -1): void {
+    for (const { storage } of parts.flatMap(({ arrays }) => arrays)) {
+      const others = this.#holders.get(storage);
+      if (others !== undefined) this.#holders.set(storage, others + holders);
+    }
   }
 
   #drop(value: Value, { storage }: Slot): void {

@@ -16,10 +16,18 @@ export interface Joined {
   readonly parts: readonly Value[];
 }
 
+/** What another array is but for what dropout dropped. */
+export interface Dropped {
+  readonly x: Slot;
+  readonly rate: number;
+  readonly site: number;
+}
+
 /** Where a value's numbers come from, if they are those of others. */
 export interface Origin {
   readonly taken?: Taken | undefined;
   readonly joined?: Joined | undefined;
+  readonly dropped?: Dropped | undefined;
 }
 
 export class Value {
@@ -28,12 +36,14 @@ export class Value {
   readonly tracked: boolean;
   readonly taken: Taken | undefined;
   readonly joined: Joined | undefined;
+  readonly dropped: Dropped | undefined;
 
-  constructor(slot: Slot, tracked = false, { taken, joined }: Origin = {}) {
+  constructor(slot: Slot, tracked = false, { taken, joined, dropped }: Origin = {}) {
     this.slot = slot;
     this.tracked = tracked;
     this.taken = taken;
     this.joined = joined;
+    this.dropped = dropped;
   }
 
   /** Numbers that lie on the GPU already; `tracked` for parameters. */
