@@ -152,7 +152,6 @@ const blocks: readonly MatmulOptions[] = [
   {},
   { rows: 2, columns: 2, down: 2, across: 2, chunk: 32 },
   { rows: 2, columns: 4, down: 4, across: 2, unroll: 1 },
-  { rows: 2, columns: 2, down: 2, across: 1, unroll: 2, direct: true },
 ];
 const hardware = gpu !== null && gpu.subgroups?.max === 32 && gpu.features.has("chromium-experimental-subgroup-matrix");
 
@@ -333,24 +332,6 @@ gpuTest("products that read ahead have the bits of those that do not, and read n
     assertEquals(await bits(true), await bits(false), JSON.stringify(of));
   }
 });
-
-gpuTest(
-  "products read straight from packed operands have the bits of those through workgroup memory",
-  async (device) => {
-    const cases: readonly Case[] = [
-      { M: 37, N: 50, K: 70, bias: true, options: { mode: "split", chunk: 32, invariant: true } },
-      { M: 18, N: 33, K: 64, batch: [2], options: { mode: "f16", down: 2, rows: 2, columns: 1, transposeB: true } },
-    ];
-    for (const of of cases) {
-      const bits = async (direct: boolean) => {
-        const { plan, entries } = await run(device, { ...of, options: { ...of.options, hardware: false, direct } });
-        assertEquals(plan.variant.includes("direct"), direct);
-        return entries.map(({ got }) => got);
-      };
-      assertEquals(await bits(true), await bits(false), JSON.stringify(of));
-    }
-  },
-);
 
 gpuTest("products of one matrix can share what is packed of it; control: of another they would", async (device) => {
   const [K, N] = [40, 36];
@@ -586,7 +567,7 @@ test("products of other sizes are computed by the same texts", async () => {
         options: { ...more, mode, rows: 2, columns: 2, down: 1, across: 1, unroll: 2, chunk: 32 },
       })),
     ]),
-    ...[{}, { ahead: true }, { direct: true }].map((reading) => {
+    ...[{}, { ahead: true }].map((reading) => {
       const tiling = { rows: 1, columns: 1, down: 1, across: 1, unroll: 2, parts: 1, ahead: false, ...reading };
       return { options: { ...tiling, mode: "f16" as const }, types: halves };
     }),

@@ -131,16 +131,6 @@ const variant = (name: string, options: Variant["options"] = {}): Variant => ({ 
 function tiles(rows: number, columns: number, down: number, across: number, unroll: number): Variant["options"] {
   return { rows, columns, down, across, unroll };
 }
-const direct = [
-  tiles(2, 2, 2, 2, 2),
-  tiles(2, 2, 2, 2, 4),
-  tiles(2, 2, 2, 2, 8),
-  tiles(2, 2, 1, 1, 4),
-  tiles(1, 2, 2, 2, 4),
-  tiles(1, 2, 2, 2, 8),
-  tiles(1, 1, 2, 2, 8),
-  tiles(2, 4, 2, 1, 4),
-];
 const named = (options: Variant["options"], more: Variant["options"] = {}, words = ""): Variant => {
   const { rows, columns, down, across, unroll } = options;
   return variant(`${rows}x${columns} by ${down}x${across}, ${unroll} at a time${words}`, { ...options, ...more });
@@ -166,6 +156,18 @@ const splitVariants: readonly Variant[] = [
   variant("A transposed", { mode: "split", transposeA: true }),
 ];
 
+/** Rows and columns of an invocation; rows, columns and terms of a workgroup. */
+const plainBlocks = [
+  [4, 32, 32, 16],
+  [4, 32, 32, 32],
+  [4, 32, 32, 64],
+  [4, 64, 32, 32],
+  [4, 64, 64, 16],
+  [4, 64, 64, 32],
+  [8, 64, 64, 16],
+  [8, 64, 64, 32],
+] as const;
+
 /** Products of few workgroups, chunks as networks have them, in one part each so that tilings can be compared. */
 function fewVariants(layout: Variant["options"]): readonly Variant[] {
   const base = { mode: "split", chunk: 1024, ...layout } as const;
@@ -181,11 +183,14 @@ function fewVariants(layout: Variant["options"]): readonly Variant[] {
   return [
     variant("default", base),
     variant("plain", { ...layout, mode: "f32" }),
+    ...plainBlocks.map(([each, blockRows, blockColumns, blockTerms]) =>
+      variant(`plain ${blockRows}x${blockColumns}x${blockTerms} by ${each}`, {
+        ...{ ...layout, mode: "f32", each, blockRows, blockColumns, blockTerms },
+      })
+    ),
     ...tilings.flatMap((options) =>
       [false, true].map((ahead) => named(options, { ...one, ahead }, ahead ? ", read ahead" : ""))
     ),
-    ...direct.map((options) => named(options, { ...one, direct: true }, ", direct")),
-    ...[2, 4].map((parts) => named(direct[1]!, { ...base, parts, direct: true }, `, direct, ${parts} parts`)),
     variant("1 part", one),
     ...[2, 4, 6].map((parts) => variant(`${parts} parts`, { ...base, parts })),
     variant("invariant", { ...base, invariant: true }),

@@ -25,8 +25,6 @@ import { blockOf } from "./_tiling.ts";
 const MULTIPROCESSORS = 132;
 /** Workgroup memory that a multiprocessor hands out. */
 const ROOM = 47 * 1024;
-/** Workgroups that a multiprocessor holds where they take none: a guess. */
-const DIRECT = 4;
 /** Before the first step, and after the last. */
 const START = 14;
 const PLAIN_START = 4;
@@ -56,12 +54,11 @@ const finishTime = (parts: number, entries: number): number =>
 export function tilesTime(unit: MatrixUnit, spread: Spread, finishes: boolean): number {
   const { tiling, a, parts, problem: { batches } } = spread;
   const { down, across } = blockOf(tiling);
-  const each = tiling.direct ? DIRECT : Math.max(1, Math.floor(ROOM / stagedBytes(unit, spread)));
-  const held = MULTIPROCESSORS * each;
+  const held = MULTIPROCESSORS * Math.max(1, Math.floor(ROOM / stagedBytes(unit, spread)));
   const turns = Math.ceil(productWorkgroups(spread) / held);
-  const step = unit.mode === "f16" ? STEP.halves : down * across > 16 ? STEP.large : STEP.small;
+  const each = unit.mode === "f16" ? STEP.halves : down * across > 16 ? STEP.large : STEP.small;
   const { rows, columns } = wholeSides(spread);
-  const product = START + turns * Math.ceil(a.chunkTiles / tiling.unroll) * step;
+  const product = START + turns * Math.ceil(a.chunkTiles / tiling.unroll) * each;
   return product + (finishes ? finishTime(parts, batches * rows * columns) : 0);
 }
 

@@ -55,7 +55,7 @@ const NEAR = 1.1;
 const AHEAD_TILES = 4;
 const AHEAD_WORKGROUPS = 2 * TURN;
 
-const rest = { swizzle: 8, ahead: false, direct: false };
+const rest = { swizzle: 8, ahead: false };
 const halves: Tiling = { rows: 4, columns: 4, down: 2, across: 2, unroll: 2, ...rest };
 const splits: Tiling = { ...halves, unroll: 1 };
 const small: Tiling = { rows: 2, columns: 2, down: 2, across: 2, unroll: 2, ...rest };
@@ -121,10 +121,7 @@ export function planTiles(
   });
   const block = `${16 * tiling.rows * tiling.down}x${16 * tiling.columns * tiling.across}x${16 * tiling.unroll}`;
   return {
-    variant:
-      `${unit.key}, ${block} by ${tiling.down}x${tiling.across}${tiling.ahead ? ", read ahead" : ""}${
-        tiling.direct ? ", direct" : ""
-      }, ` +
+    variant: `${unit.key}, ${block} by ${tiling.down}x${tiling.across}${tiling.ahead ? ", read ahead" : ""}, ` +
       `chunk ${16 * a.chunkTiles}, ` + (parts === 1 ? "1 part" : `${parts} parts`),
     mode: unit.mode,
     hardware: unit.hardware,
@@ -171,7 +168,7 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   const spread = fastest(spreads, (spread) => timeOf(unit, spread, options));
   const { tiling } = spread;
   const few = tiling.rows * tiling.columns <= AHEAD_TILES && productWorkgroups(spread) <= AHEAD_WORKGROUPS;
-  return { ...spread, tiling: { ...tiling, ahead: !tiling.direct && (options.ahead ?? few) } };
+  return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
 }
 
 /** The first that is nearly as fast as any, among those that do not reach beyond C by much more than others do. */
@@ -183,11 +180,9 @@ function fastest(spreads: readonly Spread[], time: (spread: Spread) => number): 
   return spreads[times.findIndex((time) => time <= limit)]!;
 }
 
-function given({ rows, columns, down, across, unroll, swizzle, ahead, direct }: TileTuning): TileTuning {
+function given({ rows, columns, down, across, unroll, swizzle, ahead }: TileTuning): TileTuning {
   return Object.fromEntries(
-    Object.entries({ rows, columns, down, across, unroll, swizzle, ahead, direct }).filter(([, value]) =>
-      value !== undefined
-    ),
+    Object.entries({ rows, columns, down, across, unroll, swizzle, ahead }).filter(([, value]) => value !== undefined),
   );
 }
 

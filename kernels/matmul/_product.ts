@@ -9,7 +9,6 @@
 
 import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
-import { directOperands } from "./_direct.ts";
 import { chunksOf, type Packed, packedTiles, scalesEach } from "./_pack.ts";
 import { type Sizes, sizesText } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
@@ -67,7 +66,7 @@ export function productShader(unit: MatrixUnit, spread: Spread): string {
   const { rows, columns, across, unroll, swizzle } = tiling;
   const block = blockOf(tiling);
   const count = unit.arrays("a").length;
-  const operands = tiling.direct ? directOperands(unit, spread) : stagedOperands(unit, spread);
+  const operands = stagedOperands(unit, spread);
   const scale = (name: "a" | "b", i: number): string => {
     const first = name === "a" ? "first_row" : "first_column";
     return `let scale_${name}_${i} = scales_${name}[batch * sizes.scales_${name} + chunk * sizes.blocks_${name} + ` +

@@ -35,7 +35,6 @@ const countsOf = ({ tiling, a, b }: Spread): readonly [number, number] => [
 
 /** Bytes of workgroup memory. */
 export function stagedBytes(unit: MatrixUnit, spread: Spread): number {
-  if (spread.tiling.direct) return 0;
   return countsOf(spread).reduce((bytes, count) => bytes + unit.bytes(count), 0);
 }
 

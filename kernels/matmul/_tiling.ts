@@ -15,8 +15,6 @@ export interface TileTuning {
   readonly swizzle?: number;
   /** Whether the next tiles are read into registers while these are multiplied; default: where workgroups are few and small. */
   readonly ahead?: boolean;
-  /** Whether tiles are read straight from where they lie packed, rather than brought into workgroup memory. */
-  readonly direct?: boolean;
 }
 
 export type Tiling = Required<TileTuning>;
@@ -24,7 +22,7 @@ export type Tiling = Required<TileTuning>;
 /** Throws an {@link InputError} if a number is not a positive integer. */
 export function tilingOf(tuning: TileTuning, defaults: Tiling): Tiling {
   const tiling = { ...defaults, ...tuning };
-  const { ahead: _, direct: __, ...numbers } = tiling;
+  const { ahead: _, ...numbers } = tiling;
   for (const [name, value] of Object.entries(numbers)) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new InputError(`Cannot multiply: ${name} must be an integer ≥ 1, got ${value}`);

@@ -38,42 +38,62 @@ export interface PlanAdamWOptions extends OptimiserOptions {
   readonly decays?: readonly boolean[];
 }
 
-const shader: Shader = assemble("adamw", {
-  bindings: [
-    { name: "knobs", access: "uniform", type: "vec4u" },
-    // As bits: β1, 1 − β1, β2, 1 − β2; ln β1, ln β2, ε, decay; clip. Then the numbers of the tensor.
-    { name: "settings", access: "uniform", type: "array<vec4u, 3>" },
-    storage("norm", "u32"),
-    storage("loss", "u32"),
-    storage("gradient", "f32"),
-    storage("parameter", "f32", "read_write"),
-    storage("first", "f32", "read_write"),
-    storage("second", "f32", "read_write"),
-  ],
-  source: f32Profile.prelude + finite + entryPerItem(
-    "settings[2].y",
-    /* wgsl */ `
-  if (!finite(norm[0]) || !finite(loss[0])) { return; }
+/** Buffers of a tensor: its gradient, itself and two moments; and those of a dispatch beside them: the norm and the loss. */
+const [EACH, BESIDE] = [4, 2];
+
+/** Of so many tensors, one behind the other. */
+const shaderOf = (count: number): Shader => {
+  const tensors = Array.from({ length: count }, (_, i) => i);
+  const one = (i: number): string =>
+    /* wgsl */ `if (id < settings[${i + 2}].x) {
+    let at = id - start;
+    let next = update(gradient_${i}[at], vec3f(parameter_${i}[at], first_${i}[at], second_${i}[at]), settings[${
+      i + 2
+    }].y);
+    parameter_${i}[at] = next.x;
+    first_${i}[at] = next.y;
+    second_${i}[at] = next.z;
+    return;
+  }
+  start = settings[${i + 2}].x;`;
+  return assemble(`adamw of ${count}`, {
+    bindings: [
+      { name: "knobs", access: "uniform", type: "vec4u" },
+      // As bits: β1, 1 − β1, β2, 1 − β2; ln β1, ln β2, ε, clip. Then of each tensor where its numbers end, and its decay.
+      { name: "settings", access: "uniform", type: `array<vec4u, ${2 + count}>` },
+      storage("norm", "u32"),
+      storage("loss", "u32"),
+      ...tensors.flatMap((i) => [
+        storage(`gradient_${i}`, "f32"),
+        ...["parameter", "first", "second"].map((name) => storage(`${name}_${i}`, "f32", "read_write")),
+      ]),
+    ],
+    source: f32Profile.prelude + finite + /* wgsl */ `
+fn update(gradient: f32, given: vec3f, decay: u32) -> vec3f {
   let length = bitcast<f32>(norm[0]);
-  let clip = bitcast<f32>(settings[2].x);
   let rate = bitcast<f32>(knobs.z);
   let step = f32(knobs.x + 1u);
   let beta = bitcast<vec4f>(settings[0]);
-  // ln β1, ln β2, ε, decay.
+  // ln β1, ln β2, ε, clip.
   let more = bitcast<vec4f>(settings[1]);
-  var g = gradient[id];
-  if (length > clip) { g *= clip / length; }
-  let m = beta.x * first[id] + beta.y * g;
-  let v = beta.z * second[id] + beta.w * g * g;
+  var g = gradient;
+  if (length > more.w) { g *= more.w / length; }
+  let m = beta.x * given.y + beta.y * g;
+  let v = beta.z * given.z + beta.w * g * g;
   let root = sqrt(v / -ds_expm1(step * more.y)) + more.z;
-  first[id] = m;
-  second[id] = v;
-  let p = parameter[id];
-  parameter[id] = p - rate * (m / -ds_expm1(step * more.x) / root + more.w * p);`,
-  ),
-});
+  return vec3f(given.x - rate * (m / -ds_expm1(step * more.x) / root + bitcast<f32>(decay) * given.x), m, v);
+}
+` + entryPerItem(
+        `settings[${count + 1}].x`,
+        /* wgsl */ `
+  if (!finite(norm[0]) || !finite(loss[0])) { return; }
+  var start = 0u;
+  ${tensors.map(one).join("\n  ")}`,
+      ),
+  });
+};
 
-/** Makes a step ready, a dispatch for every parameter. Throws an {@link InputError} on tensors or options that do not fit. */
+/** Makes a step ready, a dispatch for as many parameters as the device can bind. Throws an {@link InputError} on tensors or options that do not fit. */
 export async function planAdamW(gpu: Gpu, tensors: AdamWTensors, options: PlanAdamWOptions = {}): Promise<Plan> {
   const { parameters, gradients, first, second, norm, loss, knobs } = tensors;
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, clip = 1, decays } = options;
@@ -92,34 +112,38 @@ export async function planAdamW(gpu: Gpu, tensors: AdamWTensors, options: PlanAd
     }
   }
   assertShape("norm", norm, [1]);
-  const kernel = await compileShader(gpu, shader);
+  const all = parameters.map((parameter, i) => {
+    const of = { gradient: gradients[i]!, first: first[i]!, second: second[i]! };
+    for (const [name, tensor] of Object.entries({ ...of, parameter })) {
+      assertShape(`${name} ${i}`, tensor, parameter.shape);
+      if (tensor.dtype !== "f32") throw new InputError(`Cannot step AdamW: ${name} ${i} must be f32, got f16`);
+    }
+    return { ...of, parameter, decay: decays?.[i] ?? true ? weightDecay : 0 };
+  }).filter(({ parameter }) => parameter.length > 0);
+  // Beyond the largest f32 there is nothing to clip.
+  const most = Math.min(clip, 3.4028234663852886e38);
+  const together = Math.max(1, Math.floor((gpu.limits.maxStorageBuffersPerShaderStage - BESIDE) / EACH));
   const scratch: GPUBuffer[] = [];
   const dispatches: Dispatch[] = [];
   try {
-    for (const [i, parameter] of parameters.entries()) {
-      const of = { gradient: gradients[i]!, first: first[i]!, second: second[i]! };
-      for (const [name, tensor] of Object.entries({ ...of, parameter })) {
-        assertShape(`${name} ${i}`, tensor, parameter.shape);
-        if (tensor.dtype !== "f32") throw new InputError(`Cannot step AdamW: ${name} ${i} must be f32, got f16`);
-      }
-      if (parameter.length === 0) continue;
-      const decay = decays?.[i] ?? true ? weightDecay : 0;
-      // Beyond the largest f32 there is nothing to clip.
-      const most = Math.min(clip, 3.4028234663852886e38);
-      const settings = new Float32Array(12);
-      settings.set([beta1, 1 - beta1, beta2, 1 - beta2, Math.log(beta1), Math.log(beta2), epsilon, decay, most]);
-      new Uint32Array(settings.buffer)[9] = parameter.length;
+    for (let from = 0; from < all.length; from += together) {
+      const some = all.slice(from, from + together);
+      const settings = new Float32Array(8 + 4 * some.length);
+      settings.set([beta1, 1 - beta1, beta2, 1 - beta2, Math.log(beta1), Math.log(beta2), epsilon, most]);
+      let end = 0;
+      some.forEach(({ parameter, decay }, i) => {
+        end += parameter.length;
+        new Uint32Array(settings.buffer)[8 + 4 * i] = end;
+        settings[9 + 4 * i] = decay;
+      });
       const usage = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
       scratch.push(gpu.upload(settings, { label: "adamw settings", usage }));
-      dispatches.push(dispatchItems(
-        kernel,
-        {
-          ...{ knobs, settings: scratch.at(-1)!, norm: norm.buffer, loss: (loss ?? norm).buffer },
-          ...{ gradient: of.gradient.buffer, parameter: parameter.buffer },
-          ...{ first: of.first.buffer, second: of.second.buffer },
-        },
-        parameter.length,
-      ));
+      const buffers = { knobs, settings: scratch.at(-1)!, norm: norm.buffer, loss: (loss ?? norm).buffer };
+      const named = some.flatMap((of, i) =>
+        (["gradient", "parameter", "first", "second"] as const).map((name) => [`${name}_${i}`, of[name].buffer])
+      );
+      const kernel = await compileShader(gpu, shaderOf(some.length));
+      dispatches.push(dispatchItems(kernel, { ...buffers, ...Object.fromEntries(named) }, end));
     }
   } catch (error) {
     scratch.forEach((buffer) => buffer.destroy());
@@ -128,7 +152,7 @@ export async function planAdamW(gpu: Gpu, tensors: AdamWTensors, options: PlanAd
   const length = parameters.reduce((sum, parameter) => sum + parameter.length, 0);
   return planOf({
     name: "adamw",
-    variant: `${dispatches.length} parameters`,
+    variant: `${all.length} parameters, ${together} together`,
     dispatches,
     bytes: 4 * 7 * length,
     operations: 16 * length,
