@@ -6,7 +6,7 @@ import { recordBlockCopy } from "./block_copy.ts";
 import { prepareEmbedding, prepareEmbeddingBackward, prepareSort } from "./embedding.ts";
 import type { Ids } from "./ids.ts";
 import { type Recorder, result, step } from "./recorder.ts";
-import { recordRowSums } from "./row_sums.ts";
+import { contributeRowSums, recordRowSums, type RowSums } from "./row_sums.ts";
 import { around, sameShape, shown, withExtent } from "./shapes.ts";
 import { joinTaken } from "./_taken.ts";
 import type { Slot } from "./slot.ts";
@@ -191,19 +191,15 @@ export function take(recorder: Recorder, sources: readonly Value[], rows: readon
   const width = lengthOf(tail);
   const origin = count * width === 0 ? {} : { taken: { rows: origins } };
   const y = result(recorder, [count, ...tail], sources, origin);
-  sources.forEach((source, i) => {
-    const lists = Array.from({ length: count }, (_, row) => forward[i]![row] ?? []);
-    if (!lists.some(({ length }) => length > 0)) return;
-    recordRowSums(program, "take", { source: source.slot, target: y.slot, width, lists, as: "some", optional: true });
-  });
+  const jobs = sources.map(({ slot }, i): RowSums => ({
+    ...{ source: slot, target: y.slot, width, as: "some" },
+    lists: Array.from({ length: count }, (_, row) => forward[i]![row] ?? []),
+  }));
+  const some = ({ lists }: Pick<RowSums, "lists">): boolean => lists.some(({ length }) => length > 0);
+  recordRowSums(program, "take", jobs.filter(some), { optional: true });
   tape?.record(y, (g) => {
-    sources.forEach((source, i) => {
-      const lists = backward[i]!;
-      if (!lists.some(({ length }) => length > 0)) return;
-      tape.contribute(source, (target, accumulate) => {
-        recordRowSums(program, "take backward", { source: g, target, width, lists, as: accumulate ? "add" : "write" });
-      });
-    });
+    const given = sources.map((source, i) => ({ source, job: { source: g, width, lists: backward[i]! } }));
+    contributeRowSums(recorder, "take backward", given.filter(({ job }) => some(job)));
   });
   return y;
 }

@@ -3,7 +3,7 @@
  * the rows need not be laid out by themselves first.
  */
 import { type Recorder, result } from "./recorder.ts";
-import { recordRowSums } from "./row_sums.ts";
+import { contributeRowSums, recordRowSums } from "./row_sums.ts";
 import type { Origin, Value } from "./value.ts";
 
 export interface Joint {
@@ -56,17 +56,20 @@ export function joinTaken(recorder: Recorder, joint: Joint): Value | undefined {
   });
   const y = result(recorder, shape, parts, origin);
   const interleaved = { parts: parts.length, unit };
-  for (const [source, { forward: lists }] of sources) {
-    const job = { source: source.slot, target: y.slot, width, lists, as: "some" } as const;
-    recordRowSums(program, "concat", { ...job, interleaved: { ...interleaved, side: "target" } });
-  }
+  recordRowSums(
+    program,
+    "concat",
+    [...sources].map(([source, { forward: lists }]) => ({
+      ...{ source: source.slot, target: y.slot, width, lists, as: "some" },
+      interleaved: { ...interleaved, side: "target" },
+    })),
+  );
   tape?.record(y, (g) => {
-    for (const [source, { backward: lists }] of sources) {
-      tape.contribute(source, (target, accumulate) => {
-        const job = { source: g, target, width, lists, as: accumulate ? "add" : "write" } as const;
-        recordRowSums(program, "concat backward", { ...job, interleaved: { ...interleaved, side: "source" } });
-      });
-    }
+    const given = [...sources].map(([source, { backward: lists }]) => ({
+      source,
+      job: { source: g, width, lists, interleaved: { ...interleaved, side: "source" } },
+    } as const));
+    contributeRowSums(recorder, "concat backward", given);
   });
   return y;
 }
