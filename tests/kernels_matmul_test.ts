@@ -1,6 +1,6 @@
 /** Matrix products against f64, entry by entry within the derived bound, in every mode, layout and size; faults seen. */
 import { after, test } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { fromHalfBits, toHalfBits } from "../kernels/half.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import {
@@ -333,6 +333,28 @@ gpuTest("products that read ahead have the bits of those that do not, and read n
   }
 });
 
+gpuTest("parts of a plain sum that one workgroup adds up have the bits of those apart", async (device) => {
+  const cases: readonly Case[] = [
+    { M: 20, N: 12, K: 70, bias: true, options: { parts: 4 } },
+    { M: 13, N: 24, K: 37, batch: [2], options: { parts: 3, accumulate: true, transposeA: true, transposeB: true } },
+    { M: 9, N: 20, K: 48, options: { parts: 2, each: 8, blockRows: 16, blockColumns: 16, prefetch: true } },
+    { M: 5, N: 9, K: 40, bias: true, types: ["f16", "f16", "f16"], options: { parts: 2 } },
+  ];
+  for (const of of cases) {
+    const bits = async (together: boolean) => {
+      const options = { ...block, mode: "f32", ...of.options, together } as const;
+      const { plan, entries } = await run(device, { ...of, options });
+      assertEquals(plan.variant.includes("together"), together);
+      assertEquals(plan.dispatches.length, together && of.types === undefined ? 1 : 2);
+      return entries.map(({ got }) => got);
+    };
+    assertEquals(await bits(true), await bits(false), JSON.stringify(of));
+    // The control: in other parts the sums round otherwise.
+    const { entries } = await run(device, { ...of, options: { ...block, mode: "f32", ...of.options, parts: 1 } });
+    assertNotEquals(entries.map(({ got }) => got), of.types === undefined ? await bits(true) : []);
+  }
+});
+
 gpuTest("products of one matrix can share what is packed of it; control: of another they would", async (device) => {
   const [K, N] = [40, 36];
   const tensor = (name: string, shape: readonly number[]): Tensor =>
@@ -562,7 +584,12 @@ test("products of other sizes are computed by the same texts", async () => {
   const halves: Case["types"] = ["f16", "f16", "f32"];
   const variants: readonly Pick<Case, "options" | "types" | "bias">[] = [
     ...[{}, { transposeA: true, accumulate: true }, { transposeB: true, parts: 2 }].flatMap((more) => [
-      { options: { ...more, mode: "f32" as const, each: 4, blockRows: 16, blockColumns: 16, blockTerms: 8 } },
+      ...[{ together: false }, { together: true, parts: 3 }].map((summing) => ({
+        options: {
+          ...{ parts: 1, ...more, mode: "f32" as const, ...summing },
+          ...{ each: 4, blockRows: 16, blockColumns: 16, blockTerms: 8 },
+        },
+      })),
       ...(["split", "f16"] as const).map((mode) => ({
         options: { ...more, mode, rows: 2, columns: 2, down: 1, across: 1, unroll: 2, chunk: 32 },
       })),
@@ -571,7 +598,10 @@ test("products of other sizes are computed by the same texts", async () => {
       const tiling = { rows: 1, columns: 1, down: 1, across: 1, unroll: 2, parts: 1, ahead: false, ...reading };
       return { options: { ...tiling, mode: "f16" as const }, types: halves };
     }),
-    ...(["f32", "split"] as const).map((mode) => ({ options: { mode }, bias: true })),
+    ...(["f32", "split"] as const).map((mode) => ({
+      options: { mode, ...(mode === "f32" && { parts: 1 }) },
+      bias: true,
+    })),
   ];
   const textsOf = async (
     variant: Pick<Case, "options" | "types" | "bias">,

@@ -156,16 +156,12 @@ const splitVariants: readonly Variant[] = [
   variant("A transposed", { mode: "split", transposeA: true }),
 ];
 
-/** Rows and columns of an invocation; rows, columns and terms of a workgroup. */
+/** Rows and columns of an invocation; rows, columns and terms of a workgroup, or of each part of the sum. */
 const plainBlocks = [
   [4, 32, 32, 16],
   [4, 32, 32, 32],
-  [4, 32, 32, 64],
-  [4, 64, 32, 32],
-  [4, 64, 64, 16],
-  [4, 64, 64, 32],
+  [4, 64, 32, 16],
   [8, 64, 64, 16],
-  [8, 64, 64, 32],
 ] as const;
 
 /** Products of few workgroups, chunks as networks have them, in one part each so that tilings can be compared. */
@@ -183,10 +179,12 @@ function fewVariants(layout: Variant["options"]): readonly Variant[] {
   return [
     variant("default", base),
     variant("plain", { ...layout, mode: "f32" }),
-    ...plainBlocks.map(([each, blockRows, blockColumns, blockTerms]) =>
-      variant(`plain ${blockRows}x${blockColumns}x${blockTerms} by ${each}`, {
-        ...{ ...layout, mode: "f32", each, blockRows, blockColumns, blockTerms },
-      })
+    ...plainBlocks.flatMap(([each, blockRows, blockColumns, blockTerms]) =>
+      [true, false].map((together) =>
+        variant(`plain ${blockRows}x${blockColumns}x${blockTerms} by ${each}${together ? ", together" : ""}`, {
+          ...{ ...layout, mode: "f32", each, blockRows, blockColumns, blockTerms, together, parts: together ? 4 : 1 },
+        })
+      )
     ),
     ...tilings.flatMap((options) =>
       [false, true].map((ahead) => named(options, { ...one, ahead }, ahead ? ", read ahead" : ""))

@@ -15,7 +15,7 @@
  */
 
 import type { MatrixUnit } from "../matrix_unit.ts";
-import { type Plain, plainWorkgroups, termsEach } from "./_plain.ts";
+import { partsApart, type Plain, plainWorkgroups, termsEach } from "./_plain.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { productWorkgroups, wholeSides } from "./_product.ts";
 import type { Spread } from "./_spread.ts";
@@ -30,8 +30,10 @@ const START = 14;
 const PLAIN_START = 4;
 /** A step along the sum: of large tiles split, of small ones (twice the terms), of either in halves. */
 const STEP = { large: 1.6, small: 2, halves: 1.2 };
-/** A term of the sum of a block of 128 × 128, 64 × 64 and 32 × 32 in plain f32; the last is a guess. */
-const TERM = { large: 0.14, medium: 0.074, small: 0.05 };
+/** A term of the sum of a block of 128 × 128, 64 × 64 and 32 × 32 in plain f32. */
+const TERM = { large: 0.14, medium: 0.074, small: 0.037 };
+/** Workgroups that a multiprocessor holds whose parts of the sum are together: a guess. */
+const TOGETHER = { medium: 2, small: 4 };
 /** A pass: over partial sums, or over an operand; and what a megabyte adds to it. */
 const FINISH = 8;
 const FINISH_EACH = 0.25;
@@ -64,9 +66,11 @@ export function tilesTime(unit: MatrixUnit, spread: Spread, finishes: boolean): 
 
 /** Of plain f32, from operands as they lie. */
 export function plainTime(plain: Plain): number {
-  const { problem: { batches, M, N }, tuning, parts } = plain;
+  const { problem: { batches, M, N }, tuning } = plain;
   const { blockRows, blockColumns } = tuning;
   const term = blockRows * blockColumns > 64 * 64 ? TERM.large : tuning.each === 8 ? TERM.medium : TERM.small;
-  const turns = Math.ceil(plainWorkgroups(plain) / MULTIPROCESSORS);
-  return PLAIN_START + turns * termsEach(plain) * term + (parts > 1 ? finishTime(parts, batches * M * N) : 0);
+  const held = !tuning.together ? 1 : tuning.each === 8 ? TOGETHER.medium : TOGETHER.small;
+  const turns = Math.ceil(plainWorkgroups(plain) / (MULTIPROCESSORS * held));
+  const apart = partsApart(plain);
+  return PLAIN_START + turns * termsEach(plain) * term + (apart > 1 ? finishTime(apart, batches * M * N) : 0);
 }

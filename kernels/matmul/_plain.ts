@@ -1,6 +1,9 @@
 /**
  * The product in plain f32: a workgroup computes a block of C, an invocation 8 × 8 (or 4 × 4) of its numbers, with terms in workgroup
  * memory; what the next step needs is read into registers while this one multiplies.
+ *
+ * Where workgroups are few, the time is that of one: the wait for memory at every step, and what an invocation does between. Then
+ * the parts of the sum can be its own (`together`), a group of invocations for each, and are added at its end.
  */
 
 import { InputError } from "../../models/error.ts";
@@ -21,6 +24,8 @@ export interface PlainTuning {
   /** Whether the next terms are read ahead. */
   readonly prefetch?: boolean;
   readonly swizzle?: number;
+  /** Whether a workgroup takes all parts of the sum, by invocations of their own. */
+  readonly together?: boolean;
 }
 
 export interface Plain {
@@ -34,14 +39,37 @@ export interface Plain {
   readonly single: boolean;
 }
 
-export const plainThreads = ({ each, blockRows, blockColumns }: Required<PlainTuning>): number =>
+/** What the kernel's extents follow from. */
+export type Extent = Pick<Plain, "tuning" | "parts">;
+
+/** Parts of the sum in one workgroup. */
+const groupsOf = ({ tuning, parts }: Extent): number => tuning.together ? parts : 1;
+
+/** Invocations of one part. */
+const threadsEach = ({ each, blockRows, blockColumns }: Required<PlainTuning>): number =>
   blockRows / each * (blockColumns / each);
+
+export const plainThreads = (extent: Extent): number => groupsOf(extent) * threadsEach(extent.tuning);
 
 /** One vector more than a row of terms has, so that neighbouring rows lie on other banks. */
 const widthOf = (numbers: number): number => numbers / 4 + 1;
 
-export const plainBytes = ({ blockRows, blockColumns, blockTerms }: Required<PlainTuning>): number =>
-  16 * blockTerms * (widthOf(blockRows) + widthOf(blockColumns));
+/** Vectors of one part's terms of A, and of B. */
+const vectorsOf = ({ blockRows, blockColumns, blockTerms }: Required<PlainTuning>): readonly [number, number] => [
+  blockTerms * widthOf(blockRows),
+  blockTerms * widthOf(blockColumns),
+];
+
+/** Vectors of the array that has A's terms: at the end it has a part's sums, where there are others. */
+function vectorsOfA(extent: Extent): number {
+  const { blockRows, blockColumns } = extent.tuning;
+  const groups = groupsOf(extent);
+  return Math.max(groups * vectorsOf(extent.tuning)[0], groups === 1 ? 0 : blockRows * blockColumns / 4);
+}
+
+export function plainBytes(extent: Extent): number {
+  return 16 * (vectorsOfA(extent) + groupsOf(extent) * vectorsOf(extent.tuning)[1]);
+}
 
 /** Throws an {@link InputError} on numbers that do not fit the kernel. */
 export function plainTuning(tuning: PlainTuning, defaults: Required<PlainTuning>): Required<PlainTuning> {
@@ -61,9 +89,12 @@ function grid({ problem, tuning }: Plain): { readonly down: number; readonly acr
   return { down: Math.ceil(problem.M / tuning.blockRows), across: Math.ceil(problem.N / tuning.blockColumns) };
 }
 
+/** Parts of the sum that come out of the kernel. */
+export const partsApart = ({ tuning, parts }: Extent): number => tuning.together ? 1 : parts;
+
 export function plainWorkgroups(plain: Plain): number {
   const { down, across } = grid(plain);
-  return down * across * plain.parts * plain.problem.batches;
+  return down * across * partsApart(plain) * plain.problem.batches;
 }
 
 /** Terms of one part of the sum, whole steps. */
@@ -74,9 +105,18 @@ export function termsEach({ problem, tuning, parts }: Plain): number {
 const four = [0, 1, 2, 3] as const;
 
 export function plainSizes(plain: Plain): Sizes {
-  const { problem: { batches, M, N, K, a, b }, parts, accumulate } = plain;
+  const { problem: { batches, M, N, K, a, b }, accumulate } = plain;
   return {
-    ...{ batches, M, N, K, parts, ...grid(plain), terms: termsEach(plain), workgroups: plainWorkgroups(plain) },
+    ...{
+      batches,
+      M,
+      N,
+      K,
+      parts: partsApart(plain),
+      ...grid(plain),
+      terms: termsEach(plain),
+      workgroups: plainWorkgroups(plain),
+    },
     ...{ accumulate: Number(accumulate), batched_a: Number(a.batched), batched_b: Number(b.batched) },
   };
 }
@@ -100,7 +140,9 @@ export function plainShader(plain: Plain): string {
   const { blockRows, blockColumns, blockTerms, prefetch } = tuning;
   // Vectors of four rows, and of four columns, of an invocation, evenly apart in the block.
   const vectors = tuning.each / 4;
-  const threads = plainThreads(tuning);
+  const threads = threadsEach(tuning);
+  const groups = groupsOf(plain);
+  const [ofA, ofB] = vectorsOf(tuning);
   const [widthA, widthB] = [widthOf(blockRows), widthOf(blockColumns)];
   const across = blockColumns / tuning.each;
   const aligned = !plain.single && N % 4 === 0;
@@ -113,7 +155,7 @@ export function plainShader(plain: Plain): string {
   for (let turn = 0; turn < turns; turn++) {
     const next = four.map((c) => `next_${turn}_${c}`);
     registers.push(...next.map((name) => `var ${name} = vec4f();`));
-    const block = `lid + ${turn * threads}u`;
+    const block = `own + ${turn * threads}u`;
     const either = (ofA: string, ofB: string): string =>
       `if (${block} < ${blocksA}u) { let block = ${block}; ${ofA} } ` +
       `else if (${block} < ${blocks}u) { let block = ${block} - ${blocksA}u; ${ofB} }`;
@@ -137,8 +179,8 @@ ${quadLoad("a", 0, a, extentsOf(plain, "a"))}
 ${quadLoad("b", 1, b, extentsOf(plain, "b"))}
 ${biasLoad(plain, aligned)}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
-var<workgroup> terms_a: array<vec4f, ${blockTerms * widthA}>;
-var<workgroup> terms_b: array<vec4f, ${blockTerms * widthB}>;
+var<workgroup> terms_a: array<vec4f, ${vectorsOfA(plain)}>;
+var<workgroup> terms_b: array<vec4f, ${groups * ofB}>;
 ${flatWorkgroup}
 fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
   if (row >= sizes.M || column >= sizes.N) { return; }
@@ -150,7 +192,7 @@ fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
   }
 }
 
-@compute @workgroup_size(${threads})
+@compute @workgroup_size(${groups * threads})
 fn main(
   @builtin(workgroup_id) id: vec3u,
   @builtin(num_workgroups) grid: vec3u,
@@ -159,23 +201,33 @@ fn main(
   let group = flat_workgroup(id, grid);
   if (group >= sizes.workgroups) { return; }
   ${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle: tuning.swizzle })}
-  let row = lid / ${across}u;
-  let column = lid % ${across}u;
+  ${
+    groups === 1
+      ? "let own = lid; let mine = part; let from_a = 0u; let from_b = 0u;"
+      : `let own = lid % ${threads}u; let mine = lid / ${threads}u; let from_a = mine * ${ofA}u; let from_b = mine * ${ofB}u;`
+  }
+  let row = own / ${across}u;
+  let column = own % ${across}u;
   ${registers.join("\n  ")}
   ${sums((i, h) => `var sum_${i}_${h} = vec4f();`)}
-  ${prefetch ? readAll("part * sizes.terms") : ""}
-  for (var k = part * sizes.terms; k < min(part * sizes.terms + sizes.terms, sizes.K); k += ${blockTerms}u) {
+  ${prefetch ? readAll("mine * sizes.terms") : ""}
+  ${
+    // Parts of one workgroup take as many steps each.
+    groups === 1
+      ? `for (var k = mine * sizes.terms; k < min(mine * sizes.terms + sizes.terms, sizes.K); k += ${blockTerms}u) {`
+      : `for (var step = 0u; step < sizes.terms; step += ${blockTerms}u) { let k = mine * sizes.terms + step;`}
     ${prefetch ? "" : readAll("k")}
     ${writes.join("\n    ")}
     workgroupBarrier();
     ${prefetch ? readAll(`k + ${blockTerms}u`) : ""}
     for (var t = 0u; t < ${blockTerms}u; t++) {
-      ${each((v) => `let a_${v} = terms_a[t * ${widthA}u + row + ${v * blockRows / tuning.each}u];`)}
-      ${each((v) => `let b_${v} = terms_b[t * ${widthB}u + column + ${v * across}u];`)}
+      ${each((v) => `let a_${v} = terms_a[from_a + t * ${widthA}u + row + ${v * blockRows / tuning.each}u];`)}
+      ${each((v) => `let b_${v} = terms_b[from_b + t * ${widthB}u + column + ${v * across}u];`)}
       ${sums((i, h) => `sum_${i}_${h} = fma(vec4f(a_${i >> 2}[${i & 3}]), b_${h}, sum_${i}_${h});`)}
     }
     workgroupBarrier();
   }
+  ${groups === 1 ? "" : addParts({ groups, threads, count: 4 * vectors ** 2, sums })}
   let top = ${blockRows}u * tile_row + 4u * row;
   let left = ${blockColumns}u * tile_column + 4u * column;
   ${plain.bias ? each((h) => `let bias_${h} = bias_quad(0u, 0u, ${leftOf(h)});`) : ""}
@@ -187,6 +239,24 @@ fn main(
   }
 }
 `;
+}
+
+/** WGSL: the first part's invocations add those of the others to theirs, part after part; they alone go on. */
+function addParts({ groups, threads, count, sums }: {
+  readonly groups: number;
+  readonly threads: number;
+  /** Vectors of an invocation's sums. */
+  readonly count: number;
+  readonly sums: (line: (i: number, h: number) => string) => string;
+}): string {
+  const at = (i: number, h: number): string => `terms_a[own + ${(i * (count > 4 ? 2 : 1) + h) * threads}u]`;
+  return /* wgsl */ `for (var other = 1u; other < ${groups}u; other++) {
+    if (mine == other) { ${sums((i, h) => `${at(i, h)} = sum_${i}_${h};`)} }
+    workgroupBarrier();
+    if (mine == 0u) { ${sums((i, h) => `sum_${i}_${h} += ${at(i, h)};`)} }
+    workgroupBarrier();
+  }
+  if (mine != 0u) { return; }`;
 }
 
 /** `bias_quad`, of a matrix of one row. */
@@ -232,6 +302,6 @@ function write(
   return four.map((c) => {
     const [term, at] = side.along ? [inside, outside] : [outside, inside];
     const value = side.along ? `vec4f(${next.map((register) => `${register}[${c}]`).join(", ")})` : next[c];
-    return `terms_${name}[(4u * ${term} + ${c}u) * ${width}u + ${at}] = ${value};`;
+    return `terms_${name}[from_${name} + (4u * ${term} + ${c}u) * ${width}u + ${at}] = ${value};`;
   }).join(" ");
 }

@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu.ts";
 import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import {
+  partsApart,
   type Plain,
   plainBytes,
   plainShader,
@@ -20,7 +21,7 @@ import { InputError } from "../../models/error.ts";
 
 export type { PlainTuning } from "./_plain.ts";
 
-const rest = { blockTerms: 16, prefetch: true, swizzle: 8 };
+const rest = { blockTerms: 16, prefetch: true, swizzle: 8, together: false };
 const large: Required<PlainTuning> = { each: 8, blockRows: 128, blockColumns: 128, ...rest };
 const medium: Required<PlainTuning> = { each: 8, blockRows: 64, blockColumns: 64, ...rest };
 /** For little work by invocations that do little each: what counts is how soon one of them is done. */
@@ -33,57 +34,75 @@ const software: Required<PlainTuning> = {
   blockTerms: 4,
   prefetch: false,
   swizzle: 8,
+  together: false,
 };
+
+/** Parts that a workgroup takes together, at most, and terms that one has at least. */
+const TOGETHER = 4;
+const LEAST = 192;
+/** As many where a row must not depend on how many there are, whatever the blocks. */
+const fixedParts = ({ K }: Problem): number => Math.min(TOGETHER, Math.max(1, Math.floor(K / LEAST)));
 
 export interface PlainOptions extends PlainTuning {
   readonly accumulate: boolean;
   readonly parts?: number;
+  readonly invariant?: boolean;
 }
 
 /** A product and its blocks. Throws an {@link InputError} if the device has no room for one. */
-export function plainSpread(gpu: Gpu, problem: Problem, options: PlainTuning & { readonly parts?: number }): Plain {
+export function plainSpread(gpu: Gpu, problem: Problem, options: Omit<PlainOptions, "accumulate">): Plain {
   const { limits } = gpu;
-  const fits = (tuning: Required<PlainTuning>): boolean =>
-    plainBytes(tuning) <= limits.maxComputeWorkgroupStorageSize &&
-    plainThreads(tuning) <= limits.maxComputeInvocationsPerWorkgroup;
   const workgroups = (tuning: Required<PlainTuning>): number =>
     plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, bias: false, single: false });
-  const partsFor = (tuning: Required<PlainTuning>): number =>
-    partsOf(problem, workgroups(tuning), { asked: options.parts, least: 512 });
+  const partsFor = (tuning: Required<PlainTuning>): number => {
+    const { parts: asked, invariant = false } = options;
+    if (asked === undefined && (invariant || tuning.together)) return fixedParts(problem);
+    return partsOf(problem, workgroups(tuning), { asked, least: 512 });
+  };
+  const fits = (tuning: Required<PlainTuning>): boolean => {
+    const extent = { tuning, parts: partsFor(tuning) };
+    return plainBytes(extent) <= limits.maxComputeWorkgroupStorageSize &&
+      plainThreads(extent) <= limits.maxComputeInvocationsPerWorkgroup;
+  };
   const suggested = (): Required<PlainTuning> => {
     if (fits(large) && workgroups(large) >= BUSY) return large;
-    return fits(medium) && workgroups(medium) * partsFor(medium) >= BUSY ? medium : small;
+    const together = [medium, small].map((tuning) => ({ ...tuning, together: true }));
+    return together.find((tuning) => fits(tuning) && workgroups(tuning) >= BUSY) ?? together[1]!;
   };
   const defaults = gpu.adapter.software ? software : suggested();
   const tuning = plainTuning(given(options), defaults);
+  const parts = partsFor(tuning);
   if (!fits(tuning)) {
     throw new InputError(
       `Cannot multiply: a block of ${tuning.blockRows} × ${tuning.blockColumns} × ${tuning.blockTerms} takes ` +
-        `${plainThreads(tuning)} invocations and ${plainBytes(tuning)} bytes of workgroup memory, the device allows ` +
-        `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
+        `${plainThreads({ tuning, parts })} invocations and ${plainBytes({ tuning, parts })} bytes of workgroup ` +
+        `memory, the device allows ${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`,
     );
   }
   // What compiles on the CPU takes long to.
   const single = gpu.adapter.software;
-  return { problem, tuning, parts: partsFor(tuning), accumulate: false, bias: false, single };
+  return { problem, tuning, parts, accumulate: false, bias: false, single };
 }
 
 export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: PlainOptions): Design {
   const spread = plainSpread(gpu, problem, options);
   const { tuning, parts } = spread;
+  const apart = partsApart(spread);
   const { c } = problem;
   // Halves are not addressable one by one.
-  const partial = parts > 1 || c.dtype === "f16" ? memory.scratch(4 * parts * c.length, "partial sums") : undefined;
+  const partial = apart > 1 || c.dtype === "f16" ? memory.scratch(4 * apart * c.length, "partial sums") : undefined;
   const finish = partial && planFinish(gpu, memory, {
     ...{ c, bias: problem.bias, before: options.accumulate ? "added" : "replaced" },
-    partial: { buffer: partial, parts, rows: problem.M, columns: problem.N },
+    partial: { buffer: partial, parts: apart, rows: problem.M, columns: problem.N },
   });
   const [accumulate, bias] = partial ? [false, undefined] : [options.accumulate, problem.bias];
   const plain = { ...spread, accumulate, bias: bias !== undefined };
   const sizes = memory.uniform(sizesWords(plainSizes(plain)));
   return {
     variant: `f32, ${tuning.blockRows}x${tuning.blockColumns}x${tuning.blockTerms}` +
-      `${tuning.prefetch ? ", read ahead" : ""}, ${parts === 1 ? "1 part" : `${parts} parts`}`,
+      `${tuning.prefetch ? ", read ahead" : ""}, ${parts === 1 ? "1 part" : `${parts} parts`}${
+        tuning.together && parts > 1 ? " together" : ""
+      }`,
     mode: "f32",
     hardware: false,
     chunk: termsEach(plain),
@@ -103,9 +122,9 @@ export function planPlain(gpu: Gpu, problem: Problem, memory: Memory, options: P
 }
 
 /** Options that were given: an undefined one must not hide a default. */
-function given({ each, blockRows, blockColumns, blockTerms, prefetch, swizzle }: PlainTuning): PlainTuning {
+function given({ each, blockRows, blockColumns, blockTerms, prefetch, swizzle, together }: PlainTuning): PlainTuning {
   return Object.fromEntries(
-    Object.entries({ each, blockRows, blockColumns, blockTerms, prefetch, swizzle }).filter(([, value]) =>
+    Object.entries({ each, blockRows, blockColumns, blockTerms, prefetch, swizzle, together }).filter(([, value]) =>
       value !== undefined
     ),
   );

@@ -161,7 +161,8 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   const spreads = candidates.flatMap((defaults) => {
     const tiling = tilingOf(given(options), defaults);
     const suggested = spreadOf(problem, unit, tiling, options);
-    if (options.parts !== undefined || productWorkgroups(suggested) >= TURN) return [suggested];
+    const fixed = options.parts !== undefined || options.invariant === true;
+    if (fixed || productWorkgroups(suggested) >= TURN) return [suggested];
     const tried = PARTS.filter((parts) => parts === 1 || parts * LEAST_TRIED <= problem.K);
     return [suggested, ...tried.map((parts) => spreadOf(problem, unit, tiling, { ...options, parts }))];
   });
@@ -222,7 +223,8 @@ function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: T
   };
   const { batches: times } = problem;
   const alone = times * Math.ceil(M / (16 * block.down)) * Math.ceil(N / (16 * block.across));
-  return spread(partsOf(problem, alone, { asked: options.parts, least: LEAST, busy: unit.hardware ? MANY : BUSY }));
+  const asked = options.parts ?? (options.invariant === true ? 1 : undefined);
+  return spread(partsOf(problem, alone, { asked, least: LEAST, busy: unit.hardware ? MANY : BUSY }));
 }
 
 /** Throws an {@link InputError} if the device has no room for a workgroup. */
