@@ -491,12 +491,12 @@ test("small products are plain f32 unless a mode is given; where rows must not d
     );
   }
   // Where they may depend on each other, sums are cut.
-  assertEquals(await chosen(1, 4096, 64), "f32, 8, 2");
+  assertEquals(await chosen(1, 4096, 64), "f32, 4, 1");
   assertEquals(await chosen(64, 65536, 64, { mode: "split" }), "split, 256, 4");
   assertEquals(await chosen(64, 65536, 64, { mode: "f16" }), "f16, 64, 4");
   // Blocks that would be mostly empty.
   assertEquals(await chosen(65536, 4096, 8), "f32, 1, 1");
-  assertEquals(await chosen(65536, 4096, 8, { invariant }), "f32, 1, 1");
+  assertEquals(await chosen(65536, 4096, 8, { invariant }), "f32, 4, 2");
   assertEquals(await chosen(8, 4096, 65536), "f32, 1, 1");
   // More partial sums than scratch memory should hold are added up in turns.
   assertEquals(await chosen(8192, 4096, 8192), "split, 16, 34");

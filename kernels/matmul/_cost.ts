@@ -30,10 +30,11 @@ const START = 14;
 const PLAIN_START = 4;
 /** A step along the sum: of large tiles split, of small ones (twice the terms), of either in halves. */
 const STEP = { large: 1.6, small: 2, halves: 1.2 };
-/** A term of the sum of a block of 128 × 128, 64 × 64 and 32 × 32 in plain f32. */
-const TERM = { large: 0.14, medium: 0.074, small: 0.037 };
-/** Workgroups that a multiprocessor holds whose parts of the sum are together: a guess. */
-const TOGETHER = { medium: 2, small: 4 };
+/**
+ * A term of the sum of a block in plain f32: of 128 × 128, one at a time; of 64 × 64 and 32 × 32, of which a multiprocessor has
+ * several, so that it is arithmetic that takes the time.
+ */
+const TERM = { large: 0.14, medium: 0.039, small: 0.0135 };
 /** A pass: over partial sums, or over an operand; and what a megabyte adds to it. */
 const FINISH = 8;
 const FINISH_EACH = 0.25;
@@ -68,9 +69,12 @@ export function tilesTime(unit: MatrixUnit, spread: Spread, finishes: boolean): 
 export function plainTime(plain: Plain): number {
   const { problem: { batches, M, N }, tuning } = plain;
   const { blockRows, blockColumns } = tuning;
-  const term = blockRows * blockColumns > 64 * 64 ? TERM.large : tuning.each === 8 ? TERM.medium : TERM.small;
-  const held = !tuning.together ? 1 : tuning.each === 8 ? TOGETHER.medium : TOGETHER.small;
-  const turns = Math.ceil(plainWorkgroups(plain) / (MULTIPROCESSORS * held));
+  const large = blockRows * blockColumns > 64 * 64;
+  const each = plainWorkgroups(plain) / MULTIPROCESSORS;
+  const turns = large ? Math.ceil(each) : Math.max(1, each);
+  const term = large ? TERM.large : tuning.each === 8 ? TERM.medium : TERM.small;
   const apart = partsApart(plain);
-  return PLAIN_START + turns * termsEach(plain) * term + (apart > 1 ? finishTime(apart, batches * M * N) : 0);
+  // Of a workgroup's parts each has its share of the terms, and of the time.
+  const terms = termsEach(plain) * (tuning.together ? plain.parts : 1);
+  return PLAIN_START + turns * terms * term + (apart > 1 ? finishTime(apart, batches * M * N) : 0);
 }

@@ -97,9 +97,14 @@ export function plainWorkgroups(plain: Plain): number {
   return down * across * partsApart(plain) * plain.problem.batches;
 }
 
+/** What parts of a sum are multiples of, whatever the steps, so that they are the same ones in blocks of any size. */
+const GRAIN = 32;
+
 /** Terms of one part of the sum, whole steps. */
 export function termsEach({ problem, tuning, parts }: Plain): number {
-  return Math.ceil(problem.K / (tuning.blockTerms * parts)) * tuning.blockTerms;
+  const { blockTerms } = tuning;
+  const grain = parts > 1 && GRAIN % blockTerms === 0 ? GRAIN : blockTerms;
+  return Math.ceil(problem.K / (grain * parts)) * grain;
 }
 
 const four = [0, 1, 2, 3] as const;

@@ -21,13 +21,17 @@ import { InputError } from "../../models/error.ts";
 
 export type { PlainTuning } from "./_plain.ts";
 
+type Tuning = Required<PlainTuning>;
+
 const rest = { blockTerms: 16, prefetch: true, swizzle: 8, together: false };
-const large: Required<PlainTuning> = { each: 8, blockRows: 128, blockColumns: 128, ...rest };
-const medium: Required<PlainTuning> = { each: 8, blockRows: 64, blockColumns: 64, ...rest };
+const large: Tuning = { each: 8, blockRows: 128, blockColumns: 128, ...rest };
+const medium: Tuning = { each: 8, blockRows: 64, blockColumns: 64, ...rest };
 /** For little work by invocations that do little each: what counts is how soon one of them is done. */
-const small: Required<PlainTuning> = { each: 4, blockRows: 32, blockColumns: 32, ...rest };
+const small: Tuning = { each: 4, blockRows: 32, blockColumns: 32, ...rest, blockTerms: 32 };
+/** Workgroups from which on the medium blocks are as fast: two a multiprocessor, roughly. */
+const SEVERAL = 256;
 /** Compiles fast, which is what counts on the CPU. */
-const software: Required<PlainTuning> = {
+const software: Tuning = {
   each: 4,
   blockRows: 32,
   blockColumns: 32,
@@ -52,22 +56,23 @@ export interface PlainOptions extends PlainTuning {
 /** A product and its blocks. Throws an {@link InputError} if the device has no room for one. */
 export function plainSpread(gpu: Gpu, problem: Problem, options: Omit<PlainOptions, "accumulate">): Plain {
   const { limits } = gpu;
-  const workgroups = (tuning: Required<PlainTuning>): number =>
+  const workgroups = (tuning: Tuning): number =>
     plainWorkgroups({ problem, tuning, parts: 1, accumulate: false, bias: false, single: false });
-  const partsFor = (tuning: Required<PlainTuning>): number => {
+  const partsFor = (tuning: Tuning): number => {
     const { parts: asked, invariant = false } = options;
     if (asked === undefined && (invariant || tuning.together)) return fixedParts(problem);
     return partsOf(problem, workgroups(tuning), { asked, least: 512 });
   };
-  const fits = (tuning: Required<PlainTuning>): boolean => {
+  const fits = (tuning: Tuning): boolean => {
     const extent = { tuning, parts: partsFor(tuning) };
     return plainBytes(extent) <= limits.maxComputeWorkgroupStorageSize &&
       plainThreads(extent) <= limits.maxComputeInvocationsPerWorkgroup;
   };
-  const suggested = (): Required<PlainTuning> => {
+  const suggested = (): Tuning => {
     if (fits(large) && workgroups(large) >= BUSY) return large;
-    const together = [medium, small].map((tuning) => ({ ...tuning, together: true }));
-    return together.find((tuning) => fits(tuning) && workgroups(tuning) >= BUSY) ?? together[1]!;
+    const [larger, smaller] = [medium, small].map((tuning) => ({ ...tuning, together: true })) as [Tuning, Tuning];
+    if (fits(larger) && workgroups(larger) >= SEVERAL) return larger;
+    return fits(smaller) ? smaller : { ...smaller, blockTerms: rest.blockTerms };
   };
   const defaults = gpu.adapter.software ? software : suggested();
   const tuning = plainTuning(given(options), defaults);
