@@ -125,6 +125,7 @@ const tiled: readonly Case[] = [
     options: { accumulate: true, down: 2, rows: 2, columns: 1 },
   },
   { M: 34, N: 36, K: 40, batch: [2], bias: true, options: { invariant: true, chunk: 32 } },
+  { M: 34, N: 36, K: 128, bias: true, options: { unpacked: true, chunk: 64 } },
   { M: 20, N: 9, K: 40, options: { invariant: true, transposeA: true } },
 ];
 /** Halves, in whole blocks of C among others: matrix units only. */
@@ -163,7 +164,8 @@ function casesOf(on: "plain" | "loops" | "hardware"): Case[] {
   });
   // Software adapters compile slowly: modes share the cases there.
   if (on === "loops") {
-    return tiled.map((of, i) => as((["f16", "split", "f32", "split", "f16", "split", "f16"] as const)[i]!, of));
+    const modes = ["f16", "split", "f32", "split", "f16", "split", "split", "f16"] as const;
+    return tiled.map((of, i) => as(modes[i]!, of));
   }
   const large = blocks.map((options) => as("split", { M: 150, N: 140, K: 100, bias: true, options }));
   const half = as("f16", { M: 20, N: 40, K: 30, bias: true, types: ["f16", "f16", "f16"] });
@@ -355,6 +357,49 @@ gpuTest("parts of a plain sum that one workgroup adds up have the bits of those 
   }
 });
 
+gpuTest("rows taken as they lie have the bits of those that are packed", async (device) => {
+  const cases: readonly Case[] = [
+    { M: 37, N: 50, K: 128, bias: true, options: { mode: "split", chunk: 64 } },
+    { M: 20, N: 33, K: 64, batch: [2], bias: true, options: { mode: "f16", rows: 2, down: 2, across: 1, columns: 2 } },
+    {
+      M: 5,
+      N: 16,
+      K: 64,
+      types: ["f16", "f32", "f32"],
+      options: { mode: "split", accumulate: true, transposeB: true },
+    },
+  ];
+  for (const of of cases) {
+    const bits = async (unpacked: boolean) => {
+      const options = {
+        rows: 1,
+        columns: 1,
+        down: 1,
+        across: 2,
+        ...of.options,
+        unpacked,
+        invariant: true,
+        hardware: false,
+      };
+      const { plan, entries } = await run(device, { ...of, options });
+      assertEquals(plan.variant.includes("rows as they lie"), unpacked);
+      // B's packing, the rows, and the sum of parts.
+      if (unpacked) assertEquals(plan.dispatches.length, plan.parts === 1 ? 2 : 3);
+      return entries.map(({ got }) => got);
+    };
+    assertEquals(await bits(true), await bits(false), JSON.stringify(of));
+  }
+  const across = {
+    M: 5,
+    N: 6,
+    K: 64,
+    options: { mode: "split", hardware: false, unpacked: true, transposeA: true },
+  } as const;
+  await assertRejects(() => run(device, across), InputError, "A must lie along the sum");
+  const broken = { M: 5, N: 6, K: 60, options: { ...across.options, transposeA: false, chunk: 32 } };
+  await assertRejects(() => run(device, broken), InputError, "got 60 terms in chunks of 32");
+});
+
 gpuTest("products of one matrix can share what is packed of it; control: of another they would", async (device) => {
   const [K, N] = [40, 36];
   const tensor = (name: string, shape: readonly number[]): Tensor =>
@@ -483,10 +528,11 @@ test("small products are plain f32 unless a mode is given; where rows must not d
   const invariant = true;
   for (const M of [1, 64, 65536]) {
     assertEquals(await chosen(M, 256, 256, { invariant }), "f32, 1, 1", `${M} rows`);
-    assertEquals(await chosen(M, 4096, 64, { invariant }), "split, 16, 4", `${M} rows`);
+    // Few rows are not packed.
+    assertEquals(await chosen(M, 4096, 64, { invariant }), M > 1024 ? "split, 16, 4" : "split, 16, 3", `${M} rows`);
     assertEquals(
       await chosen(M, 4096, 64, { invariant, mode: "f16" }),
-      "f16, 1, 4",
+      M > 1024 ? "f16, 1, 4" : "f16, 1, 2",
       `${M} rows`,
     );
   }

@@ -192,6 +192,10 @@ function fewVariants(layout: Variant["options"]): readonly Variant[] {
     variant("1 part", one),
     ...[2, 4, 6].map((parts) => variant(`${parts} parts`, { ...base, parts })),
     variant("invariant", { ...base, invariant: true }),
+    variant("invariant, packed", { ...base, invariant: true, unpacked: false }),
+    ...[1, 2, 4].map((rows) =>
+      variant(`rows as they lie, ${rows}`, { ...base, invariant: true, unpacked: true, rows })
+    ),
     variant("invariant, chunk 256", { ...base, invariant: true, chunk: 256 }),
   ];
 }

@@ -52,6 +52,17 @@ export const scalesLength = (packed: Packed): number => packed.batches * chunksO
 const TOP = 14;
 const MOST = 126;
 
+/** WGSL: powers of two. */
+export const scaleFunctions: string = /* wgsl */ `
+/* What brings a number of this size to [2^${TOP}, 2^${TOP + 1}), and back. */
+fn scale_of(size: f32) -> f32 {
+  let exponent = i32(bitcast<u32>(size) >> 23u) - 127;
+  return bitcast<f32>(u32(min(${TOP} - exponent, ${MOST}) + 127) << 23u);
+}
+fn reciprocal(scale: f32) -> f32 {
+  return bitcast<f32>((254u << 23u) - bitcast<u32>(scale));
+}`;
+
 export function packWorkgroups(packed: Packed): number {
   return packed.batches * packed.blocks * chunksOf(packed);
 }
@@ -129,14 +140,7 @@ ${unit.functions}
 ${flatWorkgroup}
 var<workgroup> largest: array<${one ? "f32" : "vec4f"}, ${PACK_THREADS}>;
 
-/* Powers of two: what brings a number of this size to [2^${TOP}, 2^${TOP + 1}), and back. */
-fn scale_of(size: f32) -> f32 {
-  let exponent = i32(bitcast<u32>(size) >> 23u) - 127;
-  return bitcast<f32>(u32(min(${TOP} - exponent, ${MOST}) + 127) << 23u);
-}
-fn reciprocal(scale: f32) -> f32 {
-  return bitcast<f32>((254u << 23u) - bitcast<u32>(scale));
-}
+${scaleFunctions}
 
 @compute @workgroup_size(${PACK_THREADS})
 fn main(

@@ -4,21 +4,14 @@ import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
 import { tilesTime } from "./_cost.ts";
-import { BUSY, type Design, type Memory, partsOf, type Shared, type Wanted } from "./_design.ts";
+import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
-import {
-  chunksOf,
-  type Packed,
-  packedLength,
-  packKey,
-  packShader,
-  packSizes,
-  packWorkgroups,
-  scalesEach,
-  scalesLength,
-} from "./_pack.ts";
+import { chunksOf, type Packed, scalesEach } from "./_pack.ts";
+import { planPack } from "./_plan_pack.ts";
+import { planRows } from "./_plan_rows.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { productShader, productSizes, productWorkgroups, threadsOf, unscales, wholeSides } from "./_product.ts";
+import { rowsBytes, STEP } from "./_rows.ts";
 import { sizesWords } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
 import { stagedBytes } from "./_stage.ts";
@@ -27,6 +20,11 @@ import { blockOf, type TileTuning, type Tiling, tilingOf } from "./_tiling.ts";
 export interface TilesTuning extends TileTuning {
   /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 256, f16 all. */
   readonly chunk?: number;
+  /**
+   * Whether rows of A, which lie along the sum, are taken as they lie: the workgroups that multiply them bring them into halves.
+   * Default: where rows must not depend on each other and are few, on matrix units.
+   */
+  readonly unpacked?: boolean;
   /** Bytes of partial sums at a time, if one part of them is less; default 2^28. */
   readonly partialBytes?: number;
 }
@@ -77,13 +75,18 @@ export function planTiles(
   if (options.chunk !== undefined && !(options.chunk >= 16 && options.chunk % 16 === 0)) {
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
+  const rows = rowsSpread(problem, unit, options);
+  if (rows !== undefined) {
+    assertFits(gpu, threadsOf(unit, rows.tiling), rowsBytes(unit, rows));
+    return planRows(gpu, unit, memory, { spread: rows, accumulate: options.accumulate });
+  }
   const spread = tilesSpread(problem, unit, options);
-  assertFits(gpu, unit, spread);
+  assertFits(gpu, threadsOf(unit, spread.tiling), stagedBytes(unit, spread));
   const { tiling, parts, a, b } = spread;
   const { shared } = memory;
   const packs = [
-    pack(gpu, { ...memory, share: shared?.a }, unit, problem.a, a),
-    pack(gpu, { ...memory, share: shared?.b }, unit, problem.b, b),
+    planPack(gpu, { ...memory, share: shared?.a }, unit, problem.a, a),
+    planPack(gpu, { ...memory, share: shared?.b }, unit, problem.b, b),
   ] as const;
   const sides = wholeSides(spread);
   const { c, bias } = problem;
@@ -172,6 +175,32 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
 }
 
+/** Rows up to which A is taken as it lies, and from which on more of a workgroup. */
+const FEW_ROWS = 1024;
+const MANY_ROWS = 256;
+
+/** How a product is spread whose A is taken as it lies; undefined if it is to be packed. */
+function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread | undefined {
+  const { unpacked, rows, invariant = false } = options;
+  const { M, a, c } = problem;
+  if (!(unpacked ?? (unit.hardware && invariant && rows === undefined && M <= FEW_ROWS))) return;
+  const defaults = { columns: 1, down: 1, across: unit.hardware ? 4 : 2, unroll: STEP, ...rest };
+  const tiling = tilingOf(given(options), { rows: M > MANY_ROWS ? 4 : M > 16 && unit.hardware ? 2 : 1, ...defaults });
+  const spread = spreadOf(problem, unit, tiling, options);
+  // The chunks of those that are packed.
+  const other = spreadOf(problem, unit, { ...tiling, unroll: 2 }, options);
+  const chunks = spread.a.tiles === other.a.tiles && spread.a.chunkTiles === other.a.chunkTiles;
+  const whole = tiling.unroll === STEP && spread.a.tiles % STEP === 0 && spread.a.chunkTiles % STEP === 0 && chunks;
+  if (a.along && c.dtype === "f32" && whole) return { ...spread, a: { ...spread.a, scaled: 1 } };
+  if (unpacked === true) {
+    throw new InputError(
+      `Cannot multiply rows as they lie: A must lie along the sum, C be f32 and chunks whole ${16 * STEP} terms, ` +
+        `got ${problem.K} terms in chunks of ${16 * other.a.chunkTiles}`,
+    );
+  }
+  return;
+}
+
 /** The first that is nearly as fast as any, among those that do not reach beyond C by much more than others do. */
 function fastest(spreads: readonly Spread[], time: (spread: Spread) => number): Spread {
   const area = (spread: Spread): number => wholeSides(spread).rows * wholeSides(spread).columns;
@@ -228,48 +257,11 @@ function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: T
 }
 
 /** Throws an {@link InputError} if the device has no room for a workgroup. */
-function assertFits(gpu: Gpu, unit: MatrixUnit, spread: Spread): void {
+function assertFits(gpu: Gpu, threads: number, bytes: number): void {
   const { maxComputeWorkgroupStorageSize: room, maxComputeInvocationsPerWorkgroup: most } = gpu.limits;
-  const [bytes, threads] = [stagedBytes(unit, spread), threadsOf(unit, spread.tiling)];
   if (bytes <= room && threads <= most) return;
   throw new InputError(
     `Cannot multiply: these tiles take ${threads} invocations and ${bytes} bytes of workgroup memory, ` +
       `the device allows ${most} and ${room}`,
   );
-}
-
-interface Pack {
-  readonly operands: readonly GPUBuffer[];
-  readonly scales: GPUBuffer;
-  /** None if another product has packed the operand. */
-  dispatches(): Promise<Dispatch[]>;
-}
-
-function pack(
-  gpu: Gpu,
-  { scratch, uniform, share }: Memory & { readonly share: Shared | undefined },
-  unit: MatrixUnit,
-  side: Side,
-  packed: Packed,
-): Pack {
-  const width = unit.element === "f16" ? 2 : 4;
-  const wanted: readonly Wanted[] = [
-    { bytes: 4 * scalesLength(packed), label: "scales" },
-    ...unit.arrays("operand").map((label) => ({ bytes: width * packedLength(packed), label })),
-  ];
-  const words = sizesWords(packSizes(side, packed));
-  const { buffers, filled } = share?.(packKey(unit, side, packed), wanted) ??
-    { buffers: wanted.map(({ bytes, label }) => scratch(bytes, label)), filled: false };
-  const [scales, ...operands] = buffers as [GPUBuffer, ...GPUBuffer[]];
-  if (filled) return { operands, scales, dispatches: () => Promise.resolve([]) };
-  const sizes = uniform(words);
-  return {
-    operands,
-    scales,
-    async dispatches() {
-      const pipeline = await gpu.compile({ label: `matmul pack ${unit.key}`, code: packShader(unit, side, packed) });
-      const buffers = [side.tensor.buffer, scales, ...operands, sizes];
-      return [{ pipeline, buffers, workgroups: packWorkgroups(packed) }];
-    },
-  };
 }

@@ -17,20 +17,20 @@ import { blockOf, placeOf, type Tiling } from "./_tiling.ts";
 
 export const threadsOf = (unit: MatrixUnit, { down, across }: Tiling): number => unit.lanes * down * across;
 
-function grid({ tiling, a, b }: Spread): { readonly down: number; readonly across: number } {
+export function productGrid({ tiling, a, b }: Spread): { readonly down: number; readonly across: number } {
   const block = blockOf(tiling);
   return { down: Math.ceil(a.blocks / block.down), across: Math.ceil(b.blocks / block.across) };
 }
 
 export function productWorkgroups(spread: Spread): number {
-  const { down, across } = grid(spread);
+  const { down, across } = productGrid(spread);
   return down * across * spread.parts * spread.problem.batches;
 }
 
 /** Rows and columns of the result: those of C, in whole blocks. */
 export function wholeSides(spread: Spread): { readonly rows: number; readonly columns: number } {
   const block = blockOf(spread.tiling);
-  const { down, across } = grid(spread);
+  const { down, across } = productGrid(spread);
   return { rows: 16 * block.down * down, columns: 16 * block.across * across };
 }
 
@@ -47,7 +47,7 @@ function sideSizes(name: "a" | "b", packed: Packed): Sizes {
 export function productSizes(spread: Spread): Sizes {
   const { problem: { batches }, a, b, first, parts } = spread;
   return {
-    ...{ batches, first, parts, ...grid(spread), workgroups: productWorkgroups(spread), ...wholeSides(spread) },
+    ...{ batches, first, parts, ...productGrid(spread), workgroups: productWorkgroups(spread), ...wholeSides(spread) },
     ...{ tiles: a.tiles, chunk_tiles: a.chunkTiles },
     ...sideSizes("a", a),
     ...sideSizes("b", b),
