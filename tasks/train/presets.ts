@@ -79,12 +79,7 @@ function words(task: TaskName, order: number): Preset {
       // wrong at 180 tokens without, 0.01 % with it).
       stages: [
         ...oneByOne(3, 18, (n) => n === 3 ? 30000 : 3000, 1e-2, order).map((stage) => ({ ...stage, dropout: false })),
-        ...[[1, 3000], [0.3, 1000], [0.1, 500]].map(([share, steps]) => ({
-          from: 18,
-          to: 18,
-          steps: steps!,
-          share: share!,
-        })),
+        ...[1, 0.3, 0.1].map((share) => ({ from: 18, to: 18, steps: 300, share })),
       ],
       rate: 1e-3,
       schedule: { kind: "constant", warmup: 100 },
