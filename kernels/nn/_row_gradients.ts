@@ -7,14 +7,8 @@
  */
 import { recordJoinRows } from "./_join_rows.ts";
 import type { Recorder } from "./recorder.ts";
-import type { Slot } from "./slot.ts";
+import type { Rows } from "./tape.ts";
 import type { Value } from "./value.ts";
-
-/** Arrays of so many rows, `[rows, width]` each, whatever their shapes are. */
-export interface Rows {
-  readonly rows: number;
-  readonly arrays: readonly Slot[];
-}
 
 /** Rows up to which a sum waits for others. */
 const FEW = 1024;

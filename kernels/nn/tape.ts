@@ -6,7 +6,6 @@
  * array is at that time another value's gradient as well (a sum hands its own on to both of its terms without a copy).
  */
 import { recordEach } from "./each.ts";
-import type { Rows } from "./_row_gradients.ts";
 import type { Program } from "./program.ts";
 import type { Slot, Storage } from "./slot.ts";
 import type { Value } from "./value.ts";
@@ -23,6 +22,12 @@ export type Targets = { readonly [name: string]: Target };
 interface Entry {
   readonly result: Value;
   readonly pull: (gradient: Slot) => void;
+}
+
+/** Arrays of so many rows, `[rows, width]` each, whatever their shapes are. */
+export interface Rows {
+  readonly rows: number;
+  readonly arrays: readonly Slot[];
 }
 
 interface Waiting {
