@@ -19,6 +19,7 @@ import { firstGradients, revealing } from "../tasks/train/gradients.ts";
 import type { EvaluationLine, LogLine, StepLine } from "../tasks/train/log.ts";
 import { DivergedError } from "../tasks/train/loop.ts";
 import { modelNames } from "../tasks/train/networks.ts";
+import { timedStep } from "../tasks/train/profile.ts";
 import { stepsLeft } from "../tasks/train/plan.ts";
 import { presets } from "../tasks/train/presets.ts";
 import { type RunResult, runTraining } from "../tasks/train/run.ts";
@@ -189,6 +190,45 @@ async function writeGradients(
   }
 }
 
+/** Says where a step's time goes. */
+async function profiled({ setup, task, keeping }: Job, output: BenchOutput): Promise<number> {
+  const { session, gpu } = await opened(setup, task, keeping);
+  try {
+    const { kernels, ...step } = await timedStep(session, task, setup);
+    const apart = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    if (keeping.json) {
+      const { name: network, sizes } = setup.model;
+      const of = { task: setup.task.name, model: network, preset: setup.preset, sizes, products: setup.products };
+      const adapter = `${gpu!.adapter.description} (${gpu!.adapter.provider})`;
+      const date = new Date().toISOString();
+      output.out(JSON.stringify({ kind: "profile", ...of, ...step, apartMilliseconds: apart, adapter, date }));
+      for (const kernel of kernels) output.out(JSON.stringify({ kind: "kernels", ...kernel }));
+      return 0;
+    }
+    const { batch, length, millisecondsPerStep, hostMilliseconds, dispatches } = step;
+    output.out(
+      `${setup.model.name}, ${setup.preset}, ${batch} x ${length} tokens: ${
+        milliseconds(millisecondsPerStep)
+      } a step; ` +
+        `${dispatches} dispatches, which the host encodes in ${milliseconds(hostMilliseconds)}; ` +
+        `on the device, kernel by kernel, ${milliseconds(apart)}:`,
+    );
+    for (const { name, uses, dispatches, milliseconds: taken } of kernels) {
+      output.out(
+        `${milliseconds(taken).padStart(10)} ${percent(taken / apart).padStart(8)} ${
+          `${dispatches}`.padStart(6)
+        } dispatches of ${uses} x ${name}`,
+      );
+    }
+    return 0;
+  } finally {
+    session.close();
+    await gpu?.close();
+  }
+}
+
+const milliseconds = (value: number): string => `${value.toPrecision(3)} ms`;
+
 /** Opens a file that can be written, before any work. */
 function createFile(path: string): (parts: readonly Uint8Array[]) => void {
   try {
@@ -266,6 +306,7 @@ export async function train(argv: readonly string[], output: BenchOutput = termi
     throw new InputError(`Cannot resume ${args.folder}: it must be a folder with a run, got none`);
   }
   const job = await prepared(args, argv, output);
+  if (args.kind === "new" && args.profile) return await profiled(job, output);
   const file = args.kind === "new" ? args.gradients : undefined;
   return file === undefined ? await trained(job, output) : await writeGradients(job, file, output);
 }

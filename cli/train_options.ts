@@ -45,6 +45,7 @@ dualscan train --resume DIR
   --resume DIR         go on exactly as if nothing had been; only --minutes, --evaluate, --save-every, --shard-mib,
                        --json and --gpu may be given with it
   --gradients FILE     only write parameters, first batch and its gradients to FILE, for bench/torch_psm.py
+  --profile            only say where a step of the last stage takes its time, on the device and on the host
   --gpu auto|off|require
                        default: DUALSCAN_GPU, or auto
   --json               the log's lines on stdout, nothing else
@@ -72,6 +73,7 @@ export type TrainArguments =
     readonly beginWith: string | undefined;
     readonly folder: string | undefined;
     readonly gradients: string | undefined;
+    readonly profile: boolean;
     readonly keeping: TrainKeeping;
   }
   | {
@@ -135,6 +137,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     minutes: { type: "string" },
     resume: { type: "string" },
     gradients: { type: "string" },
+    profile: { type: "boolean" },
     gpu: { type: "string" },
     json: { type: "boolean" },
     help: { type: "boolean", short: "h" },
@@ -168,6 +171,10 @@ export function trainArguments(args: readonly string[]): TrainArguments {
   if (keeping.minutes !== undefined && text("out") === undefined) {
     throw new InputError("Cannot use --minutes: what was learnt until then must be kept by --out DIR, got none");
   }
+  const alone = ["gradients", "out"].find((name) => values["profile"] === true && values[name] !== undefined);
+  if (alone !== undefined) {
+    throw new InputError(`Cannot use --profile: nothing is kept of what it trains, got --${alone}`);
+  }
   const task = oneOf<TaskName>("the task", word, taskNames);
   return {
     kind: "new",
@@ -175,6 +182,7 @@ export function trainArguments(args: readonly string[]): TrainArguments {
     beginWith: text("begin-with"),
     folder: text("out"),
     gradients: text("gradients"),
+    profile: values["profile"] === true,
     keeping,
   };
 }

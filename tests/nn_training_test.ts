@@ -253,6 +253,37 @@ gpuTest(
   },
 );
 
+gpuTest("a profile names every kernel of a step, and leaves the parameters as they are", async (device) => {
+  const session = openTraining(device, network, { seed: 1 });
+  const batch = batchOf(0);
+  await session.step(batch, 0.01);
+  const parameters = async () =>
+    Object.entries((await session.state()).arrays).filter(([name]) => name.startsWith("parameter.")).map((
+      [, { data }],
+    ) => bits(data));
+  const before = await parameters();
+  if (!device.features.has("timestamp-query")) {
+    await assertRejects(() => session.profile!(batch), InputError, "must have timestamp-query");
+  } else {
+    const { dispatches, hostMilliseconds, kernels } = await session.profile!(batch);
+    assertEquals(kernels.reduce((sum, kernel) => sum + kernel.dispatches, 0), dispatches);
+    assertGreater(hostMilliseconds, 0);
+    const times = kernels.map(({ milliseconds }) => milliseconds);
+    assertEquals(times, times.toSorted((a, b) => b - a));
+    // Forward, and the gradients of x and of w.
+    assertEquals(kernels.find(({ name }) => name === "product")!.uses, 3);
+    for (const name of ["embedding", "rms norm", "gelu", "dropout", "update"]) {
+      assert(kernels.some((kernel) => kernel.name === name), name);
+    }
+  }
+  assertEquals(await parameters(), before);
+  // The control: a step changes them.
+  await session.step(batch, 0.01);
+  assertNotEquals(await parameters(), before);
+  await assertRejects(() => session.profile!({ ...batch, B: 0 }), InputError, "B must be an integer");
+  session.close();
+});
+
 gpuTest("batches and states that do not fit are refused, and nothing is changed", async (device) => {
   const session = openTraining(device, network);
   const batch = batchOf(0);

@@ -1,7 +1,14 @@
 /** The two programs of a training session for batches of one shape: a step of the optimiser, and predictions. */
 import { headOf } from "../../models/networks/head.ts";
 import type { TokenNetwork } from "../../models/networks/ops.ts";
-import type { OptimiserOptions, Predictions, StepResult, TokenBatch } from "../../models/networks/training.ts";
+import type {
+  KernelShare,
+  OptimiserOptions,
+  Predictions,
+  StepProfile,
+  StepResult,
+  TokenBatch,
+} from "../../models/networks/training.ts";
 import type { Gpu } from "../gpu.ts";
 import type { MatrixMode } from "../matrix_unit.ts";
 import { Tensor } from "../tensor.ts";
@@ -12,7 +19,7 @@ import type { BufferPool } from "./buffer_pool.ts";
 import { GpuOps } from "./gpu_ops.ts";
 import { Ids } from "./ids.ts";
 import type { Knobs } from "./knobs.ts";
-import { Program } from "./program.ts";
+import { Program, type StepTime } from "./program.ts";
 import type { Readback } from "./readback.ts";
 import { ReadbackRing } from "./readback_ring.ts";
 import { Value } from "./value.ts";
@@ -43,6 +50,7 @@ export interface StepProgram extends Recorded {
   ready(): Promise<void>;
   /** Resolves when the device has accepted it; `readback` then gets the result. */
   submit(batch: TokenBatch, knobs: Knobs, readback: Readback): Promise<void>;
+  profile(batch: TokenBatch, knobs: Knobs): Promise<StepProfile>;
 }
 
 /** What came back of a step. */
@@ -172,12 +180,53 @@ export function recordStep(parts: SessionParts, shape: Shape, kind: Omit<Kind, "
         ],
       });
     },
+    async profile(given, knobs) {
+      await program.ready();
+      batch.write(given);
+      program.setKnobs(knobs);
+      return await profileProgram(program);
+    },
     close() {
       program.close();
       batch.destroy();
     },
   };
 }
+
+/** Replays that are timed. */
+const TIMED = 5;
+
+async function profileProgram(program: Program): Promise<StepProfile> {
+  const { gpu, dispatches } = program;
+  const host: number[] = [];
+  for (let i = 0; i <= TIMED; i++) {
+    const began = performance.now();
+    await program.run();
+    host.push(performance.now() - began);
+    await gpu.done();
+  }
+  const replays: (readonly StepTime[])[] = [];
+  for (let i = 0; i < TIMED; i++) replays.push(await program.profile());
+  const kernels = new Map<string, KernelShare>();
+  program.steps.forEach(({ name, dispatches }, i) => {
+    const { uses, dispatches: before, milliseconds } = kernels.get(name) ??
+      { uses: 0, dispatches: 0, milliseconds: 0 };
+    kernels.set(name, {
+      name,
+      uses: uses + 1,
+      dispatches: before + dispatches,
+      milliseconds: milliseconds + median(replays.map((steps) => steps[i]!.milliseconds)),
+    });
+  });
+  return {
+    dispatches,
+    // The first is checked, which waits.
+    hostMilliseconds: median(host.slice(1)),
+    kernels: [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds),
+  };
+}
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram {
   const { gpu } = parts;

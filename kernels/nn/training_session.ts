@@ -21,6 +21,7 @@ import type {
   OptimiserOptions,
   Predictions,
   StepOptions,
+  StepProfile,
   StepResult,
   TokenBatch,
   TrainingSession,
@@ -114,9 +115,7 @@ class Session implements TrainingSession {
       if (!(rate >= 0 && rate < Infinity)) {
         throw new InputError(`Cannot step: the learning rate must be finite and ≥ 0, got ${rate}`);
       }
-      const kind = { dropout, picked: pickedOf(batch) };
-      const record = (): StepProgram => recordStep(this.#parts(), batch, kind);
-      const program = this.#programFor(this.#stepping, batch, record, JSON.stringify(kind));
+      const program = this.#stepProgram(batch, dropout);
       await program.ready();
       const readback = await this.#readbacks.take();
       this.#assertOpen("step");
@@ -131,6 +130,14 @@ class Session implements TrainingSession {
     const result = this.#result(submitted, this.#last);
     this.#last = result.catch(() => {});
     return result;
+  }
+
+  profile(batch: TokenBatch): Promise<StepProfile> {
+    return this.#inTurn("profile", () => {
+      checkBatch(batch, this.#network.vocabulary);
+      this.#resume();
+      return this.#stepProgram(batch).profile(batch, { step: this.#steps, seed: this.#seed, rate: 0 });
+    });
   }
 
   predict(batch: TokenBatch): Promise<Predictions> {
@@ -179,6 +186,11 @@ class Session implements TrainingSession {
       halted: this.#halted,
       ...this.#options,
     };
+  }
+
+  #stepProgram(batch: TokenBatch, dropout = true): StepProgram {
+    const kind = { dropout, picked: pickedOf(batch) };
+    return this.#programFor(this.#stepping, batch, () => recordStep(this.#parts(), batch, kind), JSON.stringify(kind));
   }
 
   /** Lets steps submitted from now on change parameters, whatever became of those before. */

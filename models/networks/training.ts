@@ -64,6 +64,25 @@ export interface StepOptions {
   readonly dropout?: boolean;
 }
 
+/** What the kernels of one kind take of a step. */
+export interface KernelShare {
+  readonly name: string;
+  /** How often a step has it, and in how many dispatches. */
+  readonly uses: number;
+  readonly dispatches: number;
+  /** All of them together, each timed by itself. */
+  readonly milliseconds: number;
+}
+
+/** Where a step's time goes. */
+export interface StepProfile {
+  readonly dispatches: number;
+  /** What the host takes to encode and submit a step. */
+  readonly hostMilliseconds: number;
+  /** The longest first. Apart, kernels take longer than one behind the other. */
+  readonly kernels: readonly KernelShare[];
+}
+
 /** A network on a device with its optimiser. */
 export interface TrainingSession {
   /**
@@ -84,6 +103,11 @@ export interface TrainingSession {
   state(): Promise<{ readonly steps: number; readonly arrays: NamedArrays }>;
   /** Goes on from a saved state. Throws an `InputError` if names or shapes are not this network's; nothing is changed then. */
   load(state: { readonly steps: number; readonly arrays: NamedArrays }): void;
+  /**
+   * Where the time of a step on such a batch goes, after all steps called before. Parameters stay as they are, moments do not.
+   * Absent where nothing is computed on a device.
+   */
+  profile?(batch: TokenBatch): Promise<StepProfile>;
   /** Bytes on the device, now and at most. */
   readonly bytes: { readonly live: number; readonly peak: number };
   close(): void;

@@ -185,6 +185,16 @@ writeFileSync(join(root, "binary"), new Uint8Array([0xff, 0xfe]));
 writeFileSync(join(root, "file"), "text");
 const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
   ["no task", [], /^Cannot train: it takes a task \(s5, .*\) or --resume DIR, got nothing$/],
+  [
+    "a profile of what is kept",
+    ["s5", "--profile", "--out", "runs/s5"],
+    /^Cannot use --profile: nothing is kept of what it trains, got --out$/,
+  ],
+  [
+    "a profile on a CPU",
+    ["parity", "--model", "bigram", "--profile"],
+    /^Cannot profile bigram: it must be computed on a GPU, got a CPU$/,
+  ],
   ["an unknown task", ["s6"], /^Cannot use the task: it must be one of s5, a5, .*, got s6$/],
   ["an unknown option", ["s5", "--step", "3"], /^Cannot run train: Unknown option '--step'.*options are/],
   [
@@ -307,6 +317,23 @@ test("--begin-with: the first loss is that of what the other run has learnt, its
   assertEquals((await train([...of, "--gradients", plain])).status, 0);
   assertEquals((await train([...of, "--begin-with", first, "--gradients", learntOf])).status, 0);
   assert(!readFileSync(plain).equals(readFileSync(learntOf)));
+});
+
+test("--profile: a step in all and by kernels, in words and as JSON", { skip: gpuPolicy() !== "require" }, async () => {
+  const of = ["parity", "--preset", "parity-tiny", "--profile"];
+  const { status, stdout, stderr } = await train([...of, "--json"]);
+  assertEquals([status, stderr], [0, ""]);
+  const [profile, ...kernels] = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals([profile.kind, profile.task, profile.batch, profile.length], ["profile", "parity", 32, 8]);
+  assert(profile.millisecondsPerStep > 0 && profile.hostMilliseconds > 0);
+  assert(kernels.every(({ kind }) => kind === "kernels"));
+  const sum = (of: "dispatches" | "milliseconds"): number => kernels.reduce((sum, kernel) => sum + kernel[of], 0);
+  assertEquals(sum("dispatches"), profile.dispatches);
+  assert(Math.abs(sum("milliseconds") - profile.apartMilliseconds) < 1e-9 * profile.apartMilliseconds);
+  const words = await train(of);
+  assertEquals(words.status, 0);
+  assertMatch(words.stdout, /^t-psm-gated-mlp, parity-tiny, 32 x 8 tokens: .* ms a step; \d+ dispatches/);
+  assertMatch(words.stdout, /% +\d+ dispatches of \d+ x product\n/);
 });
 
 test("a run killed before its first checkpoint is told apart from one to go on with", async () => {
