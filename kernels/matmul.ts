@@ -42,7 +42,9 @@ export * from "./matmul/bound.ts";
 export interface MatmulOptions extends ChoiceOptions, Transposes, TilesTuning, PlainTuning {
   /** Add to C rather than replace it; default false. */
   readonly accumulate?: boolean;
-  /** Parts of the sum at least, each by workgroups of its own; default: as many as keep the device busy, or `chunk` asks for. */
+  /**
+   * Parts of the sum at least, each by workgroups of its own; default: as many as keep the device busy, or `chunk` asks for.
+   */
   readonly parts?: number;
   /**
    * Where scratch buffers come from; they stay the caller's, who may share them with whatever does not run meanwhile.
@@ -52,8 +54,8 @@ export interface MatmulOptions extends ChoiceOptions, Transposes, TilesTuning, P
   /** Where the kernels' sizes come from, likewise the caller's, who may share those of the same words. */
   readonly uniform?: Uniform;
   /**
-   * Where matrix units' packed operands lie that other products of the same arrays use too, whichever is first to run packing
-   * them; the caller's too, and likewise asked. Default: every product packs its own.
+   * Where matrix units' packed operands lie that other products of the same arrays use too: the first to be made ready packs
+   * them, and must run before the others. The caller's too, and likewise asked. Default: every product packs its own.
    */
   readonly shared?: SharedOperands;
 }

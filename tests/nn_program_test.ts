@@ -351,3 +351,91 @@ gpuTest("linear maps by one matrix on matrix units pack it once, with the bits o
   assertEquals(together.bits, apart.map(({ bits }) => bits[0]!));
   assertEquals(together.dispatches, apart[0]!.dispatches + apart[1]!.dispatches - 1);
 });
+
+gpuTest(
+  "a weight's gradient over several batches of few rows, of none among them, is that of each added up",
+  async (device) => {
+    const [K, N] = [6, 5];
+    for (const counts of [[5, 0], [0, 5], [0, 0], [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]]) {
+      const [w, bias] = [
+        Value.from(device, drawn("w", K * N), [K, N], true),
+        Value.from(device, drawn("b", N), [N], true),
+      ];
+      const data = counts.map((rows, i) => drawn(`x${i}`, rows * K));
+      const program = new Program(device, "batches");
+      const ops = new GpuOps(program, { training: true });
+      const ys = counts.map((rows, i) => ops.linear(Value.from(device, data[i]!, [rows, K]), w, bias));
+      ops.backward(
+        ops.concat(ys, 0),
+        Value.from(device, drawn("g", N * counts.reduce((a, b) => a + b)), [
+          counts.reduce((a, b) => a + b),
+          N,
+        ]),
+      );
+      const [dw, db] = [ops.gradient(w)!, ops.gradient(bias)!];
+      [dw, db].forEach((slot) => program.keep(slot));
+      await program.run();
+      const x = Float64Array.from(data.flatMap((rows) => [...rows]));
+      const g = drawn("g", x.length / K * N);
+      const [expectedW, expectedB] = [new Float64Array(K * N), new Float64Array(N)];
+      for (let row = 0; row < x.length / K; row++) {
+        for (let j = 0; j < N; j++) {
+          expectedB[j]! += g[row * N + j]!;
+          for (let k = 0; k < K; k++) expectedW[k * N + j]! += x[row * K + k]! * g[row * N + j]!;
+        }
+      }
+      const near = (got: Float32Array, expected: Float64Array): void =>
+        expected.forEach((value, i) =>
+          assert(Math.abs(got[i]! - value) <= 1e-4, `${counts}: ${got[i]}, expected ${value}`)
+        );
+      near(await program.tensor(dw).read(), expectedW);
+      near(await program.tensor(db).read(), expectedB);
+      // Those that have rows are one product, and one sum.
+      const some = counts.filter((rows) => rows > 0).length;
+      if (some > 1) assertEquals(program.steps.filter(({ name }) => name === "product").length, counts.length + 1);
+      // The control: without the last batch the gradient is another.
+      const last = counts.at(-1)!;
+      if (last > 0) {
+        assert(
+          expectedB.some((value, j) => Math.abs(g[(x.length / K - 1) * N + j]!) > 1e-3 && value !== 0),
+        );
+      }
+      program.close();
+    }
+  },
+);
+
+gpuTest("rows from more arrays than a dispatch binds, and their gradients", async (device) => {
+  const width = 3;
+  const sources = Array.from({ length: 9 }, (_, i) => Value.from(device, drawn(`s${i}`, 2 * width), [2, width], true));
+  const program = new Program(device, "take");
+  const ops = new GpuOps(program, { training: true });
+  // Row 1 of each, then row 0 of the first twice.
+  const rows = [
+    ...sources.map((_, source) => ({ source, from: 1, count: 1 })),
+    ...[0, 0].map((source) => ({
+      source,
+      from: 0,
+      count: 1,
+    })),
+  ];
+  const y = ops.take(sources, rows);
+  const g = drawn("g", rows.length * width);
+  ops.backward(y, Value.from(device, g, [rows.length, width]));
+  const gradients = sources.map((source) => ops.gradient(source)!);
+  [y.slot, ...gradients].forEach((slot) => program.keep(slot));
+  await program.run();
+  const given = sources.map((_, i) => drawn(`s${i}`, 2 * width));
+  const expected = rows.flatMap(({ source, from }) => [...given[source]!.subarray(from * width, from * width + width)]);
+  assertEquals([...await program.tensor(y.slot).read()], expected);
+  for (const [i, gradient] of gradients.entries()) {
+    const first = i > 0 ? [0, 0, 0] : [0, 1, 2].map((c) => Math.fround(g[9 * width + c]! + g[10 * width + c]!));
+    assertEquals([...await program.tensor(gradient).read()], [...first, ...g.subarray(i * width, i * width + width)]);
+  }
+  const taking = program.steps.filter(({ name }) => name === "take");
+  assertEquals(
+    taking.length,
+    Math.ceil(9 / Math.min(6, Math.floor((device.limits.maxStorageBuffersPerShaderStage - 1) / 2))),
+  );
+  program.close();
+});

@@ -36,12 +36,16 @@ interface Outcome {
 
 const files = globSync("tests/*_test.ts").sort();
 /**
- * What a software adapter compiles for minutes under Dawn: Bun leaves it to Node. Its wrapper could not run all of it either: it
- * binds 10 storage buffers where the selective scan needs 11, and its pool of mapped buffers does not outlast hundreds of runs.
+ * What a software adapter compiles for minutes under Dawn: Bun leaves it to Node. Its wrapper could not run all of it either:
+ * it binds 10 storage buffers where the selective scan needs 11, and its pool of mapped buffers does not outlast hundreds of
+ * runs.
  */
 const slow =
   /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|bench_errors|duality|fused_resume|mixer|nn_\w+|network_\w+_gpu)_test\.ts$/;
-/** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter changes. */
+/**
+ * And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter
+ * changes.
+ */
 const slowest = /kernels_(chunk_modes|chunk_backward_modes|chunk_promise|selective_tunings)_test\.ts$/;
 const onNode = files.filter((file) => !slowest.test(file));
 const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };

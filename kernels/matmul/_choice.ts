@@ -25,8 +25,8 @@ export interface ChoiceOptions {
   /** Whether to use matrix units; default: whether the device has them, unless the mode is `f32`. */
   readonly hardware?: boolean;
   /**
-   * Whether a row of C has the same bits whatever the other rows are, and however many: its sum is then cut by `chunk` and
-   * `parts` alone, and a product is small if B is, whatever A: K·N ≤ 2^16. Default false.
+   * Whether a row of C has the same bits whatever the other rows are, and however many: its sum is then cut by `chunk`, `parts`
+   * and K alone, and a product is small if B is, whatever A: K·N ≤ 2^16. Default false.
    */
   readonly invariant?: boolean;
 }

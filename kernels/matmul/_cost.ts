@@ -1,17 +1,21 @@
 /**
- * What a product takes, estimated: which of the ways to compute it is the fastest. A kernel of few workgroups waits more than it
- * computes, so its time is that of a step along the sum, times steps, times the turns that workgroups take.
+ * What a product takes, estimated: which of the ways to compute it is the fastest. A kernel of few workgroups waits more than
+ * it computes, so its time is that of a step along the sum, times steps, times the turns that workgroups take.
  *
- * The figures are of an H200, 2026-11-30, split halves, nothing read ahead. In µs, all of a product, and estimated:
+ * The figures are of an H200, 2026-11-30, split halves, nothing read ahead. In µs, all of a product, and estimated (–: not since
+ * plain blocks are what they are):
  *
  * | M × K × N                          | split | est. | plain | est. |
  * | ---------------------------------- | ----: | ---: | ----: | ---: |
  * | 8192 × 256 × 1024                  |    75 |   84 |   127 |  147 |
  * | 8192 × 1024 × 256, B transposed    |   109 |  118 |   155 |  147 |
- * | 256 × 8192 × 1024, A transposed    |   113 |  123 |   335 |  316 |
- * | 256 × 8192 × 256, A transposed     |    82 |   76 |    89 |   89 |
+ * | 256 × 8192 × 1024, A transposed    |   113 |  123 |     – |  218 |
+ * | 256 × 8192 × 256, A transposed     |    82 |   76 |     – |   84 |
  * | 8192 × 256 × 256                   |    54 |   58 |    39 |   40 |
- * | 1024 × 256 × 1024                  |    44 |   44 |    37 |   42 |
+ * | 1024 × 256 × 1024                  |    44 |   44 |    25 |   23 |
+ * | 512 × 768 × 768                    |    60 |   54 |    34 |   34 |
+ * | 64 × 768 × 3072                    |    83 |   54 |    23 |   19 |
+ * | 128 × 3072 × 768                   |   139 |   67 |    39 |   43 |
  */
 
 import type { MatrixUnit } from "../matrix_unit.ts";
@@ -35,6 +39,8 @@ const STEP = { large: 1.6, small: 2, halves: 1.2 };
  * several, so that it is arithmetic that takes the time.
  */
 const TERM = { large: 0.14, medium: 0.039, small: 0.0135 };
+/** The same of 32 × 32 where a workgroup has one part, which is the time of its wait where it is alone. */
+const ALONE = 0.0175;
 /** A pass: over partial sums, or over an operand; and what a megabyte adds to it. */
 const FINISH = 8;
 const FINISH_EACH = 0.25;
@@ -69,12 +75,14 @@ export function tilesTime(unit: MatrixUnit, spread: Spread, finishes: boolean): 
 export function plainTime(plain: Plain): number {
   const { problem: { batches, M, N }, tuning } = plain;
   const { blockRows, blockColumns } = tuning;
-  const large = blockRows * blockColumns > 64 * 64;
-  const each = plainWorkgroups(plain) / MULTIPROCESSORS;
-  const turns = large ? Math.ceil(each) : Math.max(1, each);
-  const term = large ? TERM.large : tuning.each === 8 ? TERM.medium : TERM.small;
   const apart = partsApart(plain);
   // Of a workgroup's parts each has its share of the terms, and of the time.
   const terms = termsEach(plain) * (tuning.together ? plain.parts : 1);
-  return PLAIN_START + turns * terms * term + (apart > 1 ? finishTime(apart, batches * M * N) : 0);
+  const held = plainWorkgroups(plain) / MULTIPROCESSORS;
+  const each = (): number => {
+    if (blockRows * blockColumns > 64 * 64) return Math.ceil(held) * TERM.large;
+    if (tuning.each === 8) return Math.max(1, held) * TERM.medium;
+    return Math.max(tuning.together ? TERM.small : ALONE, held * TERM.small);
+  };
+  return PLAIN_START + terms * each() + (apart > 1 ? finishTime(apart, batches * M * N) : 0);
 }

@@ -180,8 +180,8 @@ interface Places {
 }
 
 /**
- * Neighbours read along the rows in which the operand lies. Vectors are stored 32 bytes together, four invocations', except that
- * {@linkcode rowScales} has a say in which rows an invocation of an operand across the sum has.
+ * Neighbours read along the rows in which the operand lies. Vectors are stored 32 bytes together, four invocations', except
+ * that {@linkcode rowScales} has a say in which rows an invocation of an operand across the sum has.
  */
 function placesOf(
   { along }: Side,

@@ -1,9 +1,9 @@
 /**
- * The product in plain f32: a workgroup computes a block of C, an invocation 8 × 8 (or 4 × 4) of its numbers, with terms in workgroup
- * memory; what the next step needs is read into registers while this one multiplies.
+ * The product in plain f32: a workgroup computes a block of C, an invocation 8 × 8 (or 4 × 4) of its numbers, with terms in
+ * workgroup memory; what the next step needs is read into registers while this one multiplies.
  *
- * Where workgroups are few, the time is that of one: the wait for memory at every step, and what an invocation does between. Then
- * the parts of the sum can be its own (`together`), a group of invocations for each, and are added at its end.
+ * Where workgroups are few, the time is that of one: the wait for memory at every step, and what an invocation does between.
+ * Then the parts of the sum can be its own (`together`), a group of invocations for each, and are added at its end.
  */
 
 import { InputError } from "../../models/error.ts";
@@ -97,7 +97,7 @@ export function plainWorkgroups(plain: Plain): number {
   return down * across * partsApart(plain) * plain.problem.batches;
 }
 
-/** What parts of a sum are multiples of, whatever the steps, so that they are the same ones in blocks of any size. */
+/** What parts of a sum are multiples of whose steps divide it, so that they are the same ones in blocks of any size. */
 const GRAIN = 32;
 
 /** Terms of one part of the sum, whole steps. */
@@ -147,7 +147,7 @@ export function plainShader(plain: Plain): string {
   const vectors = tuning.each / 4;
   const threads = threadsEach(tuning);
   const groups = groupsOf(plain);
-  const [ofA, ofB] = vectorsOf(tuning);
+  const [eachA, eachB] = vectorsOf(tuning);
   const [widthA, widthB] = [widthOf(blockRows), widthOf(blockColumns)];
   const across = blockColumns / tuning.each;
   const aligned = !plain.single && N % 4 === 0;
@@ -185,7 +185,7 @@ ${quadLoad("b", 1, b, extentsOf(plain, "b"))}
 ${biasLoad(plain, aligned)}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
 var<workgroup> terms_a: array<vec4f, ${vectorsOfA(plain)}>;
-var<workgroup> terms_b: array<vec4f, ${groups * ofB}>;
+var<workgroup> terms_b: array<vec4f, ${groups * eachB}>;
 ${flatWorkgroup}
 fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
   if (row >= sizes.M || column >= sizes.N) { return; }
@@ -209,7 +209,7 @@ fn main(
   ${
     groups === 1
       ? "let own = lid; let mine = part; let from_a = 0u; let from_b = 0u;"
-      : `let own = lid % ${threads}u; let mine = lid / ${threads}u; let from_a = mine * ${ofA}u; let from_b = mine * ${ofB}u;`
+      : `let own = lid % ${threads}u; let mine = lid / ${threads}u; let from_a = mine * ${eachA}u; let from_b = mine * ${eachB}u;`
   }
   let row = own / ${across}u;
   let column = own % ${across}u;
@@ -232,7 +232,7 @@ fn main(
     }
     workgroupBarrier();
   }
-  ${groups === 1 ? "" : addParts({ groups, threads, count: 4 * vectors ** 2, sums })}
+  ${groups === 1 ? "" : addParts({ groups, threads, vectors, sums })}
   let top = ${blockRows}u * tile_row + 4u * row;
   let left = ${blockColumns}u * tile_column + 4u * column;
   ${plain.bias ? each((h) => `let bias_${h} = bias_quad(0u, 0u, ${leftOf(h)});`) : ""}
@@ -247,14 +247,14 @@ fn main(
 }
 
 /** WGSL: the first part's invocations add those of the others to theirs, part after part; they alone go on. */
-function addParts({ groups, threads, count, sums }: {
+function addParts({ groups, threads, vectors, sums }: {
   readonly groups: number;
   readonly threads: number;
-  /** Vectors of an invocation's sums. */
-  readonly count: number;
+  /** Of a row of an invocation's sums. */
+  readonly vectors: number;
   readonly sums: (line: (i: number, h: number) => string) => string;
 }): string {
-  const at = (i: number, h: number): string => `terms_a[own + ${(i * (count > 4 ? 2 : 1) + h) * threads}u]`;
+  const at = (i: number, h: number): string => `terms_a[own + ${(i * vectors + h) * threads}u]`;
   return /* wgsl */ `for (var other = 1u; other < ${groups}u; other++) {
     if (mine == other) { ${sums((i, h) => `${at(i, h)} = sum_${i}_${h};`)} }
     workgroupBarrier();

@@ -1,6 +1,7 @@
 /** A product in plain f32, made ready. */
 
 import type { Gpu } from "../gpu.ts";
+import { plainTime } from "./_cost.ts";
 import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import {
@@ -43,9 +44,11 @@ const software: Tuning = {
 
 /** Parts that a workgroup takes together, at most, and terms that one has at least. */
 const TOGETHER = 4;
-const LEAST = 192;
+const LEAST_TOGETHER = 192;
+/** Terms that a part has at least that is a workgroup's own. */
+const LEAST_APART = 512;
 /** As many where a row must not depend on how many there are, whatever the blocks. */
-const fixedParts = ({ K }: Problem): number => Math.min(TOGETHER, Math.max(1, Math.floor(K / LEAST)));
+const fixedParts = ({ K }: Problem): number => Math.min(TOGETHER, Math.max(1, Math.floor(K / LEAST_TOGETHER)));
 
 export interface PlainOptions extends PlainTuning {
   readonly accumulate: boolean;
@@ -61,8 +64,10 @@ export function plainSpread(gpu: Gpu, problem: Problem, options: Omit<PlainOptio
   const partsFor = (tuning: Tuning): number => {
     const { parts: asked, invariant = false } = options;
     if (asked === undefined && (invariant || tuning.together)) return fixedParts(problem);
-    return partsOf(problem, workgroups(tuning), { asked, least: 512 });
+    return partsOf(problem, workgroups(tuning), { asked, least: LEAST_APART });
   };
+  const timeOf = (tuning: Tuning): number =>
+    plainTime({ problem, tuning, parts: partsFor(tuning), accumulate: false, bias: false, single: false });
   const fits = (tuning: Tuning): boolean => {
     const extent = { tuning, parts: partsFor(tuning) };
     return plainBytes(extent) <= limits.maxComputeWorkgroupStorageSize &&
@@ -72,7 +77,10 @@ export function plainSpread(gpu: Gpu, problem: Problem, options: Omit<PlainOptio
     if (fits(large) && workgroups(large) >= BUSY) return large;
     const [larger, smaller] = [medium, small].map((tuning) => ({ ...tuning, together: true })) as [Tuning, Tuning];
     if (fits(larger) && workgroups(larger) >= SEVERAL) return larger;
-    return fits(smaller) ? smaller : { ...smaller, blockTerms: rest.blockTerms };
+    const apart = { ...smaller, together: false };
+    const together = [smaller, { ...smaller, blockTerms: rest.blockTerms }].find(fits) ?? apart;
+    // Long sums of few numbers take more parts than a workgroup has room for.
+    return options.invariant !== true && timeOf(apart) < timeOf(together) ? apart : together;
   };
   const defaults = gpu.adapter.software ? software : suggested();
   const tuning = plainTuning(given(options), defaults);

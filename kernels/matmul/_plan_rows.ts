@@ -1,4 +1,6 @@
-/** A product of few rows on a matrix unit, made ready: B's packing, then the rows, then the sum of parts if there are several. */
+/**
+ * A product of few rows on a matrix unit, made ready: B's packing, then the rows, then the sum of parts if there are several.
+ */
 
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";

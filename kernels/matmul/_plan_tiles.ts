@@ -21,8 +21,8 @@ export interface TilesTuning extends TileTuning {
   /** Terms of the sum that matrix units add up before they are added in f32: a multiple of 16. Default: split 256, f16 all. */
   readonly chunk?: number;
   /**
-   * Whether rows of A, which lie along the sum, are taken as they lie: the workgroups that multiply them bring them into halves.
-   * Default: where rows must not depend on each other and are few, on matrix units.
+   * Whether rows of A, which lie along the sum, are taken as they lie: the workgroups that multiply them bring them into
+   * halves. Default: where rows must not depend on each other and are few, on matrix units.
    */
   readonly unpacked?: boolean;
   /** Bytes of partial sums at a time, if one part of them is less; default 2^28. */
@@ -49,7 +49,9 @@ const PARTS = [1, 2, 3, 4, 6, 8];
 const LEAST_TRIED = 128;
 /** Estimates this much apart say nothing: the larger blocks are taken, and the fewer parts. */
 const NEAR = 1.1;
-/** Tiles of a group, and workgroups, up to which the next tiles are read ahead: registers to spare, and few to fill the wait. */
+/**
+ * Tiles of a group, and workgroups, up to which the next tiles are read ahead: registers to spare, and few to fill the wait.
+ */
 const AHEAD_TILES = 4;
 const AHEAD_WORKGROUPS = 2 * TURN;
 
@@ -175,27 +177,31 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
 }
 
-/** Rows up to which A is taken as it lies, and from which on more of a workgroup. */
-const FEW_ROWS = 1024;
-const MANY_ROWS = 256;
+/** Rows up to which A is taken as it lies: at 512 packing is as fast, or faster. */
+const FEW_ROWS = 256;
 
 /** How a product is spread whose A is taken as it lies; undefined if it is to be packed. */
 function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread | undefined {
-  const { unpacked, rows, invariant = false } = options;
-  const { M, a, c } = problem;
+  const { unpacked, rows, invariant = false, partialBytes = PARTIAL_BYTES } = options;
+  const { batches, M, N, a, c } = problem;
   if (!(unpacked ?? (unit.hardware && invariant && rows === undefined && M <= FEW_ROWS))) return;
   const defaults = { columns: 1, down: 1, across: unit.hardware ? 4 : 2, unroll: STEP, ...rest };
-  const tiling = tilingOf(given(options), { rows: M > MANY_ROWS ? 4 : M > 16 && unit.hardware ? 2 : 1, ...defaults });
+  const tiling = tilingOf(given(options), { rows: M > 16 && unit.hardware ? 2 : 1, ...defaults });
   const spread = spreadOf(problem, unit, tiling, options);
   // The chunks of those that are packed.
   const other = spreadOf(problem, unit, { ...tiling, unroll: 2 }, options);
   const chunks = spread.a.tiles === other.a.tiles && spread.a.chunkTiles === other.a.chunkTiles;
   const whole = tiling.unroll === STEP && spread.a.tiles % STEP === 0 && spread.a.chunkTiles % STEP === 0 && chunks;
-  if (a.along && c.dtype === "f32" && whole) return { ...spread, a: { ...spread.a, scaled: 1 } };
+  const fits = spread.parts === 1 || 4 * spread.parts * batches * M * N <= partialBytes;
+  if (a.along && c.dtype === "f32" && whole && fits) return { ...spread, a: { ...spread.a, scaled: 1 } };
   if (unpacked === true) {
     throw new InputError(
-      `Cannot multiply rows as they lie: A must lie along the sum, C be f32 and chunks whole ${16 * STEP} terms, ` +
-        `got ${problem.K} terms in chunks of ${16 * other.a.chunkTiles}`,
+      `Cannot multiply rows as they lie: A must lie along the sum, C be f32, chunks whole ${
+        16 * STEP
+      } terms, and partial sums ` +
+        `at most ${partialBytes} bytes, got ${problem.K} terms in chunks of ${
+          16 * other.a.chunkTiles
+        }, ${spread.parts} of them`,
     );
   }
   return;

@@ -1,10 +1,10 @@
 /**
- * The product of few rows of A, as they lie, with packed columns of B, in one kernel: a workgroup finds the scales of its rows, brings
- * them into halves some tiles of the sum at a time, unscales what comes out, adds the bias, and stores C.
+ * The product of few rows of A, as they lie, with packed columns of B, in one kernel: a workgroup finds the scales of its
+ * rows, brings them into halves some tiles of the sum at a time, unscales what comes out, adds the bias, and stores C.
  *
- * By packed operands that takes three kernels, each of which a device begins and ends in the time that such a product takes. The
- * rows are read, and scaled, by every workgroup that needs them; B's tiles come straight from where they lie. The bits are those of
- * the three kernels where every row has a scale of its own.
+ * By packed operands that takes three kernels, each of which a device begins and ends in the time that such a product takes.
+ * The rows are read, and scaled, by every workgroup that needs them; B's tiles come straight from where they lie. The bits
+ * are those of the three kernels where every row has a scale of its own.
  */
 
 import { flatWorkgroup } from "../workgroups.ts";
@@ -52,8 +52,8 @@ export function rowsSizes(spread: Spread, added: boolean): Sizes {
 }
 
 /**
- * Bindings: the result, C or `[parts, batches, M, N]`, {@linkcode rowsSizes}, A, B's packed arrays and their scales, and the bias if
- * there is one.
+ * Bindings: the result, C or `[parts, batches, M, N]`, {@linkcode rowsSizes}, A, B's packed arrays and their scales, and the
+ * bias if there is one.
  */
 export function rowsShader(unit: MatrixUnit, spread: Spread, bias: boolean): string {
   const { problem: { a: side }, tiling, b } = spread;

@@ -1,9 +1,9 @@
 /**
- * Operands that several products of a program read alike: matrix units have them packed, once for all of them. A weight that every
- * level of a tree meets is such an operand, and so is what goes into queries, keys and values.
+ * Operands that several products of a program read alike: matrix units have them packed, once for all of them. A weight that
+ * every level of a tree meets is such an operand, and so is what goes into queries, keys and values.
  *
- * Products are announced while a program is recorded, so that when they are made ready it is known which is the last: what was
- * packed lies in the program's pool from the first to there.
+ * Products are announced while a program is recorded, so that when they are made ready it is known which is the last: what
+ * was packed lies in the program's pool from the first to there.
  */
 import type { Shared } from "../matmul.ts";
 import type { Placement } from "./program.ts";

@@ -25,7 +25,7 @@ export const chosenProducts = (mode: MatrixMode | undefined): MatmulOptions => (
   ...(mode === "f16" ? {} : { chunk: CHUNK }),
 });
 
-interface Operands {
+interface Factors {
   readonly a: Slot;
   readonly b: Slot;
   readonly c: Slot;
@@ -34,7 +34,7 @@ interface Operands {
   readonly shared?: readonly ("a" | "b")[];
 }
 
-function product(recorder: Recorder, { a, b, c, bias, shared = [] }: Operands, options: MatmulOptions): void {
+function product(recorder: Recorder, { a, b, c, bias, shared = [] }: Factors, options: MatmulOptions): void {
   const { gpu, mode, operands } = recorder;
   const layouts = { a: `a ${options.transposeA ?? false}`, b: `b ${options.transposeB ?? false}` };
   const announced = shared.map((side) => ({ side, open: operands.announce({ a, b }[side].storage, layouts[side]) }));

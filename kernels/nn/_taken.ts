@@ -24,7 +24,10 @@ function widthOf({ parts, unit }: Joint): number | undefined {
   return fits && parts.every(({ slot }) => slot.length === length) ? width : undefined;
 }
 
-/** Of a source: for every row of the parts those of its rows that it is, and the reverse. Row i of part s counts as i·parts + s. */
+/**
+ * Of a source: for every row of the parts those of its rows that it is, and the reverse. Row i of part s counts as i·parts +
+ * s.
+ */
 interface Lists {
   readonly forward: number[][];
   readonly backward: number[][];

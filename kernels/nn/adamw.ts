@@ -93,7 +93,10 @@ fn update(gradient: f32, given: vec3f, decay: u32) -> vec3f {
   });
 };
 
-/** Makes a step ready, a dispatch for as many parameters as the device can bind. Throws an {@link InputError} on tensors or options that do not fit. */
+/**
+ * Makes a step ready, a dispatch for as many parameters as the device can bind. Throws an {@link InputError} on tensors or
+ * options that do not fit.
+ */
 export async function planAdamW(gpu: Gpu, tensors: AdamWTensors, options: PlanAdamWOptions = {}): Promise<Plan> {
   const { parameters, gradients, first, second, norm, loss, knobs } = tensors;
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, clip = 1, decays } = options;

@@ -259,8 +259,16 @@ export class Program {
           if (open) scratch.push(buffer);
           return buffer;
         },
-        lasting: (bytes) => lending.take(bytes),
-        release: (buffer) => scratch.push(buffer),
+        lasting: (bytes) => {
+          if (!open) {
+            throw new Error(`Cannot lend a lasting buffer in ${this.label}: the step must ask before it waits`);
+          }
+          return lending.take(bytes);
+        },
+        release: (buffer) => {
+          if (!open) throw new Error(`Cannot release a buffer in ${this.label}: the step must do so before it waits`);
+          scratch.push(buffer);
+        },
         uniform: (words) => this.#words(words, BufferUsage.UNIFORM),
         constant: (words) => this.#words(words, BufferUsage.STORAGE),
         knobs: this.#knobs,

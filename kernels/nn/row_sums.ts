@@ -1,7 +1,7 @@
 /**
- * Every row of a result as the sum of some rows of a source, listed: rows taken and copied, and the gradient of that, in which a row
- * taken several times gets a sum in fixed order. Several sources, or several results, are one dispatch as far as the device can
- * bind them.
+ * Every row of a result as the sum of some rows of a source, listed: rows taken and copied, and the gradient of that, in
+ * which a row taken several times gets a sum in fixed order. Several sources, or several results, are one dispatch as far as
+ * the device can bind them.
  */
 import type { Gpu } from "../gpu.ts";
 import { assemble, compileShader, dispatchItems, entryPerItem, type Shader, storage } from "../wgsl.ts";
@@ -20,7 +20,9 @@ export interface RowSums {
   readonly lists: readonly (readonly number[])[];
   /** What a row without any becomes, and whether sums are added: `write` (0), `some` (rows without any stay), `add`. */
   readonly as: "write" | "some" | "add";
-  /** An array in which rows `parts·i …` of so many are interleaved, `unit` numbers of one and then of the next. Default: none. */
+  /**
+   * An array in which rows `parts·i …` of so many are interleaved, `unit` numbers of one and then of the next. Default: none.
+   */
   readonly interleaved?: Interleaved;
 }
 

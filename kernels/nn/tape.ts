@@ -25,15 +25,15 @@ interface Entry {
 }
 
 /** Arrays of so many rows, `[rows, width]` each, whatever their shapes are. */
-export interface Rows {
+export interface RowArrays {
   readonly rows: number;
   readonly arrays: readonly Slot[];
 }
 
 interface Waiting {
-  readonly values: readonly Value[];
-  readonly parts: Rows[];
-  readonly finish: (parts: readonly Rows[]) => void;
+  readonly values: readonly (Value | undefined)[];
+  readonly parts: RowArrays[];
+  readonly finish: (parts: readonly RowArrays[]) => void;
 }
 
 export class Tape {
@@ -77,8 +77,8 @@ export class Tape {
   }
 
   /** Keeps a part of the gradients of parameters until all parts are there, which the first call's `finish` then gets. */
-  later(values: readonly Value[], part: Rows, finish: (parts: readonly Rows[]) => void): void {
-    const same = (other: readonly Value[]): boolean =>
+  later(values: readonly (Value | undefined)[], part: RowArrays, finish: (parts: readonly RowArrays[]) => void): void {
+    const same = (other: readonly (Value | undefined)[]): boolean =>
       other.length === values.length && other.every((value, i) => value === values[i]);
     const waiting = this.#waiting.find(({ values }) => same(values));
     if (waiting === undefined) this.#waiting.push({ values, parts: [part], finish });
@@ -155,7 +155,7 @@ export class Tape {
   }
 
   /** Holders of gradients that are parts: while they wait, nothing may be added to them. */
-  #keep(parts: readonly Rows[], holders: 1 | -1): void {
+  #keep(parts: readonly RowArrays[], holders: 1 | -1): void {
     for (const { storage } of parts.flatMap(({ arrays }) => arrays)) {
       const others = this.#holders.get(storage);
       if (others !== undefined) this.#holders.set(storage, others + holders);

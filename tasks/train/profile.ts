@@ -21,7 +21,10 @@ export interface TimedStep extends StepProfile {
   readonly millisecondsPerStep: number;
 }
 
-/** Trains for some seconds, and then looks where they went. Throws an {@link InputError} where nothing is computed on a device. */
+/**
+ * Trains for some seconds, and then looks where they went. Throws an {@link InputError} where nothing is computed on a
+ * device.
+ */
 export async function timedStep(
   session: TrainingSession,
   task: Task,
