@@ -3,7 +3,7 @@
  *
  * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
  * - `deno test`: the tests of `tests/` without any permission, but those of whole networks on a GPU; in two parts, the first with
- *   SwiftShader for a GPU, where it is installed, which compiles most kernels in a tenth of the time;
+ *   SwiftShader for a GPU, where it is installed, which compiles most kernels two or three times as fast;
  * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels, in two parts;
  * - `bun test`: the same files but for those of fused kernels, networks and whole models, which Node has run on the same Dawn: a
  *   software adapter takes minutes to compile them;
