@@ -2,8 +2,8 @@
  * What a product takes, estimated: which of the ways to compute it is the fastest. A kernel of few workgroups waits more than
  * it computes, so its time is that of a step along the sum, times steps, times the turns that workgroups take.
  *
- * The figures are of an H200, 2026-11-30, split halves, nothing read ahead. In µs, all of a product, and estimated (–: not since
- * plain blocks are what they are):
+ * The figures are of an H200, 2026-11-30, split halves, nothing read ahead. In µs, all of a product, and estimated (–: not
+ * since plain blocks are what they are):
  *
  * | M × K × N                          | split | est. | plain | est. |
  * | ---------------------------------- | ----: | ---: | ----: | ---: |

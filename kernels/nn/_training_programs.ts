@@ -2,7 +2,6 @@
 import { headOf } from "../../models/networks/head.ts";
 import type { TokenNetwork } from "../../models/networks/ops.ts";
 import type {
-  KernelShare,
   OptimiserOptions,
   Predictions,
   StepProfile,
@@ -19,7 +18,8 @@ import type { BufferPool } from "./buffer_pool.ts";
 import { GpuOps } from "./gpu_ops.ts";
 import { Ids } from "./ids.ts";
 import type { Knobs } from "./knobs.ts";
-import { Program, type StepTime } from "./program.ts";
+import { Program } from "./program.ts";
+import { profileProgram } from "./program_profile.ts";
 import type { Readback } from "./readback.ts";
 import { ReadbackRing } from "./readback_ring.ts";
 import { Value } from "./value.ts";
@@ -192,41 +192,6 @@ export function recordStep(parts: SessionParts, shape: Shape, kind: Omit<Kind, "
     },
   };
 }
-
-/** Replays that are timed. */
-const TIMED = 5;
-
-async function profileProgram(program: Program): Promise<StepProfile> {
-  const { gpu, dispatches } = program;
-  const host: number[] = [];
-  for (let i = 0; i <= TIMED; i++) {
-    const began = performance.now();
-    await program.run();
-    host.push(performance.now() - began);
-    await gpu.done();
-  }
-  const replays: (readonly StepTime[])[] = [];
-  for (let i = 0; i < TIMED; i++) replays.push(await program.profile());
-  const kernels = new Map<string, KernelShare>();
-  program.steps.forEach(({ name, dispatches }, i) => {
-    const { uses, dispatches: before, milliseconds } = kernels.get(name) ??
-      { uses: 0, dispatches: 0, milliseconds: 0 };
-    kernels.set(name, {
-      name,
-      uses: uses + 1,
-      dispatches: before + dispatches,
-      milliseconds: milliseconds + median(replays.map((steps) => steps[i]!.milliseconds)),
-    });
-  });
-  return {
-    dispatches,
-    // The first is checked, which waits.
-    hostMilliseconds: median(host.slice(1)),
-    kernels: [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds),
-  };
-}
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 export function recordPredict(parts: SessionParts, shape: Shape): PredictProgram {
   const { gpu } = parts;
