@@ -5,7 +5,10 @@ import type { Program, StepTime } from "./program.ts";
 /** Replays that are timed. */
 const TIMED = 5;
 
-/** Times a program that is ready, kernel by kernel, and the host. Throws an {@link InputError} as {@linkcode Program.profile} does. */
+/**
+ * Times a program that is ready, kernel by kernel, and the host. Throws an {@link InputError} as {@linkcode Program.profile}
+ * does.
+ */
 export async function profileProgram(program: Program): Promise<StepProfile> {
   const { gpu, dispatches } = program;
   const host: number[] = [];
