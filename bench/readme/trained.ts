@@ -28,19 +28,23 @@ export const trainedColumns: readonly Column[] = [
   ...["parameters", "rate", "tried", "seeds", "steps"].map(number),
 ];
 
+/** Whether a run has not come to its test, and so has its last validation. */
+const inValidation = ({ loss, validationLoss }: ResultLine): boolean => loss === validationLoss;
+
 /** The first cells of a row. */
 export function trainedCells({ lines, rate, rates, seeds, finished }: Best): readonly string[] {
   const [first] = lines;
   const steps = mean(lines.map((line) => line.steps));
-  const of = finished ? "" : `, unfinished (of ${first!.planned} steps)`;
+  const of = finished
+    ? ""
+    : `, unfinished (of ${first!.planned} steps${lines.some(inValidation) ? ", in validation" : ""})`;
   return [`${networkName(first!)}${of}`, count(first!.size), `${rate}`, `${rates}`, `${seeds}`, `${Math.round(steps)}`];
 }
 
 /** A paragraph on the runs of networks that were cut off and are in no row; nothing where there are none. */
 export function cutOff(networks: readonly (readonly ResultLine[])[]): readonly string[] {
   const runs = networks.flatMap(cutOffRuns).map((line) => {
-    // A run that has not come to its test has its last validation.
-    const split = line.loss === line.validationLoss ? ", in validation" : "";
+    const split = inValidation(line) ? ", in validation" : "";
     const wrong = `${percents(line.error)} % wrong at ${line.length} tokens${split}`;
     return `${
       networkName(line)

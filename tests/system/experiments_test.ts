@@ -341,7 +341,7 @@ const rows: { readonly [section: string]: readonly string[] } = {
     "| network | parameters | rate | tried | seeds | steps | 18 | 180 | 1024 |",
     "| t-psm, c = 1 | 1.60 M | 0.001 | 2 | 2 | 10 | 0.20 ± 0.10 | 50.0 ± 25.0 | – |",
     "| gpt2 | 1.60 M | 0.001 | 1 | 1 | 10 | – | – | 60.0 |",
-    "| mamba, unfinished (of 20 steps) | 1.60 M | 0.001 | 1 | 1 | 10 | 90.0 | – | – |",
+    "| mamba, unfinished (of 20 steps, in validation) | 1.60 M | 0.001 | 1 | 1 | 10 | 90.0 | – | – |",
     "![error against length, s5 of order 120 (s5-small)](bench/results/experiment_s5_small.svg)",
   ],
   recall: [
