@@ -2,8 +2,7 @@
  * `npm test`: every test under every runtime, ending with the line `N passed, N failed` over all of them.
  *
  * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
- * - `deno test`: the tests of `tests/` without any permission, but those of whole networks on a GPU; in two parts, the first with
- *   SwiftShader for a GPU, where it is installed, which compiles most kernels two or three times as fast;
+ * - `deno test`: the tests of `tests/` without any permission, but those of whole networks on a GPU;
  * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels, in two parts;
  * - `bun test`: the same files but for those of fused kernels, networks and whole models, which Node has run on the same Dawn: a
  *   software adapter takes minutes to compile them;
@@ -36,16 +35,12 @@ interface Outcome {
 
 const files = globSync("tests/*_test.ts").sort();
 /**
- * What a software adapter compiles for minutes under Dawn: Bun leaves it to Node. Its wrapper could not run all of it either:
- * it binds 10 storage buffers where the selective scan needs 11, and its pool of mapped buffers does not outlast hundreds of
- * runs.
+ * What a software adapter compiles for minutes under Dawn: Bun leaves it to Node. Its wrapper could not run all of it either: it
+ * binds 10 storage buffers where the selective scan needs 11, and its pool of mapped buffers does not outlast hundreds of runs.
  */
 const slow =
   /(kernels_(chunk|delta|elementwise|matmul|selective|walk)\w*|bench_errors|duality|fused_resume|mixer|nn_\w+|network_\w+_gpu)_test\.ts$/;
-/**
- * And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter
- * changes.
- */
+/** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter changes. */
 const slowest = /kernels_(chunk_modes|chunk_backward_modes|chunk_promise|selective_tunings)_test\.ts$/;
 const onNode = files.filter((file) => !slowest.test(file));
 const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
@@ -53,14 +48,11 @@ const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^
 const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };
 /** And what Deno leaves to Node: whole networks and layers, of kernels that both have run one by one. */
 const whole = files.filter((file) => /(mixer|network_\w+_gpu)_test\.ts$/.test(file));
-/** What SwiftShader cannot run, which binds ten storage buffers under Deno, or compiles for minutes. */
-const demanding =
-  /(kernels_(chunk_(backward|gradients|modes|promise)|delta_backward|selective|walk_test|walk_gradients)\w*|bench_errors|bench_fused|duality|fused_resume)(_test)?\.ts$/;
-
-/** Deno on some files, bare. */
-function bare(name: string, some: readonly string[], env: Runner["env"] = {}): Runner {
-  return { name, commands: [["deno", "test", "--no-check", ...some]], ...deno, env };
-}
+const bare: Runner = {
+  name: "deno test, no permissions",
+  commands: [["deno", "test", "--no-check", `--ignore=${whole.join(",")}`]],
+  ...deno,
+};
 const bun: Runner = {
   name: "bun test",
   // Its own limit is 5 s a test; a software GPU is slower.
@@ -109,10 +101,11 @@ function node(name: string, files: readonly string[], env: Runner["env"] = {}): 
 
 /** Where Debian's Chromium has its software Vulkan driver. */
 const swiftShader = "/usr/lib/chromium/vk_swiftshader_icd.json";
-const swiftly = { VK_DRIVER_FILES: swiftShader };
 const onSwiftShader =
   /kernels_(chunk_gradients|delta_forward|elementwise_models|elementwise_scan|selective_forward|step)_test\.ts$/;
-const second = node("node --test, on SwiftShader", files.filter((file) => onSwiftShader.test(file)), swiftly);
+const second = node("node --test, on SwiftShader", files.filter((file) => onSwiftShader.test(file)), {
+  VK_DRIVER_FILES: swiftShader,
+});
 
 const path = `${resolve("node_modules/.bin")}${delimiter}${process.env.PATH}`;
 const limit = 60 * 60_000;
@@ -187,25 +180,12 @@ if (bundled.status !== 0) {
 }
 const kernels = onNode.filter((file) => /\/kernels_/.test(file));
 const others = onNode.filter((file) => !kernels.includes(file));
-const onDeno = files.filter((file) => !whole.includes(file));
-const heavy = onDeno.filter((file) => demanding.test(file));
-const light = onDeno.filter((file) => !heavy.includes(file));
-// Where it is the GPU anyway, or none is wanted, there is nothing more to see.
-const another = process.env.DUALSCAN_GPU !== "off" && process.env.VK_DRIVER_FILES !== swiftShader;
-const swift = another && existsSync(swiftShader);
 // The longest first, two at a time for two cores.
-const runners = [
-  node("node --test, others", others),
-  bare("deno test, no permissions", heavy),
-  node("node --test, kernels", kernels),
-  bare(`deno test, no permissions${swift ? ", on SwiftShader" : ""}`, light, swift ? swiftly : {}),
-  full,
-  bun,
-  ...(swift ? [second] : []),
-];
-if (another && !swift) {
-  console.log("not run: fused kernels on SwiftShader; enable them with: apt-get install -y chromium");
-}
+const runners = [node("node --test, others", others), bare, node("node --test, kernels", kernels), full, bun];
+if (process.env.DUALSCAN_GPU === "off" || process.env.VK_DRIVER_FILES === swiftShader) {
+  // Nothing more to see.
+} else if (existsSync(swiftShader)) runners.push(second);
+else console.log("not run: fused kernels on SwiftShader; enable them with: apt-get install -y chromium");
 await Promise.all([take(runners, totals), take(runners, totals)]);
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 ? 1 : 0;
