@@ -171,9 +171,17 @@ export function trainArguments(args: readonly string[]): TrainArguments {
   if (keeping.minutes !== undefined && text("out") === undefined) {
     throw new InputError("Cannot use --minutes: what was learnt until then must be kept by --out DIR, got none");
   }
-  const alone = ["gradients", "out"].find((name) => values["profile"] === true && values[name] !== undefined);
+  const alone = ["begin-with", "gradients", "out"].find((name) =>
+    values["profile"] === true && values[name] !== undefined
+  );
   if (alone !== undefined) {
-    throw new InputError(`Cannot use --profile: nothing is kept of what it trains, got --${alone}`);
+    throw new InputError(
+      `Cannot use --profile: ${
+        alone === "begin-with"
+          ? "a step takes its time whatever the parameters are"
+          : "nothing is kept of what it trains"
+      }, got --${alone}`,
+    );
   }
   const task = oneOf<TaskName>("the task", word, taskNames);
   return {

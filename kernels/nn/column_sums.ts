@@ -27,10 +27,12 @@ export interface ColumnSums {
 }
 
 /** Columns of a workgroup, and invocations that share one. */
-const COLUMNS = 32;
-const LANES = 8;
+const COLUMNS = 16;
+const LANES = 16;
+/** Rows that an invocation has on their way at a time: few rows take as long as the wait for them. */
+const UNDER_WAY = [0, 1, 2, 3] as const;
 /** Rows of a slab: up to so many take one dispatch. */
-const SLAB = 512;
+const SLAB = 1024;
 const SLABS = 64;
 const names = ["a_of", "b_of", "c_of", "d_of"] as const;
 
@@ -107,6 +109,11 @@ function shaderOf(name: string, values: readonly string[], inputs: number): Retu
     source: /* wgsl */ `
 struct Sizes { rows: u32, columns: u32, slabs: u32, each: u32, tiles: u32, add_0: u32, add_1: u32, unused: u32 }
 var<workgroup> parts: array<f32, ${COLUMNS * LANES * values.length}>;
+${
+      values.map((value, i) =>
+        `fn value_${i}_of(row: u32, column: u32) -> f32 { let at = row * sizes.columns + column; return ${value}; }`
+      ).join("\n")
+    }
 @compute @workgroup_size(${COLUMNS * LANES})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -120,9 +127,19 @@ fn main(
   ${each((i) => `var total_${i} = 0.0;`)}
   if (column < sizes.columns) {
     let end = min(slab * sizes.each + sizes.each, sizes.rows);
-    for (var row = slab * sizes.each + local / ${COLUMNS}u; row < end; row += ${LANES}u) {
-      let at = row * sizes.columns + column;
-      ${each((i) => `total_${i} += ${values[i]};`)}
+    for (var next = slab * sizes.each + local / ${COLUMNS}u; next < end; next += ${LANES * UNDER_WAY.length}u) {
+      ${
+      UNDER_WAY.map((n) =>
+        each((i) => `let value_${n}_${i} = value_${i}_of(min(next + ${LANES * n}u, end - 1u), column);`)
+      ).join("\n      ")
+    }
+      ${
+      UNDER_WAY.map((n) =>
+        each((i) =>
+          `total_${i} += ${n === 0 ? `value_0_${i}` : `select(0.0, value_${n}_${i}, next + ${LANES * n}u < end)`};`
+        )
+      ).join("\n      ")
+    }
     }
   }
   ${each((i) => `parts[${i * COLUMNS * LANES}u + local] = total_${i};`)}

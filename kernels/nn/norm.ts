@@ -24,16 +24,17 @@ export interface Norm {
   readonly statistics: Slot;
 }
 
-const THREADS = 64;
+/** Invocations of a row of so many numbers: what each reads it waits for. */
+const threadsOf = ({ x }: Norm): number => x.shape.at(-1)! > 128 ? 256 : 64;
 
-const head = /* wgsl */ `
+const head = (threads: number): string => /* wgsl */ `
 struct Sizes { rows: u32, width: u32, accumulate: u32, epsilon: f32 }
-var<workgroup> lanes: array<f32, ${THREADS}>;
+var<workgroup> lanes: array<f32, ${threads}>;
 /* The sum over the workgroup, for all of it. */
 fn total(lane: u32, value: f32) -> f32 {
   lanes[lane] = value;
   workgroupBarrier();
-  for (var half = ${THREADS / 2}u; half > 0u; half = half / 2u) {
+  for (var half = ${threads / 2}u; half > 0u; half = half / 2u) {
     if (lane < half) { lanes[lane] += lanes[lane + half]; }
     workgroupBarrier();
   }
@@ -43,8 +44,8 @@ fn total(lane: u32, value: f32) -> f32 {
 }
 `;
 
-const entry = (body: string): string => /* wgsl */ `
-@compute @workgroup_size(${THREADS})
+const entry = (threads: number, body: string): string => /* wgsl */ `
+@compute @workgroup_size(${threads})
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
@@ -58,11 +59,15 @@ fn main(
 }
 `;
 
-const every = (statement: string): string => `for (var i = lane; i < sizes.width; i += ${THREADS}u) { ${statement} }`;
+const each = (threads: number) => (statement: string): string =>
+  `for (var i = lane; i < sizes.width; i += ${threads}u) { ${statement} }`;
 
 const sizesBinding = { name: "sizes", access: "uniform", type: "Sizes" } as const;
 
-function forwardShader({ kind, gain, bias }: Norm): Shader {
+function forwardShader(norm: Norm): Shader {
+  const { kind, gain, bias } = norm;
+  const threads = threadsOf(norm);
+  const every = each(threads);
   const square = /* wgsl */ `var squares = 0.0;
   ${every("let x = x_of[first + i] - mean; squares += x * x;")}
   let size = total(lane, squares)${kind === "unit" ? "" : " / count"};`;
@@ -76,15 +81,21 @@ function forwardShader({ kind, gain, bias }: Norm): Shader {
       ...["x_of", "gain_of", "bias_of"].map((name) => storage(name, "f32")),
       ...["y_of", "statistics"].map((name) => storage(name, "f32", "read_write")),
     ],
-    source: head + entry(/* wgsl */ `${mean}
+    source: head(threads) + entry(
+      threads,
+      /* wgsl */ `${mean}
   ${square}
   let scale = 1.0 / sqrt(size + sizes.epsilon);
   if (lane == 0u) { statistics[2u * row] = mean; statistics[2u * row + 1u] = scale; }
-  ${every(`y_of[first + i] = ${value};`)}`),
+  ${every(`y_of[first + i] = ${value};`)}`,
+    ),
   });
 }
 
-function backwardShader({ kind, gain }: Norm): Shader {
+function backwardShader(norm: Norm): Shader {
+  const { kind, gain } = norm;
+  const threads = threadsOf(norm);
+  const every = each(threads);
   const h = `let h = g_of[first + i]${gain ? " * gain_of[i]" : ""}; let unit = (x_of[first + i] - mean) * scale;`;
   const divide = kind === "unit" ? "" : " / count";
   return assemble(`${kind} norm backward`, {
@@ -93,7 +104,9 @@ function backwardShader({ kind, gain }: Norm): Shader {
       ...["x_of", "gain_of", "statistics", "g_of"].map((name) => storage(name, "f32")),
       storage("result_of", "f32", "read_write"),
     ],
-    source: head + entry(/* wgsl */ `let mean = statistics[2u * row];
+    source: head(threads) + entry(
+      threads,
+      /* wgsl */ `let mean = statistics[2u * row];
   let scale = statistics[2u * row + 1u];
   var sum = 0.0;
   var along = 0.0;
@@ -101,9 +114,10 @@ function backwardShader({ kind, gain }: Norm): Shader {
   ${kind === "layer" ? "let shift = total(lane, sum) / count;" : "let shift = 0.0;"}
   let tilt = total(lane, along)${divide};
   ${
-      every(`${h} let value = scale * ((h - shift) - unit * tilt);
+        every(`${h} let value = scale * ((h - shift) - unit * tilt);
     if (sizes.accumulate == 0u) { result_of[first + i] = value; } else { result_of[first + i] += value; }`)
-    }`),
+      }`,
+    ),
   });
 }
 

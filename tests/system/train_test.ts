@@ -191,6 +191,11 @@ const unusable: readonly (readonly [string, readonly string[], RegExp])[] = [
     /^Cannot use --profile: nothing is kept of what it trains, got --out$/,
   ],
   [
+    "a profile of what was learnt",
+    ["s5", "--profile", "--begin-with", "runs/s5"],
+    /^Cannot use --profile: a step takes its time whatever the parameters are, got --begin-with$/,
+  ],
+  [
     "a profile on a CPU",
     ["parity", "--model", "bigram", "--profile"],
     /^Cannot profile bigram: it must be computed on a GPU, got a CPU$/,
