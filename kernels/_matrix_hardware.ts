@@ -73,16 +73,6 @@ alias MatrixSums = subgroup_matrix_result<f32, 16, 16>;
     get: (name, index) => `(${halves(mode, name).map((array) => `f32(${array}[${index}])`).join(" + ")})`,
     accumulators: (name, rows, columns) => each(rows, columns, (i, j) => `var ${name}_${i}_${j} = MatrixSums();`),
     product: (product) => productText(mode, product),
-    held: {
-      declare: (name, product) => heldTiles(mode, product, (tile) => `var ${name}${tile} = MatrixRight();`),
-      read: (name, product) => heldTiles(mode, product, (tile, load) => `${name}${tile} = ${load};`),
-      product: (product, name, then) =>
-        `{
-${heldTiles(mode, product, (tile) => `let mu_b${tile} = ${name}${tile};`)}
-${then}
-${productText(mode, product, true)}
-}`,
-    },
     load: (name, rows, columns, from) =>
       each(
         rows,
@@ -125,40 +115,22 @@ function tile({ at, stride, transposed }: Placed, i: number, j: number): string 
   return `(${at}) + ${offset}`;
 }
 
-function fragment(kind: "Left" | "Right", array: string, operand: Operand, at: string): string {
-  return `subgroupMatrixLoad<Matrix${kind}, ${order(operand)}>(&${array}, ${at}, ${strideOf(operand)})`;
+function fragment(kind: "Left" | "Right", name: string, array: string, operand: Operand, at: string): string {
+  return `let ${name} = subgroupMatrixLoad<Matrix${kind}, ${order(operand)}>(&${array}, ${at}, ${strideOf(operand)});`;
 }
 
-/** Lines for every tile of B, of each half: what its name ends in, and what reads it. */
-function heldTiles(
-  mode: MatrixMode,
-  { inner, columns, b }: Product,
-  line: (tile: string, load: string) => string,
-): string {
-  const layout = operandLayout(b, "b");
-  const parts = mode === "split" ? ["hi", "lo"] : ["hi"];
-  return parts.map((part) =>
-    each(inner, columns, (k, j) => {
-      const at = `${layout.start(j)} + ${k}u * ${layout.step}`;
-      return line(`_${part}_${k}_${j}`, fragment("Right", `${b.name}_${part}`, b, at));
-    })
-  ).join("\n");
-}
-
-/** `held`: whether all tiles of B are in registers, so that the product is written out. */
-function productText(mode: MatrixMode, product: Product, held = false): string {
+function productText(mode: MatrixMode, product: Product): string {
   const { into, first = 0, rows, columns, inner, a, b } = product;
   const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
   const lefts = (part: string, k: string): string =>
     Array.from({ length: rows }, (_, i) => {
       const at = `${left.start(i)} + ${k} * ${left.step}`;
-      return `let mu_a_${part}_${i} = ${fragment("Left", `${a.name}_${part}`, a, at)};`;
+      return fragment("Left", `mu_a_${part}_${i}`, `${a.name}_${part}`, a, at);
     }).join("\n");
   const rights = (part: string, k: string): string =>
     Array.from({ length: columns }, (_, j) => {
       const at = `${right.start(j)} + ${k} * ${right.step}`;
-      const tile = held ? `mu_b_${part}_${k.slice(0, -1)}_${j}` : fragment("Right", `${b.name}_${part}`, b, at);
-      return `let mu_b_${part}_${j} = ${tile};`;
+      return fragment("Right", `mu_b_${part}_${j}`, `${b.name}_${part}`, b, at);
     }).join("\n");
   const sums = (x: string, y: string): string =>
     each(rows, columns, (i, j) => {
@@ -178,8 +150,6 @@ ${sums("hi", "lo")} }
 ${sums("hi", "hi")}
 }`
       : `{\n${lefts("hi", k)}\n${rights("hi", k)}\n${sums("hi", "hi")}\n}`;
-  if (held || rows * columns * inner <= UNROLLED) {
-    return Array.from({ length: inner }, (_, k) => step(`${k}u`)).join("\n");
-  }
+  if (rows * columns * inner <= UNROLLED) return Array.from({ length: inner }, (_, k) => step(`${k}u`)).join("\n");
   return `for (var mu_k = 0u; mu_k < ${inner}u; mu_k++) ${step("mu_k")}`;
 }

@@ -89,18 +89,6 @@ export interface MatrixUnit {
   accumulators(name: string, rows: number, columns: number): string;
   /** Statement: `accumulators += A·B`. The invocation's index in the workgroup is the u32 variable `lid`. */
   product(product: Product): string;
-  /**
-   * B's tiles of a product in registers, so that they can be read before what else it needs is there. Absent where tiles have
-   * none.
-   */
-  readonly held?: {
-    /** Statement: declares the registers, in a function's scope. */
-    declare(name: string, product: Product): string;
-    /** Statement: reads B's tiles into them. */
-    read(name: string, product: Product): string;
-    /** Statement: `product`, with B's tiles from there, and what the registers hold from now on read by `then`. */
-    product(product: Product, name: string, then: string): string;
-  };
   /** Statement: sets accumulators, declared before, to what an f32 array holds. */
   load(name: string, rows: number, columns: number, from: Sums): string;
   /** Statement: multiplies a tile of accumulators by `x`, then by `y`: f32 expressions, each evaluated once. */

@@ -74,7 +74,7 @@ export async function planMatmul(gpu: Gpu, tensors: MatmulTensors, options: Matm
   if (options.parts !== undefined && !(Number.isInteger(options.parts) && options.parts >= 1)) {
     throw new InputError(`Cannot multiply: parts must be an integer ≥ 1, got ${options.parts}`);
   }
-  const spread = { ...options, accumulate, reused: options.shared?.b !== undefined };
+  const spread = { ...options, accumulate };
   const { mode, hardware } = choose(gpu, problem, spread);
   const shared = {
     name: "matmul",

@@ -35,7 +35,7 @@ export interface Kernel {
 export type NamedBuffers = { readonly [name: string]: GPUBuffer | GPUBufferBinding };
 
 /** A storage array of numbers. */
-export function storage(name: string, type: "f32" | "u32", access: "read" | "read_write" = "read"): Binding {
+export function storage(name: string, type: "f32" | "u32" | "vec4f", access: "read" | "read_write" = "read"): Binding {
   return { name, access, type: `array<${type}>` };
 }
 

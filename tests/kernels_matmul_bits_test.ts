@@ -78,8 +78,6 @@ gpuTest("rows taken as they lie have the bits of those that are packed", async (
   const cases: readonly Case[] = [
     { M: 37, N: 50, K: 128, bias: true, options: { mode: "split", chunk: 64 } },
     { M: 20, N: 33, K: 64, batch: [2], bias: true, options: { mode: "f16", rows: 2, down: 2, across: 1, columns: 2 } },
-    // Steps of eight tiles.
-    { M: 5, N: 16, K: 256, options: { mode: "split" } },
     {
       M: 5,
       N: 16,
@@ -107,25 +105,6 @@ gpuTest("rows taken as they lie have the bits of those that are packed", async (
       return entries.map(({ got }) => got);
     };
     assertEquals(await bits(true), await bits(false), JSON.stringify(of));
-  }
-  // Matrix units hold B's tiles a step ahead: one step, and several of four tiles and of eight, the last without another.
-  if (device.features.has("shader-f16")) {
-    const held: readonly Case[] = [
-      { M: 3, N: 20, K: 64, options: { mode: "split" } },
-      { M: 19, N: 16, K: 192, bias: true, options: { mode: "f16" } },
-      { M: 3, N: 20, K: 384, options: { mode: "split" } },
-    ];
-    for (const of of held) {
-      const bits = async (unpacked: boolean) => {
-        const codes: string[] = [];
-        const options = { rows: 1, columns: 1, down: 1, across: 2, ...of.options, unpacked, invariant: true };
-        const { plan, entries } = await run(device, { ...of, options }, withMatrixLoops(device, codes));
-        assertEquals(plan.hardware, true);
-        assertEquals(codes.some((code) => code.includes("ahead_hi_3_0 = subgroupMatrixLoad")), unpacked);
-        return entries.map(({ got }) => got);
-      };
-      assertEquals(await bits(true), await bits(false), JSON.stringify(of));
-    }
   }
   const across = {
     M: 5,

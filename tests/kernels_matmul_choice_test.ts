@@ -108,20 +108,26 @@ test("sums are cut, and the next tiles read ahead, where workgroups are few; whe
 
 test("few rows are taken as they lie, in the chunks of those that are packed", async () => {
   for (const [K, chunk] of [[768, 1024], [3072, 1024], [1088, 1024], [192, 64], [272, 256]] as const) {
+    const parts = Math.ceil(K / chunk);
+    // 512 workgroups of 32 rows, 64 columns and one part, and one row more.
+    const most = 1024 / 2 ** Math.ceil(Math.log2(parts));
     const plans = await Promise.all(
-      [1, 16, 17, 256, 257, 8192].map((M) =>
+      [1, 16, 17, most, 1025, 8192].map((M) =>
         planned(recorder().device, { M, K, N: 1024, options: { mode: "split", chunk, invariant: true } })
       ),
     );
-    const whole = K % 64 === 0 && Math.ceil(K / Math.ceil(K / chunk) / 32) % 2 === 0;
+    const whole = K % 64 === 0 && Math.ceil(K / parts / 32) % 2 === 0;
     assertEquals(
       plans.map(({ variant }) => variant.includes("as they lie")),
       [whole, whole, whole, whole, false, false],
       `${K}`,
     );
-    for (const { chunk, parts, scaled } of plans) {
-      assertEquals([chunk, parts, scaled], [plans[0]!.chunk, plans[0]!.parts, { a: 1, b: 16 }]);
+    for (const plan of plans) {
+      assertEquals([plan.chunk, plan.parts, plan.scaled], [plans[0]!.chunk, parts, { a: 1, b: 16 }]);
     }
+    // Up to one workgroup a multiprocessor they have 16 rows each.
+    const rows = plans.slice(0, 4).map(({ variant }) => /as they lie, (\d+)x64/.exec(variant)?.[1]);
+    if (whole) assertEquals(rows, ["16", "16", "16", "32"]);
   }
   // Partial sums beyond what scratch memory should hold are added up in turns, which takes packed rows.
   const many = { M: 256, K: 65536, N: 16384, options: { mode: "split", chunk: 64, invariant: true } } as const;

@@ -201,10 +201,12 @@ for (const model of [linearAttention, retnet, mamba2, gla]) {
   });
 }
 
-test("training walks backward where sequences are many, on hardware", () => {
-  const at = (B: number, V: number, software = false): boolean =>
-    worthWalking({ adapter: { software } as Gpu["adapter"] }, { B, T: 9, H: 4, sizes: { K: 64, V } });
-  assertEquals([at(16, 64), at(8, 128), at(15, 64), at(16, 64, true)], [true, true, false, false]);
+test("training walks backward where sequences are many, or long enough to be cut, on hardware", () => {
+  const at = (B: number, V: number, T = 9, software = false): boolean =>
+    worthWalking({ adapter: { software } as Gpu["adapter"] }, { B, T, H: 4, sizes: { K: 64, V } });
+  assertEquals([at(16, 64), at(8, 128), at(15, 64), at(16, 64, 9, true)], [true, true, false, false]);
+  // In segments of 256 tokens, four at least.
+  assertEquals([at(4, 64, 1024), at(4, 64, 1023), at(1, 64, 4096), at(1, 64, 4095)], [true, false, true, false]);
 });
 
 test(

@@ -34,7 +34,6 @@ export function matrixLoops(code: string): string {
     .replaceAll(/^diagnostic\(off, (chromium\.subgroup_matrix|subgroup)_uniformity\);$/gm, "")
     .replace(/alias MatrixLeft = [^;]+;/, "struct MatrixOperand { at: u32, down: u32, across: u32 }")
     .replace(/alias MatrixRight = [^;]+;/, "")
-    .replaceAll("MatrixRight()", "MatrixOperand()")
     .replace(/alias MatrixSums = [^;]+;/, "alias MatrixSums = array<f32, 8>;")
     .replaceAll("subgroupMatrixScalarMultiply(", "mu_scaled(");
   const functions = new Map<string, string>();
@@ -58,12 +57,9 @@ export function matrixLoops(code: string): string {
     const { args: [first = "", second = "", third = "", fourth = ""], end } = argumentsOf(text, call.lastIndex);
     const before = text.slice(done, match.index);
     result += before;
-    for (const [, copy, of] of before.matchAll(/let (\w+) = (\w+);/g)) {
-      if (arrays.has(of!)) arrays.set(copy!, arrays.get(of!)!);
-    }
     const array = first.slice(1);
     if (what === "Load" && type !== "MatrixSums") {
-      arrays.set(/(\w+) = $/.exec(before)![1]!, array);
+      arrays.set(/let (\w+) = $/.exec(before)![1]!, array);
       result += `MatrixOperand(${second}, ${steps(order, third)})`;
     } else if (what === "Load") {
       functions.set(

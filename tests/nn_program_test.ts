@@ -355,8 +355,10 @@ gpuTest("linear maps by one matrix on matrix units pack it once, with the bits o
 gpuTest(
   "a weight's gradient over several batches of few rows, of none among them, is that of each added up",
   async (device) => {
-    const [K, N] = [6, 5];
-    for (const counts of [[5, 0], [0, 5], [0, 0], [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]]) {
+    const batches: readonly (readonly number[])[] = [[5, 0], [0, 5], [0, 0], [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]];
+    // Rows of single numbers, and of whole vectors.
+    const cases = ([[6, 5], [8, 4]] as const).flatMap(([K, N]) => batches.map((counts) => ({ K, N, counts })));
+    for (const { K, N, counts } of cases) {
       const [w, bias] = [
         Value.from(device, drawn("w", K * N), [K, N], true),
         Value.from(device, drawn("b", N), [N], true),

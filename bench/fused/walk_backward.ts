@@ -6,6 +6,7 @@
 import type { Gpu } from "../../kernels/device.ts";
 import type { Plan } from "../../kernels/plan.ts";
 import { Tensor } from "../../kernels/tensor.ts";
+import { walkSegments } from "../../kernels/chunk/_walked.ts";
 import { planWalkGradients } from "../../kernels/walk/gradients.ts";
 import { planWalk, type WalkOptions } from "../../kernels/walk/walk.ts";
 import { queryScale } from "../../models/affine.ts";
@@ -30,7 +31,7 @@ function errorOf(got: Float32Array, { truth, allowed }: Bounded): LineError {
 async function prepare(
   gpu: Gpu,
   { B = 1, T = 1, H = 1, K = 1, V = 1 }: LineShape,
-  walk: WalkOptions,
+  tuning: WalkOptions,
 ): Promise<Prepared> {
   const tensors: Tensor[] = [];
   const plans: Plan[] = [];
@@ -49,6 +50,7 @@ async function prepare(
     const scale = queryScale(K);
     const [q, k, v] = [await random(K, 1), await random(K, 2), await random(V, 3)];
     const [g, dO] = [await random(K, 4, -0.1, 0), await random(V, 5)];
+    const walk = { ...tuning, segments: walkSegments(gpu, v, tuning.segments) };
     const gradients = { dq: empty(K), dk: empty(K), dg: empty(K), dv: empty(V) };
     plans.push(await planWalk(gpu, { x: k, y: v, z: q, g, out: empty(V) }, { ...walk, decay: "rows", scale }));
     plans.push(await planWalkGradients(gpu, { q, k, v, g, dO, ...gradients }, { scale, walk }));
@@ -75,10 +77,8 @@ async function prepare(
 
 const tunings: readonly WalkOptions[] = [
   {},
-  { segments: 2 },
-  { segments: 4 },
-  { segments: 4, rows: 16, columns: 4 },
-  { segments: 8, rows: 16, columns: 4 },
+  ...[1, 2, 4, 8, 16, 32].map((segments) => ({ segments })),
+  ...[4, 8, 16].map((segments) => ({ segments, rows: 16, columns: 4 })),
 ];
 
 export const walkBackwardLines: readonly FusedLine[] = [{

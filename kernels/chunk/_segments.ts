@@ -15,7 +15,11 @@ export interface Pieces {
 }
 
 /** The pieces: those asked for, or so many that a large GPU is busy. Throws an {@link InputError} on less than one. */
-export function chooseSegments(gpu: Gpu, { workgroups, most, worth }: Pieces, asked: number | undefined): number {
+export function chooseSegments(
+  gpu: Pick<Gpu, "adapter">,
+  { workgroups, most, worth }: Pieces,
+  asked: number | undefined,
+): number {
   if (asked !== undefined) {
     if (!Number.isSafeInteger(asked) || asked < 1) {
       throw new InputError(`Cannot run in chunks: segments must be a whole number ≥ 1, got ${asked}`);

@@ -70,11 +70,19 @@ export function walkDecay({ kind, per }: Decay): Exclude<WalkDecay, "columns"> {
   return kind === "diagonal" ? "rows" : kind === "none" ? "none" : per === "head" ? "head" : "scalar";
 }
 
+/** Workgroups of a walk over values `[B, T, H, V]` that walks through all tokens, and segments that each is cut into. */
+export function walkWork(
+  gpu: Pick<Gpu, "adapter">,
+  [B, T, H, V]: readonly [number, number, number, number],
+  asked: number | undefined,
+): { readonly workgroups: number; readonly segments: number } {
+  const workgroups = B * H * Math.ceil(V / COLUMNS);
+  return { workgroups, segments: chooseSegments(gpu, { workgroups, most: T, worth: T / LEAST_TOKENS }, asked) };
+}
+
 /** Segments of a walk over values `v`. */
 export function walkSegments(gpu: Gpu, v: Tensor, asked: number | undefined): number {
-  const [B, T, H, V] = v.shape as [number, number, number, number];
-  const workgroups = B * H * Math.ceil(V / COLUMNS);
-  return chooseSegments(gpu, { workgroups, most: T, worth: T / LEAST_TOKENS }, asked);
+  return walkWork(gpu, v.shape as [number, number, number, number], asked).segments;
 }
 
 /** What a walk is given besides canonical tensors. */

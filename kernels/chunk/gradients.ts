@@ -24,7 +24,7 @@ import { canonicalOf, canonicalTensors, modelExtent } from "./_canonical.ts";
 import { addChained, type CanonicalGradients, type ModelExtent, ownGradients } from "./_backward_chain.ts";
 import { type ChunkBackwardTuning, planChunkBackward } from "./backward.ts";
 import { planWalkGradients } from "../walk/gradients.ts";
-import { walkDecay } from "./_walked.ts";
+import { walkDecay, walkSegments } from "./_walked.ts";
 import { canonicalColumns, type ChunkModel, gateShape } from "./family.ts";
 import { planChunkForward } from "./forward.ts";
 import { finalCotangent, mantissasOf, roomOf, throughPreactivations, writeInitialCotangent } from "./_mantissas.ts";
@@ -119,7 +119,7 @@ export async function planChunkModelBackward(
         decay: walkDecay(entry.decay),
         form: entry.decay.form ?? "log",
         scale,
-        walk: asked.segments === undefined ? {} : { segments: asked.segments },
+        walk: { segments: walkSegments(gpu, results.dv, asked.segments) },
       })
       : await planChunkBackward(gpu, {
         ...tensors,

@@ -3,9 +3,9 @@
 import type { Gpu } from "../gpu.ts";
 import { withoutHardware } from "../_matrix_hardware.ts";
 import { type MatrixMode, matrixUnit } from "../matrix_unit.ts";
-import { plainTime } from "./_cost.ts";
+import { packTime, plainTime } from "./_cost.ts";
 import { plainSpread, type PlainTuning } from "./_plan_plain.ts";
-import { estimatedTime, type TilesOptions } from "./_plan_tiles.ts";
+import { estimatedTiles, type TilesOptions } from "./_plan_tiles.ts";
 import type { Problem } from "./_problem.ts";
 
 export interface Choice {
@@ -62,5 +62,5 @@ function isSmall(
   if (options.invariant === true) return K * N <= SMALL_MATRIX;
   if (M < NARROW || K === 0) return true;
   const unit = matrixUnit(gpu, { mode: large, hardware: true });
-  return plainTime(plainSpread(gpu, problem, options)) <= estimatedTime(problem, unit, options);
+  return plainTime(plainSpread(gpu, problem, options)) <= packTime(problem) + estimatedTiles(problem, unit, options);
 }

@@ -22,7 +22,6 @@ import type { MatrixUnit } from "../matrix_unit.ts";
 import { partsApart, type Plain, plainWorkgroups, termsEach } from "./_plain.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { productWorkgroups, wholeSides } from "./_product.ts";
-import { rowsBytes, rowsWorkgroups } from "./_rows.ts";
 import type { Spread } from "./_spread.ts";
 import { stagedBytes } from "./_stage.ts";
 import { blockOf } from "./_tiling.ts";
@@ -42,9 +41,6 @@ const STEP = { large: 1.6, small: 2, halves: 1.2 };
 const TERM = { large: 0.14, medium: 0.039, small: 0.0135 };
 /** The same of 32 × 32 where a workgroup has one part, which is the time of its wait where it is alone. */
 const ALONE = 0.0175;
-/** Before the first step of rows as they lie and after the last, and a step of eight tiles. */
-const ROWS_START = 6;
-const ROWS_STEP = 0.6;
 /** A pass: over partial sums, or over an operand; and what a megabyte adds to it. */
 const FINISH = 8;
 const FINISH_EACH = 0.25;
@@ -56,8 +52,8 @@ const PART = 0.1;
 /** Of an operand, in f32. */
 const megabytes = ({ outer, inner }: Side, batches: number): number => 4e-6 * batches * outer * inner;
 
-export function packTime({ batches }: Problem, ...sides: readonly Side[]): number {
-  return sides.reduce((sum, side) => sum + PACK + PACK_EACH * megabytes(side, side.batched ? batches : 1), 0);
+export function packTime({ batches, a, b }: Problem): number {
+  return [a, b].reduce((sum, side) => sum + PACK + PACK_EACH * megabytes(side, side.batched ? batches : 1), 0);
 }
 
 const finishTime = (parts: number, entries: number): number =>
@@ -73,14 +69,6 @@ export function tilesTime(unit: MatrixUnit, spread: Spread, finishes: boolean): 
   const { rows, columns } = wholeSides(spread);
   const product = START + turns * Math.ceil(a.chunkTiles / tiling.unroll) * each;
   return product + (finishes ? finishTime(parts, batches * rows * columns) : 0);
-}
-
-/** Of rows as they lie and packed columns. */
-export function rowsTime(unit: MatrixUnit, spread: Spread): number {
-  const { tiling, a, parts, problem: { batches, M, N } } = spread;
-  const held = MULTIPROCESSORS * Math.max(1, Math.floor(ROOM / rowsBytes(unit, spread)));
-  const product = ROWS_START + Math.ceil(rowsWorkgroups(spread) / held) * (a.chunkTiles / tiling.unroll) * ROWS_STEP;
-  return product + (parts > 1 ? finishTime(parts, batches * M * N) : 0);
 }
 
 /** Of plain f32, from operands as they lie. */

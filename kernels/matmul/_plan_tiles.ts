@@ -3,7 +3,7 @@
 import { InputError } from "../../models/error.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
-import { packTime, rowsTime, tilesTime } from "./_cost.ts";
+import { tilesTime } from "./_cost.ts";
 import { BUSY, type Design, type Memory, partsOf } from "./_design.ts";
 import { planFinish } from "./_finish.ts";
 import { chunksOf, type Packed, scalesEach } from "./_pack.ts";
@@ -11,7 +11,7 @@ import { planPack } from "./_plan_pack.ts";
 import { planRows } from "./_plan_rows.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { productShader, productSizes, productWorkgroups, threadsOf, unscales, wholeSides } from "./_product.ts";
-import { rowsBytes, STEPS } from "./_rows.ts";
+import { rowsBytes, rowsWorkgroups, STEP } from "./_rows.ts";
 import { sizesWords } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
 import { stagedBytes } from "./_stage.ts";
@@ -22,7 +22,7 @@ export interface TilesTuning extends TileTuning {
   readonly chunk?: number;
   /**
    * Whether rows of A, which lie along the sum, are taken as they lie: the workgroups that multiply them bring them into
-   * halves. Default: on matrix units, where rows are few and must not depend on each other, or B is packed for others as well.
+   * halves. Default: where rows must not depend on each other and are few, on matrix units.
    */
   readonly unpacked?: boolean;
   /** Bytes of partial sums at a time, if one part of them is less; default 2^28. */
@@ -33,8 +33,6 @@ export interface TilesOptions extends TilesTuning {
   readonly accumulate: boolean;
   readonly parts?: number;
   readonly invariant?: boolean;
-  /** Whether B is packed for other products too. */
-  readonly reused?: boolean;
 }
 
 /** Terms that matrix units add up in `split`, by default. */
@@ -157,14 +155,8 @@ function storesItself(spread: Spread, { accumulate }: TilesOptions): boolean {
 const timeOf = (unit: MatrixUnit, spread: Spread, options: TilesOptions): number =>
   tilesTime(unit, spread, !storesItself(spread, options));
 
-/** Estimated µs of all kernels; B's packing, where it is others' too, is theirs. */
-export function estimatedTime(problem: Problem, unit: MatrixUnit, options: TilesOptions): number {
-  const { a, b } = problem;
-  const rows = rowsSpread(problem, unit, options);
-  return (options.reused === true ? 0 : packTime(problem, b)) +
-    (rows !== undefined
-      ? rowsTime(unit, rows)
-      : packTime(problem, a) + timeOf(unit, tilesSpread(problem, unit, options), options));
+export function estimatedTiles(problem: Problem, unit: MatrixUnit, options: TilesOptions): number {
+  return timeOf(unit, tilesSpread(problem, unit, options), options);
 }
 
 /** How a product is spread: as is estimated to be fastest, on matrix units; else in the one way that there is. */
@@ -185,35 +177,37 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
 }
 
-/** Rows up to which A is taken as it lies: at 512 packing is as fast, or faster. */
-const FEW_ROWS = 256;
+/** Workgroups up to which A is taken as it lies: with more, all of which bring rows into halves, packing is as fast, or faster. */
+const FEW_WORKGROUPS = 512;
+/** Workgroups that are one a multiprocessor: up to there each has as few rows as can be. */
+const ONE_EACH = 132;
 
 /** How a product is spread whose A is taken as it lies; undefined if it is to be packed. */
 function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread | undefined {
-  const { unpacked, rows, invariant = false, reused = false, partialBytes = PARTIAL_BYTES } = options;
+  const { unpacked, rows, invariant = false, partialBytes = PARTIAL_BYTES } = options;
   const { batches, M, N, a, c } = problem;
-  if (!(unpacked ?? (unit.hardware && (invariant || reused) && rows === undefined && M <= FEW_ROWS))) return;
-  const defaults = { columns: 1, down: 1, across: unit.hardware ? 4 : 2, ...rest };
-  const shape = { rows: M > 16 && unit.hardware ? 2 : 1, ...defaults };
+  if (!(unpacked ?? (unit.hardware && invariant && rows === undefined))) return;
+  const defaults = { columns: 1, down: 1, across: unit.hardware ? 4 : 2, unroll: STEP, ...rest };
+  const spreadAs = (rows: number): Spread =>
+    spreadOf(problem, unit, tilingOf(given(options), { ...defaults, rows }), options);
+  const few = spreadAs(1);
+  const spread = unit.hardware && rowsWorkgroups(few) > ONE_EACH ? spreadAs(2) : few;
+  const { tiling, parts } = spread;
   // The chunks of those that are packed.
-  const other = spreadOf(problem, unit, { ...tilingOf(given(options), { ...shape, unroll: 2 }), unroll: 2 }, options);
-  const whole = ({ tiling: { unroll }, a: { tiles, chunkTiles } }: Spread): boolean =>
-    STEPS.some((step) => step === unroll) && tiles % unroll === 0 && chunkTiles % unroll === 0 &&
-    tiles === other.a.tiles && chunkTiles === other.a.chunkTiles;
-  const spread = STEPS.map((unroll) => spreadOf(problem, unit, tilingOf(given(options), { ...shape, unroll }), options))
-    .find(whole);
-  const fits = other.parts === 1 || 4 * other.parts * batches * M * N <= partialBytes;
-  if (a.along && c.dtype === "f32" && spread !== undefined && fits) {
-    return { ...spread, a: { ...spread.a, scaled: 1 } };
-  }
+  const other = spreadOf(problem, unit, { ...tiling, unroll: 2 }, options);
+  const chunks = spread.a.tiles === other.a.tiles && spread.a.chunkTiles === other.a.chunkTiles;
+  const whole = tiling.unroll === STEP && spread.a.tiles % STEP === 0 && spread.a.chunkTiles % STEP === 0 && chunks;
+  const fits = parts === 1 || 4 * parts * batches * M * N <= partialBytes;
+  const worth = unpacked === true || rowsWorkgroups(spread) <= FEW_WORKGROUPS;
+  if (a.along && c.dtype === "f32" && whole && fits && worth) return { ...spread, a: { ...spread.a, scaled: 1 } };
   if (unpacked === true) {
     throw new InputError(
       `Cannot multiply rows as they lie: A must lie along the sum, C be f32, chunks whole ${
-        16 * Math.min(...STEPS)
+        16 * STEP
       } terms, and partial sums ` +
         `at most ${partialBytes} bytes, got ${problem.K} terms in chunks of ${
           16 * other.a.chunkTiles
-        }, ${other.parts} of them`,
+        }, ${parts} of them`,
     );
   }
   return;

@@ -8,7 +8,7 @@
  */
 
 import { flatWorkgroup } from "../workgroups.ts";
-import type { MatrixUnit, Product } from "../matrix_unit.ts";
+import type { MatrixUnit } from "../matrix_unit.ts";
 import { quadLoad } from "./_load.ts";
 import { chunksOf, packedTiles, scaleFunctions, scalesEach } from "./_pack.ts";
 import { productGrid, threadsOf } from "./_product.ts";
@@ -16,24 +16,24 @@ import { type Sizes, sizesText } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
 import { blockOf, placeOf } from "./_tiling.ts";
 
-/** Tiles of the sum that may be brought into halves together, the best first. */
-export const STEPS = [8, 4] as const;
+/** Invocations that read a row side by side, four numbers each. */
+const ABREAST = 16;
+/** Tiles of the sum that are brought into halves together: what {@linkcode ABREAST} invocations read. */
+export const STEP = 4;
+/** Elements from one row of halves to the next: so many more than there are that rows of a tile meet no bank twice. */
+const STRIDE = 16 * STEP + 8;
 /** Numbers of a tile. */
 const TILE = 256;
 /** Vectors that an invocation has on their way while it looks for the largest number. */
 const UNDER_WAY = 16;
 
 const heightOf = ({ tiling }: Spread): number => 16 * blockOf(tiling).down;
-/** Invocations that read a step of a row side by side, four numbers each. */
-const abreastOf = ({ tiling }: Spread): number => 4 * tiling.unroll;
-/** Elements from one row of halves to the next: so many more than there are that rows of a tile meet no bank twice. */
-const strideOf = ({ tiling }: Spread): number => 16 * tiling.unroll + 8;
 
 /** Bytes of workgroup memory. */
 export function rowsBytes(unit: MatrixUnit, spread: Spread): number {
   const height = heightOf(spread);
   const groups = threadsOf(unit, spread.tiling) / unit.lanes;
-  return unit.bytes(height * strideOf(spread)) + 4 * height * (abreastOf(spread) + 1) + 4 * TILE * groups;
+  return unit.bytes(height * STRIDE) + 4 * height * (ABREAST + 1) + 4 * TILE * groups;
 }
 
 export function rowsWorkgroups(spread: Spread): number {
@@ -59,49 +59,40 @@ export function rowsSizes(spread: Spread, added: boolean): Sizes {
  */
 export function rowsShader(unit: MatrixUnit, spread: Spread, bias: boolean): string {
   const { problem: { a: side }, tiling, b } = spread;
-  const { rows, columns, across, unroll, swizzle } = tiling;
+  const { rows, columns, across, swizzle } = tiling;
   const block = blockOf(tiling);
   const [height, threads] = [heightOf(spread), threadsOf(unit, tiling)];
-  const [abreast, stride] = [abreastOf(spread), strideOf(spread)];
   const count = unit.arrays("b").length;
   // Rows that the workgroup reads side by side, and how often it does.
-  const aside = threads / abreast;
+  const aside = threads / ABREAST;
   const turns = Array.from({ length: Math.ceil(height / aside) }, (_, i) => i);
   const own = (i: number): string => `own_row + ${aside * i}u`;
   const each = (text: (i: number) => string): string =>
     turns.map((i) => `${aside * (i + 1) <= height ? "" : `if (${own(i)} < ${height}u) `}{ ${text(i)} }`).join("\n    ");
   const quad = (i: number, k: string): string =>
     `x_quad(batch, ${height}u * tile_row + ${own(i)}, 16u * (${k}) + own_term)`;
+  const together = Array.from({ length: Math.max(1, Math.floor(UNDER_WAY / turns.length)) }, (_, n) => n);
   const declared = (name: string): string => turns.map((i) => `var ${name}_${i} = vec4f();`).join(" ");
-  const product = (k: string): Product => ({
+  const product = unit.product({
     into: "c",
     rows,
     columns,
-    inner: unroll,
+    inner: STEP,
     a: {
       name: "a_tile",
       at: "0u",
-      stride,
+      stride: STRIDE,
       step: 16,
-      starts: Array.from({ length: rows }, (_, i) => `(${rows}u * down + ${i}u) * ${16 * stride}u`),
+      starts: Array.from({ length: rows }, (_, i) => `(${rows}u * down + ${i}u) * ${16 * STRIDE}u`),
     },
     b: {
       name: "b",
-      at: `${TILE}u * (batch * sizes.matrix_b + (tile_column * sizes.tiles + ${k}) * ${b.panel}u)`,
+      at: `${TILE}u * (batch * sizes.matrix_b + (tile_column * sizes.tiles + k) * ${b.panel}u)`,
       stride: 16,
       step: TILE * b.panel,
       starts: Array.from({ length: columns }, (_, j) => `(${columns}u * across + ${j}u) * ${TILE}u`),
     },
   });
-  const following = `k + ${unroll}u`;
-  const { held } = unit;
-  // In a branch, where the compiler leaves them, rather than where they are used.
-  const ahead = /* wgsl */ `if (${following} < end) {
-      ${each((i) => `next_${i} = ${quad(i, following)};`)}
-      ${held?.read("ahead", product(`(${following})`)) ?? ""}
-    }`;
-  // Steps whose numbers are on their way together, while the largest is looked for.
-  const together = Array.from({ length: Math.max(1, Math.floor(UNDER_WAY / turns.length)) }, (_, n) => n);
   return /* wgsl */ `${unit.prelude}
 @group(0) @binding(0) var<storage, read_write> result: array<f32>;
 ${sizesText(rowsSizes(spread, false), 1)}
@@ -112,8 +103,8 @@ ${bias ? `@group(0) @binding(${4 + count}) var<storage, read> bias: array<f32>;`
 ${unit.functions}
 ${flatWorkgroup}
 ${scaleFunctions}
-${unit.declare("a_tile", height * stride)}
-var<workgroup> largest: array<f32, ${height * abreast}>;
+${unit.declare("a_tile", height * STRIDE)}
+var<workgroup> largest: array<f32, ${height * ABREAST}>;
 var<workgroup> scales: array<f32, ${height}>;
 var<workgroup> sums: array<f32, ${TILE * threads / unit.lanes}>;
 
@@ -132,47 +123,48 @@ fn main(
   let first_column = ${block.across}u * tile_column + ${columns}u * across;
   let begin = chunk * sizes.chunk_tiles;
   let end = min(begin + sizes.chunk_tiles, sizes.tiles);
-  let own_row = lid / ${abreast}u;
-  let own_term = 4u * (lid % ${abreast}u);
+  let own_row = lid / ${ABREAST}u;
+  let own_term = 4u * (lid % ${ABREAST}u);
 
   // The largest number of every row.
   ${declared("most")}
-  for (var k = begin; k < end; k += ${unroll * together.length}u) {
+  for (var k = begin; k < end; k += ${STEP * together.length}u) {
     ${
     together.map((n) =>
-      each((i) => `most_${i} = max(most_${i}, abs(${quad(i, `min(k + ${unroll * n}u, end - ${unroll}u)`)}));`)
-    )
-      .join("\n    ")
+      each((i) => `most_${i} = max(most_${i}, abs(${quad(i, `min(k + ${STEP * n}u, end - ${STEP}u)`)}));`)
+    ).join("\n    ")
   }
   }
   ${
     each((i) =>
-      `largest[(${own(i)}) * ${abreast}u + lid % ${abreast}u] = ` +
+      `largest[(${own(i)}) * ${ABREAST}u + lid % ${ABREAST}u] = ` +
       `max(max(most_${i}.x, most_${i}.y), max(most_${i}.z, most_${i}.w));`
     )
   }
   workgroupBarrier();
   for (var row = lid; row < ${height}u; row += ${threads}u) {
     var size = 0.0;
-    for (var i = 0u; i < ${abreast}u; i++) { size = max(size, largest[row * ${abreast}u + i]); }
+    for (var i = 0u; i < ${ABREAST}u; i++) { size = max(size, largest[row * ${ABREAST}u + i]); }
     scales[row] = scale_of(size);
   }
 
   // What the next step needs is read while this one multiplies.
   ${declared("next")}
   ${each((i) => `next_${i} = ${quad(i, "begin")};`)}
-  ${held ? `${held.declare("ahead", product("begin"))}\n  ${held.read("ahead", product("begin"))}` : ""}
   ${unit.accumulators("c", rows, columns)}
-  for (var k = begin; k < end; k += ${unroll}u) {
+  for (var k = begin; k < end; k += ${STEP}u) {
     workgroupBarrier();
     ${
     each((i) =>
-      `let to = (${own(i)}) * ${stride}u + own_term; let scale = scales[${own(i)}]; ` +
+      `let to = (${own(i)}) * ${STRIDE}u + own_term; let scale = scales[${own(i)}]; ` +
       [0, 1, 2, 3].map((c) => unit.put("a_tile", `to + ${c}u`, `next_${i}[${c}] * scale`)).join(" ")
     )
   }
     workgroupBarrier();
-    ${held ? held.product(product("k"), "ahead", ahead) : `${ahead}\n    ${unit.product(product("k"))}`}
+    if (k + ${STEP}u < end) {
+      ${each((i) => `next_${i} = ${quad(i, `k + ${STEP}u`)};`)}
+    }
+    ${product}
   }
 
   let region = lid / ${unit.lanes}u * ${TILE}u;

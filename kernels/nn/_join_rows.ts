@@ -8,26 +8,30 @@ import type { Slot } from "./slot.ts";
 const ARRAYS = 7;
 const arrays = Array.from({ length: ARRAYS }, (_, i) => i);
 
-const shader: Shader = assemble("join rows", {
-  bindings: [
-    // Numbers that are copied, and where the first goes; then where each array ends.
-    { name: "sizes", access: "uniform", type: `array<vec4u, ${1 + Math.ceil(ARRAYS / 4)}>` },
-    ...arrays.map((i) => storage(`array_${i}`, "f32")),
-    storage("joined", "f32", "read_write"),
-  ],
-  source: entryPerItem(
-    "sizes[0].x",
-    `  var start = 0u;
-  var value = 0.0;
+/** `width`: of the numbers that an invocation copies together. */
+const shader = (width: 1 | 4): Shader => {
+  const type = width === 1 ? "f32" : "vec4f";
+  return assemble(`join rows by ${width}`, {
+    bindings: [
+      // What is copied, and where the first goes; then where each array ends: all in copies.
+      { name: "sizes", access: "uniform", type: `array<vec4u, ${1 + Math.ceil(ARRAYS / 4)}>` },
+      ...arrays.map((i) => storage(`array_${i}`, type)),
+      storage("joined", type, "read_write"),
+    ],
+    source: entryPerItem(
+      "sizes[0].x",
+      `  var start = 0u;
+  var value = ${type}();
   ${
-      arrays.map((i) => {
-        const end = `sizes[${1 + Math.floor(i / 4)}][${i % 4}]`;
-        return `if (id >= start && id < ${end}) { value = array_${i}[id - start]; }\n  start = ${end};`;
-      }).join("\n  ")
-    }
+        arrays.map((i) => {
+          const end = `sizes[${1 + Math.floor(i / 4)}][${i % 4}]`;
+          return `if (id >= start && id < ${end}) { value = array_${i}[id - start]; }\n  start = ${end};`;
+        }).join("\n  ")
+      }
   joined[sizes[0].y + id] = value;`,
-  ),
-});
+    ),
+  });
+};
 
 /** Records the step. */
 export function recordJoinRows(program: Program, slots: readonly Slot[], joined: Slot): void {
@@ -36,12 +40,13 @@ export function recordJoinRows(program: Program, slots: readonly Slot[], joined:
 
 async function prepare(gpu: Gpu, slots: readonly Slot[], joined: Slot, at: Placement): Promise<Prepared> {
   const given = slots.filter(({ length }) => length > 0);
+  const width = given.every(({ length }) => length % 4 === 0) ? 4 : 1;
   let first = 0;
   const jobs = [];
   for (let from = 0; from < given.length; from += ARRAYS) {
     const some = given.slice(from, from + ARRAYS);
     let count = 0;
-    const ends = arrays.map((i) => count += some[i]?.length ?? 0);
+    const ends = arrays.map((i) => count += (some[i]?.length ?? 0) / width);
     const buffers = {
       sizes: at.uniform(Uint32Array.from([count, first, 0, 0, ...ends, 0])),
       ...Object.fromEntries(arrays.map((i) => [`array_${i}`, at.tensor(some[i] ?? some[0]!).buffer])),
@@ -50,6 +55,6 @@ async function prepare(gpu: Gpu, slots: readonly Slot[], joined: Slot, at: Place
     jobs.push({ buffers, count });
     first += count;
   }
-  const kernel = await compileShader(gpu, shader);
+  const kernel = await compileShader(gpu, shader(width));
   return { dispatches: jobs.map(({ buffers, count }) => dispatchItems(kernel, buffers, count)) };
 }

@@ -95,7 +95,7 @@ export function scan(recorder: Recorder, model: AnyAffineModel, inputs: ScanInpu
             outputs: at.tensor(y.slot),
             gradients: tensorsOf(at, gradients),
             ...(keeps.length > 0 && { kept: tensorsOf(at, kept) }),
-          }, { ...options, accumulate, summed: true }),
+          }, { ...options, accumulate, summed: true, split: true }),
       );
     });
   });
