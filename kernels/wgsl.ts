@@ -34,7 +34,7 @@ export interface Kernel {
 /** Buffers by the names a shader knows them under. */
 export type NamedBuffers = { readonly [name: string]: GPUBuffer | GPUBufferBinding };
 
-/** A storage array of numbers. */
+/** A storage array of numbers, or of vectors of four. */
 export function storage(name: string, type: "f32" | "u32" | "vec4f", access: "read" | "read_write" = "read"): Binding {
   return { name, access, type: `array<${type}>` };
 }

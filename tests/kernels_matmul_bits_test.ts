@@ -78,6 +78,8 @@ gpuTest("rows taken as they lie have the bits of those that are packed", async (
   const cases: readonly Case[] = [
     { M: 37, N: 50, K: 128, bias: true, options: { mode: "split", chunk: 64 } },
     { M: 20, N: 33, K: 64, batch: [2], bias: true, options: { mode: "f16", rows: 2, down: 2, across: 1, columns: 2 } },
+    // The largest number of a row is looked for in three turns of several steps, the last of fewer.
+    { M: 5, N: 16, K: 704, options: { mode: "f16" } },
     {
       M: 5,
       N: 16,

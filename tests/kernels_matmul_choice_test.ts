@@ -1,6 +1,6 @@
 /** How a matrix product is computed where nobody says, and the texts of its kernels. */
 import { after, test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Gpu } from "../kernels/gpu.ts";
 import { type MatmulOptions, type MatmulPlan, planMatmul } from "../kernels/matmul.ts";
 import { type DType, Tensor } from "../kernels/tensor.ts";
@@ -109,7 +109,7 @@ test("sums are cut, and the next tiles read ahead, where workgroups are few; whe
 test("few rows are taken as they lie, in the chunks of those that are packed", async () => {
   for (const [K, chunk] of [[768, 1024], [3072, 1024], [1088, 1024], [192, 64], [272, 256]] as const) {
     const parts = Math.ceil(K / chunk);
-    // 512 workgroups of 32 rows, 64 columns and one part, and one row more.
+    // Of 32 rows, 64 columns and one part each: 512 workgroups at most.
     const most = 1024 / 2 ** Math.ceil(Math.log2(parts));
     const plans = await Promise.all(
       [1, 16, 17, most, 1025, 8192].map((M) =>
@@ -129,9 +129,27 @@ test("few rows are taken as they lie, in the chunks of those that are packed", a
     const rows = plans.slice(0, 4).map(({ variant }) => /as they lie, (\d+)x64/.exec(variant)?.[1]);
     if (whole) assertEquals(rows, ["16", "16", "16", "32"]);
   }
+  const variantOf = async (M: number, N: number, options: MatmulOptions = {}): Promise<string> =>
+    (await planned(recorder().device, {
+      M,
+      K: 768,
+      N,
+      options: { mode: "split", chunk: 1024, invariant: true, ...options },
+    }))
+      .variant;
+  // Up to 16 rows whatever there is of B, and no rows that are not there.
+  for (const M of [1, 16]) assertStringIncludes(await variantOf(M, 50257), "as they lie, 16x64");
+  assert(!(await variantOf(17, 50257)).includes("as they lie"));
   // Partial sums beyond what scratch memory should hold are added up in turns, which takes packed rows.
-  const many = { M: 256, K: 65536, N: 16384, options: { mode: "split", chunk: 64, invariant: true } } as const;
-  assert(!(await planned(recorder().device, many)).variant.includes("as they lie"));
+  const parts = { chunk: 64, partialBytes: 2 ** 18 };
+  assert(!(await variantOf(16, 1024, parts)).includes("as they lie"));
+  assertStringIncludes(await variantOf(16, 1024, { chunk: 64 }), "as they lie");
+  // A device that has no room for the tiles of packed rows.
+  const { device } = recorder();
+  const little = { ...device, limits: { ...device.limits, maxComputeWorkgroupStorageSize: 16384 } } as Gpu;
+  const wide = { M: 256, K: 768, N: 8192, options: { mode: "split", chunk: 1024, invariant: true } } as const;
+  assertStringIncludes((await planned(little, wide)).variant, "as they lie");
+  assert(!(await planned(device, wide)).variant.includes("as they lie"));
 });
 
 test("plain products fit a device of 16 KB of workgroup memory, in the parts that they have elsewhere", async () => {

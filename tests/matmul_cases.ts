@@ -271,7 +271,11 @@ export function casesOf(on: "plain" | "loops" | "hardware"): Case[] {
   }
   const large = blocks.map((options) => as("split", { M: 150, N: 140, K: 100, bias: true, options }));
   const half = as("f16", { M: 20, N: 40, K: 30, bias: true, types: ["f16", "f16", "f16"] });
-  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...halves, ...large, half];
+  // Of few rows as they lie, 32 and 16 a workgroup: a row's largest number is looked for in several turns.
+  const few = [150, 20].map((M) =>
+    as("split", { M, N: 1100, K: 768, bias: true, options: { invariant: true, chunk: 1024 } })
+  );
+  return [...tiled.flatMap((of) => [as("f16", of), as("split", of)]), ...halves, ...large, half, ...few];
 }
 
 /** Blocks of matrix units small enough for a software adapter's compiler; whole ones of C, ones that reach beyond it, and several chunks. */

@@ -2,6 +2,7 @@
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import type { Gpu } from "../kernels/gpu.ts";
+import { SLAB } from "../kernels/nn/column_sums.ts";
 import { GpuOps } from "../kernels/nn/gpu_ops.ts";
 import { Ids } from "../kernels/nn/ids.ts";
 import { Program } from "../kernels/nn/program.ts";
@@ -64,7 +65,7 @@ const cases: readonly Case[] = [
   },
   { name: "add", shapes: [[2, 3, 4], [3, 4]], body: (o, [a, b]) => o.add(a!, b!) },
   // More rows than one slab has.
-  { name: "add a row", shapes: [[600, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
+  { name: "add a row", shapes: [[SLAB + 76, 3], [3]], positive: true, body: (o, [a, b]) => o.add(a!, b!) },
   { name: "mul", shapes: [[2, 3, 4], [4]], body: (o, [a, b]) => o.mul(a!, b!) },
   {
     name: "one value used often",
@@ -76,7 +77,10 @@ const cases: readonly Case[] = [
     shapes: [[9]],
     body: (o, [a]) => o.map(activation, o.affine(a!, 4)),
   })),
+  // Of more than 64 numbers a row has 256 invocations, most of which have none here.
   { name: "layerNorm", shapes: [[3, 70], [70], [70]], body: (o, [x, g, b]) => o.layerNorm(x!, g!, b) },
+  // More numbers than the invocations of a row.
+  { name: "rmsNorm of wide rows", shapes: [[2, 300], [300]], body: (o, [x, g]) => o.rmsNorm(x!, g!) },
   { name: "layerNorm without bias", shapes: [[2, 5], [5]], body: (o, [x, g]) => o.layerNorm(x!, g!) },
   { name: "rmsNorm", shapes: [[3, 7], [7]], body: (o, [x, g]) => o.rmsNorm(x!, g!) },
   { name: "unitNorm", shapes: [[3, 7]], body: (o, [x]) => o.unitNorm(x!) },

@@ -1,7 +1,7 @@
 /**
  * `npm test`: every test under every runtime, ending with the line `N passed, N failed` over all of them.
  *
- * - `deno task test`: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
+ * - what `deno task test` is: format, lint, types, the tests of `tests/system/` with all permissions, a dry run of publishing;
  * - `deno test`: the tests of `tests/` without any permission, but those of whole networks on a GPU;
  * - `node --test`, bundled by esbuild: the same files but for further modes and tilings of some kernels, in two parts;
  * - `bun test`: the same files but for those of fused kernels, networks and whole models, which Node has run on the same Dawn: a
@@ -25,8 +25,8 @@ interface Runner {
   /** What it prints about tests that passed, left out when others failed. */
   readonly noise: RegExp;
   /**
-   * What it prints when all tests have passed. A signal that ends it behind that is told and not counted: Deno with a software GPU
-   * now and then aborts while it unloads the driver ("corrupted size vs. prev_size").
+   * What a command prints when all tests have passed. A signal that ends it behind that is told and not counted: Deno with a
+   * software GPU now and then aborts while it unloads the driver ("corrupted size vs. prev_size", "double free or corruption").
    */
   readonly done?: RegExp;
   /** Variables of its own. */
@@ -50,16 +50,29 @@ const slow =
 /** And what Node leaves to Deno: other modes and tilings of kernels whose own tests it runs, and bounds, which no adapter changes. */
 const slowest = /kernels_(chunk_modes|chunk_backward_modes|chunk_promise|selective_tunings)_test\.ts$/;
 const onNode = files.filter((file) => !slowest.test(file));
-const deno = { passed: /\| (\d+) passed/g, failed: /\| (\d+) failed/g, noise: /^.* \.\.\. ok \(.*\)\n/gm };
+const deno = {
+  passed: /\| (\d+) passed/g,
+  failed: /\| (\d+) failed/g,
+  noise: /^.* \.\.\. ok \(.*\)\n/gm,
+  done: /^ok \| \d+ passed \| 0 failed/m,
+};
 
-const full: Runner = { name: "deno task test", commands: [["deno", "task", "test"]], ...deno };
+const full: Runner = {
+  name: "deno task test",
+  // One by one, so that a signal is seen.
+  commands: [
+    ["deno", "task", "check"],
+    ["deno", "test", "-A", "--no-check", ...globSync("tests/system/*_test.ts").sort()],
+    ["deno", "publish", "--dry-run", "--allow-dirty"],
+  ],
+  ...deno,
+};
 /** And what Deno leaves to Node: whole networks and layers, of kernels that both have run one by one. */
 const whole = files.filter((file) => /(mixer|network_\w+_gpu)_test\.ts$/.test(file));
 const bare: Runner = {
   name: "deno test, no permissions",
   commands: [["deno", "test", "--no-check", `--ignore=${whole.join(",")}`]],
   ...deno,
-  done: /^ok \| \d+ passed \| 0 failed/m,
 };
 const bun: Runner = {
   name: "bun test",
@@ -154,15 +167,18 @@ async function run(runner: Runner, totals: Totals): Promise<void> {
     const outcome = await execute(command, runner.env);
     output += outcome.output;
     ({ status, signal } = outcome);
+    if (status === null && signal !== null && signal !== TOO_LONG && runner.done?.test(outcome.output) === true) {
+      const last = outcome.output.trim().split("\n").at(-1);
+      console.log(`${runner.name}: ${signal} after all tests had passed: ${last}`);
+      [status, signal] = [0, null];
+    }
     if (status !== 0) break;
   }
   const passed = sum(output, runner.passed);
   let failed = sum(output, runner.failed);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   const troubles: string[] = [];
-  const after = status === null && signal !== null && signal !== TOO_LONG && runner.done?.test(output) === true;
-  if (after) console.log(`${runner.name}: ${signal} after all tests had passed: ${output.trim().split("\n").at(-1)}`);
-  else if (signal !== null && signal !== TOO_LONG) troubles.push(`ended by ${signal}`);
+  if (signal !== null && signal !== TOO_LONG) troubles.push(`ended by ${signal}`);
   else if (status === null) troubles.push(`did not end by itself within ${limit / 60_000} minutes, or could not start`);
   else if (status !== 0) troubles.push(`exit status ${status}`);
   if (passed + failed === 0) troubles.push("reported no tests");

@@ -22,16 +22,20 @@ function chosen({ mode, hardware, split, fault }: LayerOptions): Partial<ChunkFo
 }
 
 /**
- * Workgroups from which on a backward pass is walked through: fewer leave most of a GPU idle, which chunks do not. GLA's forward and
- * backward pass at 4,096 tokens takes an H200 1.88 ms by walks of 128 sequences, 1.48 of 64 in four segments each, 0.72 of 16 in
- * 16; on tiles 6.66 at 128, 1.08 at 16.
+ * Workgroups from which on a backward pass is walked through: fewer leave most of a GPU idle, which chunks do not. Where the two
+ * meet is not measured. GLA's forward and backward pass at 4,096 tokens, both cut, takes an H200 1.88 ms by walks of 128
+ * sequences, 1.48 of 64 in four segments each, 0.72 of 16 in 16; on tiles 6.66 at 128, 1.08 at 16.
  */
 const MANY = 64;
 
 /** Whether a backward pass that may be walked through is. On software adapters tiles are taken, whose every mode is checked there. */
-export function worthWalking(gpu: Pick<Gpu, "adapter">, { B, T, H, sizes: { V = 1 } }: Dims): boolean {
+export function worthWalking(
+  gpu: Pick<Gpu, "adapter">,
+  { B, T, H, sizes: { V = 1 } }: Dims,
+  split: boolean,
+): boolean {
   if (gpu.adapter.software) return false;
-  const { workgroups, segments } = walkWork(gpu, [B, T, H, V], undefined);
+  const { workgroups, segments } = walkWork(gpu, [B, T, H, V], split ? undefined : 1);
   return workgroups * segments >= MANY;
 }
 
@@ -46,7 +50,7 @@ export function chunkLayerOf(tuning: ChunkTuning = {}, backward: ChunkGradientTu
     backward: (gpu, model, dims, tensors, options) =>
       planChunkModelBackward(gpu, requireChunkModel(model), tensors, {
         ...chosen(options),
-        ...(options.summed === true && worthWalking(gpu, dims) ? { walks: true } : {}),
+        ...(options.summed === true && worthWalking(gpu, dims, options.split === true) ? { walks: true } : {}),
         ...backward,
       }),
   };

@@ -22,7 +22,7 @@ export interface TilesTuning extends TileTuning {
   readonly chunk?: number;
   /**
    * Whether rows of A, which lie along the sum, are taken as they lie: the workgroups that multiply them bring them into
-   * halves. Default: where rows must not depend on each other and are few, on matrix units.
+   * halves. Default: on matrix units, where rows must not depend on each other and workgroups are few.
    */
   readonly unpacked?: boolean;
   /** Bytes of partial sums at a time, if one part of them is less; default 2^28. */
@@ -78,11 +78,12 @@ export function planTiles(
     throw new InputError(`Cannot multiply: chunk must be a positive multiple of 16, got ${options.chunk}`);
   }
   const rows = rowsSpread(problem, unit, options);
-  if (rows !== undefined) {
+  const spread = tilesSpread(problem, unit, options);
+  const fits = fitsOn(gpu, threadsOf(unit, spread.tiling), stagedBytes(unit, spread));
+  if (rows !== undefined && (options.unpacked === true || few(rows) || !fits)) {
     assertFits(gpu, threadsOf(unit, rows.tiling), rowsBytes(unit, rows));
     return planRows(gpu, unit, memory, { spread: rows, accumulate: options.accumulate });
   }
-  const spread = tilesSpread(problem, unit, options);
   assertFits(gpu, threadsOf(unit, spread.tiling), stagedBytes(unit, spread));
   const { tiling, parts, a, b } = spread;
   const { shared } = memory;
@@ -177,12 +178,18 @@ function tilesSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions):
   return { ...spread, tiling: { ...tiling, ahead: options.ahead ?? few } };
 }
 
-/** Workgroups up to which A is taken as it lies: with more, all of which bring rows into halves, packing is as fast, or faster. */
+/**
+ * Workgroups up to which A is taken as it lies. A step of S5, whose products have up to 720, takes as long without a limit, and
+ * longer with one of 256 rows (bench/NOTES.md); beyond, nothing is measured, and packing once is taken to be better.
+ */
 const FEW_WORKGROUPS = 512;
 /** Workgroups that are one a multiprocessor: up to there each has as few rows as can be. */
 const ONE_EACH = 132;
 
-/** How a product is spread whose A is taken as it lies; undefined if it is to be packed. */
+/** Whether bringing rows into halves in every workgroup that needs them costs less than packing them: of 16 rows always. */
+const few = (spread: Spread): boolean => spread.problem.M <= 16 || rowsWorkgroups(spread) <= FEW_WORKGROUPS;
+
+/** How a product is spread whose A is taken as it lies; undefined where it is not to be, or cannot be. */
 function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread | undefined {
   const { unpacked, rows, invariant = false, partialBytes = PARTIAL_BYTES } = options;
   const { batches, M, N, a, c } = problem;
@@ -190,16 +197,14 @@ function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): 
   const defaults = { columns: 1, down: 1, across: unit.hardware ? 4 : 2, unroll: STEP, ...rest };
   const spreadAs = (rows: number): Spread =>
     spreadOf(problem, unit, tilingOf(given(options), { ...defaults, rows }), options);
-  const few = spreadAs(1);
-  const spread = unit.hardware && rowsWorkgroups(few) > ONE_EACH ? spreadAs(2) : few;
+  const spread = unit.hardware && M > 16 && rowsWorkgroups(spreadAs(1)) > ONE_EACH ? spreadAs(2) : spreadAs(1);
   const { tiling, parts } = spread;
   // The chunks of those that are packed.
   const other = spreadOf(problem, unit, { ...tiling, unroll: 2 }, options);
   const chunks = spread.a.tiles === other.a.tiles && spread.a.chunkTiles === other.a.chunkTiles;
   const whole = tiling.unroll === STEP && spread.a.tiles % STEP === 0 && spread.a.chunkTiles % STEP === 0 && chunks;
   const fits = parts === 1 || 4 * parts * batches * M * N <= partialBytes;
-  const worth = unpacked === true || rowsWorkgroups(spread) <= FEW_WORKGROUPS;
-  if (a.along && c.dtype === "f32" && whole && fits && worth) return { ...spread, a: { ...spread.a, scaled: 1 } };
+  if (a.along && c.dtype === "f32" && whole && fits) return { ...spread, a: { ...spread.a, scaled: 1 } };
   if (unpacked === true) {
     throw new InputError(
       `Cannot multiply rows as they lie: A must lie along the sum, C be f32, chunks whole ${
@@ -268,10 +273,15 @@ function spreadOf(problem: Problem, unit: MatrixUnit, tiling: Tiling, options: T
   return spread(partsOf(problem, alone, { asked, least: LEAST, busy: unit.hardware ? MANY : BUSY }));
 }
 
-/** Throws an {@link InputError} if the device has no room for a workgroup. */
+/** Whether the device has room for a workgroup. */
+function fitsOn({ limits }: Gpu, threads: number, bytes: number): boolean {
+  return bytes <= limits.maxComputeWorkgroupStorageSize && threads <= limits.maxComputeInvocationsPerWorkgroup;
+}
+
+/** Throws an {@link InputError} if it has not. */
 function assertFits(gpu: Gpu, threads: number, bytes: number): void {
   const { maxComputeWorkgroupStorageSize: room, maxComputeInvocationsPerWorkgroup: most } = gpu.limits;
-  if (bytes <= room && threads <= most) return;
+  if (fitsOn(gpu, threads, bytes)) return;
   throw new InputError(
     `Cannot multiply: these tiles take ${threads} invocations and ${bytes} bytes of workgroup memory, ` +
       `the device allows ${most} and ${room}`,

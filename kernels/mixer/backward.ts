@@ -25,7 +25,7 @@ export interface MixerBackwardTensors {
   readonly dFinal?: Tensor | undefined;
   /** Where the cotangent of the initial state goes. */
   readonly dInitial?: Tensor | undefined;
-  /** As the forward pass wrote them, with the same options. */
+  /** As the forward pass wrote them, with the same options but for `split` and `summed`. */
   readonly kept?: Named | undefined;
 }
 

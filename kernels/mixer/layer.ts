@@ -55,7 +55,7 @@ export interface LayerOptions {
   /**
    * Of a backward pass: whether gradients of gates may be sums over later tokens, off by a few hundred roundings of what is summed
    * even where they are small. Training can do with it; the harness judges the gradients without. Whether they are then is chosen by
-   * how many sequences there are, and with it a row's last bits.
+   * how many sequences there are and how long, and with it a row's last bits.
    */
   readonly summed?: boolean | undefined;
   /** Bytes that a batch row's states may take in the generic kernel: longer sequences run in slabs. Default 16 MiB. */
@@ -70,7 +70,10 @@ export interface Layer {
   readonly accumulates: boolean;
   /** Whether it has all states at hand and can return them. */
   readonly hasStates?: boolean;
-  /** Shapes of what the forward pass can keep, without which the backward pass computes it again. */
+  /**
+   * Shapes of what the forward pass can keep, without which the backward pass computes it again. They do not depend on `split` and
+   * `summed`, which may differ between the two.
+   */
   kept(
     gpu: Gpu,
     model: AnyAffineModel,

@@ -8,12 +8,12 @@ import type { Slot } from "./slot.ts";
 const ARRAYS = 7;
 const arrays = Array.from({ length: ARRAYS }, (_, i) => i);
 
-/** `width`: of the numbers that an invocation copies together. */
+/** `width`: numbers that an invocation copies together. */
 const shader = (width: 1 | 4): Shader => {
   const type = width === 1 ? "f32" : "vec4f";
   return assemble(`join rows by ${width}`, {
     bindings: [
-      // What is copied, and where the first goes; then where each array ends: all in copies.
+      // How much is copied, and where the first goes; then where each array ends: all counted in what is copied together.
       { name: "sizes", access: "uniform", type: `array<vec4u, ${1 + Math.ceil(ARRAYS / 4)}>` },
       ...arrays.map((i) => storage(`array_${i}`, type)),
       storage("joined", type, "read_write"),

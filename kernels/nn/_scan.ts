@@ -95,6 +95,7 @@ export function scan(recorder: Recorder, model: AnyAffineModel, inputs: ScanInpu
             outputs: at.tensor(y.slot),
             gradients: tensorsOf(at, gradients),
             ...(keeps.length > 0 && { kept: tensorsOf(at, kept) }),
+            // Only the forward pass must give a token the bits that it has when it is streamed.
           }, { ...options, accumulate, summed: true, split: true }),
       );
     });

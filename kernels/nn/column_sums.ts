@@ -32,7 +32,7 @@ const LANES = 16;
 /** Rows that an invocation has on their way at a time: few rows take as long as the wait for them. */
 const UNDER_WAY = [0, 1, 2, 3] as const;
 /** Rows of a slab: up to so many take one dispatch. */
-const SLAB = 1024;
+export const SLAB = 1024;
 const SLABS = 64;
 const names = ["a_of", "b_of", "c_of", "d_of"] as const;
 

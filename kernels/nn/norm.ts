@@ -24,8 +24,11 @@ export interface Norm {
   readonly statistics: Slot;
 }
 
-/** Invocations of a row of so many numbers: what each reads it waits for. */
-const threadsOf = ({ x }: Norm): number => x.shape.at(-1)! > 128 ? 256 : 64;
+/**
+ * Invocations of a row: what each reads it waits for, so that wide rows have more. By the width alone, as the order of the sums
+ * goes by it.
+ */
+const threadsOf = ({ x }: Norm): number => x.shape.at(-1)! > 64 ? 256 : 64;
 
 const head = (threads: number): string => /* wgsl */ `
 struct Sizes { rows: u32, width: u32, accumulate: u32, epsilon: f32 }

@@ -79,11 +79,10 @@ function words(task: TaskName, order: number): Preset {
       // wrong at 180 tokens without, 0.01 % with it; after 300 steps at the full rate two of four seeds had 22 and 59 % wrong at 1,024).
       stages: [
         ...oneByOne(3, 18, (n) => n === 3 ? 30000 : 3000, 1e-2, order).map((stage) => ({ ...stage, dropout: false })),
-        ...[[1, 2000], [0.3, 500], [0.1, 500]].map(([share, steps]) => ({
+        ...[{ share: 1, steps: 2000 }, { share: 0.3, steps: 500 }, { share: 0.1, steps: 500 }].map((stage) => ({
           from: 18,
           to: 18,
-          steps: steps!,
-          share: share!,
+          ...stage,
         })),
       ],
       rate: 1e-3,
