@@ -5,8 +5,8 @@
  * A workgroup takes 16 rows of one chunk of the sum: it finds their largest magnitudes, then scales and stores.
  */
 
-import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
+import { entryPerGroup } from "./_entry.ts";
 import { quadLoad } from "./_load.ts";
 import type { Side } from "./_problem.ts";
 import { type Sizes, sizesText, sizesWords } from "./_sizes.ts";
@@ -137,20 +137,14 @@ ${quadLoad("x", 0, side, { outer: "sizes.outer", inner: "sizes.inner", matrix: "
 @group(0) @binding(1) var<storage, read_write> scales: array<f32>;
 ${(fours ?? unit).storage("packed", 2, "read_write")}
 ${unit.functions}
-${flatWorkgroup}
 var<workgroup> largest: array<${one ? "f32" : "vec4f"}, ${PACK_THREADS}>;
 
 ${scaleFunctions}
 
-@compute @workgroup_size(${PACK_THREADS})
-fn main(
-  @builtin(workgroup_id) id: vec3u,
-  @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-) {
-  let group = flat_workgroup(id, grid);
-  if (group >= sizes.workgroups) { return; }
-  let chunk = group % sizes.chunks;
+${
+    entryPerGroup(
+      PACK_THREADS,
+      /* wgsl */ `let chunk = group % sizes.chunks;
   let block = group / sizes.chunks % sizes.blocks;
   let batch = group / (sizes.chunks * sizes.blocks);
   let row = ${place.row};
@@ -162,13 +156,14 @@ fn main(
   largest[lid] = ${one ? "max(max(most.x, most.y), max(most.z, most.w))" : "most"};
   ${apart ? rowScales(side) : blockScale}
   ${
-    terms((quads) =>
-      `let tile = batch * sizes.matrix + (block / ${panel}u * (sizes.terms / 16u) + k / 16u) * ${panel}u + block % ${panel}u;
+        terms((quads) =>
+          `let tile = batch * sizes.matrix + (block / ${panel}u * (sizes.terms / 16u) + k / 16u) * ${panel}u + block % ${panel}u;
     let to = tile * 256u + ${termwise ? "k % 16u * 16u + row" : "row * 16u + k % 16u"};
     ${put(quads)}`
+        )
+      }`,
     )
   }
-}
 `;
 }
 

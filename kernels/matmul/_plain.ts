@@ -7,7 +7,7 @@
  */
 
 import { InputError } from "../../models/error.ts";
-import { flatWorkgroup } from "../workgroups.ts";
+import { entryPerGroup } from "./_entry.ts";
 import { type Extents, quadLoad } from "./_load.ts";
 import type { Problem, Side } from "./_problem.ts";
 import { type Sizes, sizesText } from "./_sizes.ts";
@@ -186,7 +186,6 @@ ${biasLoad(plain, aligned)}
 @group(0) @binding(2) var<storage, read_write> result: array<${aligned ? "vec4f" : "f32"}>;
 var<workgroup> terms_a: array<vec4f, ${vectorsOfA(plain)}>;
 var<workgroup> terms_b: array<vec4f, ${groups * eachB}>;
-${flatWorkgroup}
 fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
   if (row >= sizes.M || column >= sizes.N) { return; }
   let at = ((part * sizes.batches + batch) * sizes.M + row) * sizes.N + column;
@@ -197,30 +196,27 @@ fn emit(batch: u32, part: u32, row: u32, column: u32, value: vec4f) {
   }
 }
 
-@compute @workgroup_size(${groups * threads})
-fn main(
-  @builtin(workgroup_id) id: vec3u,
-  @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-) {
-  let group = flat_workgroup(id, grid);
-  if (group >= sizes.workgroups) { return; }
-  ${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle: tuning.swizzle })}
+${
+    entryPerGroup(
+      groups * threads,
+      /* wgsl */ `${
+        placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle: tuning.swizzle })
+      }
   ${
-    groups === 1
-      ? "let own = lid; let mine = part; let from_a = 0u; let from_b = 0u;"
-      : `let own = lid % ${threads}u; let mine = lid / ${threads}u; let from_a = mine * ${eachA}u; let from_b = mine * ${eachB}u;`
-  }
+        groups === 1
+          ? "let own = lid; let mine = part; let from_a = 0u; let from_b = 0u;"
+          : `let own = lid % ${threads}u; let mine = lid / ${threads}u; let from_a = mine * ${eachA}u; let from_b = mine * ${eachB}u;`
+      }
   let row = own / ${across}u;
   let column = own % ${across}u;
   ${registers.join("\n  ")}
   ${sums((i, h) => `var sum_${i}_${h} = vec4f();`)}
   ${prefetch ? readAll("mine * sizes.terms") : ""}
   ${
-    // Parts of one workgroup take as many steps each.
-    groups === 1
-      ? `for (var k = mine * sizes.terms; k < min(mine * sizes.terms + sizes.terms, sizes.K); k += ${blockTerms}u) {`
-      : `for (var step = 0u; step < sizes.terms; step += ${blockTerms}u) { let k = mine * sizes.terms + step;`}
+        // Parts of one workgroup take as many steps each.
+        groups === 1
+          ? `for (var k = mine * sizes.terms; k < min(mine * sizes.terms + sizes.terms, sizes.K); k += ${blockTerms}u) {`
+          : `for (var step = 0u; step < sizes.terms; step += ${blockTerms}u) { let k = mine * sizes.terms + step;`}
     ${prefetch ? "" : readAll("k")}
     ${writes.join("\n    ")}
     workgroupBarrier();
@@ -237,12 +233,13 @@ fn main(
   let left = ${blockColumns}u * tile_column + 4u * column;
   ${plain.bias ? each((h) => `let bias_${h} = bias_quad(0u, 0u, ${leftOf(h)});`) : ""}
   ${
-    sums((i, h) => {
-      const at = `top + ${(i >> 2) * blockRows / vectors + (i & 3)}u, ${leftOf(h)}`;
-      return `emit(batch, part, ${at}, sum_${i}_${h}${plain.bias ? ` + bias_${h}` : ""});`;
-    })
+        sums((i, h) => {
+          const at = `top + ${(i >> 2) * blockRows / vectors + (i & 3)}u, ${leftOf(h)}`;
+          return `emit(batch, part, ${at}, sum_${i}_${h}${plain.bias ? ` + bias_${h}` : ""});`;
+        })
+      }`,
+    )
   }
-}
 `;
 }
 

@@ -7,8 +7,8 @@
  * through 18 KB of it on their way out took as long as the product (bench/NOTES.md).
  */
 
-import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
+import { entryPerGroup } from "./_entry.ts";
 import { chunksOf, type Packed, packedTiles, scalesEach } from "./_pack.ts";
 import { type Sizes, sizesText } from "./_sizes.ts";
 import type { Spread } from "./_spread.ts";
@@ -95,16 +95,10 @@ ${
       : ""
   }
 ${unit.functions}
-${flatWorkgroup}
-@compute @workgroup_size(${threadsOf(unit, tiling)})
-fn main(
-  @builtin(workgroup_id) id: vec3u,
-  @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-) {
-  let group = flat_workgroup(id, grid);
-  if (group >= sizes.workgroups) { return; }
-  ${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle })}
+${
+    entryPerGroup(
+      threadsOf(unit, tiling),
+      /* wgsl */ `${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle })}
   let chunk = sizes.first + part;
   let down = lid / ${unit.lanes * across}u;
   let across = lid / ${unit.lanes}u % ${across}u;
@@ -120,7 +114,8 @@ fn main(
   }
   ${unscales(spread) ? unscaled : ""}
   let corner = ((part * sizes.batches + batch) * sizes.rows + 16u * first_row) * sizes.columns + 16u * first_column;
-  ${unit.store("c", rows, columns, { array: "result", at: "corner", stride: "sizes.columns" })}
-}
+  ${unit.store("c", rows, columns, { array: "result", at: "corner", stride: "sizes.columns" })}`,
+    )
+  }
 `;
 }

@@ -7,8 +7,8 @@
  * are those of the three kernels where every row has a scale of its own.
  */
 
-import { flatWorkgroup } from "../workgroups.ts";
 import type { MatrixUnit } from "../matrix_unit.ts";
+import { entryPerGroup } from "./_entry.ts";
 import { quadLoad } from "./_load.ts";
 import { chunksOf, packedTiles, scaleFunctions, scalesEach } from "./_pack.ts";
 import { productGrid, threadsOf } from "./_product.ts";
@@ -101,22 +101,16 @@ ${unit.storage("b", 3, "read")}
 @group(0) @binding(${3 + count}) var<storage, read> scales_b: array<f32>;
 ${bias ? `@group(0) @binding(${4 + count}) var<storage, read> bias: array<f32>;` : ""}
 ${unit.functions}
-${flatWorkgroup}
 ${scaleFunctions}
 ${unit.declare("a_tile", height * STRIDE)}
 var<workgroup> largest: array<f32, ${height * ABREAST}>;
 var<workgroup> scales: array<f32, ${height}>;
 var<workgroup> sums: array<f32, ${TILE * threads / unit.lanes}>;
 
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(workgroup_id) id: vec3u,
-  @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-) {
-  let group = flat_workgroup(id, grid);
-  if (group >= sizes.workgroups) { return; }
-  ${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle })}
+${
+    entryPerGroup(
+      threads,
+      /* wgsl */ `${placeOf({ down: "sizes.down", across: "sizes.across", parts: "sizes.parts", swizzle })}
   let chunk = sizes.first + part;
   let down = lid / ${unit.lanes * across}u;
   let across = lid / ${unit.lanes}u % ${across}u;
@@ -130,17 +124,17 @@ fn main(
   ${declared("most")}
   for (var k = begin; k < end; k += ${STEP * together.length}u) {
     ${
-    together.map((n) =>
-      each((i) => `most_${i} = max(most_${i}, abs(${quad(i, `min(k + ${STEP * n}u, end - ${STEP}u)`)}));`)
-    ).join("\n    ")
-  }
+        together.map((n) =>
+          each((i) => `most_${i} = max(most_${i}, abs(${quad(i, `min(k + ${STEP * n}u, end - ${STEP}u)`)}));`)
+        ).join("\n    ")
+      }
   }
   ${
-    each((i) =>
-      `largest[(${own(i)}) * ${ABREAST}u + lid % ${ABREAST}u] = ` +
-      `max(max(most_${i}.x, most_${i}.y), max(most_${i}.z, most_${i}.w));`
-    )
-  }
+        each((i) =>
+          `largest[(${own(i)}) * ${ABREAST}u + lid % ${ABREAST}u] = ` +
+          `max(max(most_${i}.x, most_${i}.y), max(most_${i}.z, most_${i}.w));`
+        )
+      }
   workgroupBarrier();
   for (var row = lid; row < ${height}u; row += ${threads}u) {
     var size = 0.0;
@@ -155,11 +149,11 @@ fn main(
   for (var k = begin; k < end; k += ${STEP}u) {
     workgroupBarrier();
     ${
-    each((i) =>
-      `let to = (${own(i)}) * ${STRIDE}u + own_term; let scale = scales[${own(i)}]; ` +
-      [0, 1, 2, 3].map((c) => unit.put("a_tile", `to + ${c}u`, `next_${i}[${c}] * scale`)).join(" ")
-    )
-  }
+        each((i) =>
+          `let to = (${own(i)}) * ${STRIDE}u + own_term; let scale = scales[${own(i)}]; ` +
+          [0, 1, 2, 3].map((c) => unit.put("a_tile", `to + ${c}u`, `next_${i}[${c}] * scale`)).join(" ")
+        )
+      }
     workgroupBarrier();
     if (k + ${STEP}u < end) {
       ${each((i) => `next_${i} = ${quad(i, `k + ${STEP}u`)};`)}
@@ -170,9 +164,9 @@ fn main(
   let region = lid / ${unit.lanes}u * ${TILE}u;
   let first = lid % ${unit.lanes}u * ${TILE / unit.lanes}u;
   ${
-    Array.from({ length: rows * columns }, (_, n) => {
-      const [i, j] = [Math.floor(n / columns), n % columns];
-      return /* wgsl */ `{
+        Array.from({ length: rows * columns }, (_, n) => {
+          const [i, j] = [Math.floor(n / columns), n % columns];
+          return /* wgsl */ `{
     workgroupBarrier();
     ${unit.store("c", 1, 1, { array: "sums", at: "region", stride: 16 }, { row: i, column: j })}
     workgroupBarrier();
@@ -192,8 +186,9 @@ fn main(
       }
     }
   }`;
-    }).join("\n  ")
+        }).join("\n  ")
+      }`,
+    )
   }
-}
 `;
 }
