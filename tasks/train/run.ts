@@ -117,6 +117,8 @@ export async function runTraining(
   const evaluated = (split: EvaluationLine["split"], step: number, found: Evaluation): void =>
     say({ kind: "evaluation", split, step, ...common, ...found });
 
+  // A run that is killed before a minute is over can be resumed too.
+  if (options.position === undefined) await save();
   const every = Math.max(1, Math.ceil(totalSteps(plan) / LINES));
   let rates: number[] = [];
   let [length, tokens] = [0, 0];

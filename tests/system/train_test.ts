@@ -120,6 +120,17 @@ test("killed twice at any moment and gone on: log and checkpoint are those of th
   assertEquals(begun.map(({ step }) => step), [0, first, second]);
 });
 
+test("killed before its first minute is over, it is gone on with from the beginning", async () => {
+  const [whole, cut] = [join(root, "first-minute"), join(root, "first-minute-cut")];
+  const short = ["s5", "--model", "bigram", "--steps", "180", "--evaluate", "6"];
+  assertEquals((await train([...short, "--out", whole])).status, 0);
+  await killed([...short, "--out", cut], cut, 20);
+  assertEquals(loadCheckpoint(cut).steps, 0);
+  assertEquals((await train(["--resume", cut])).status, 0);
+  assertEquals(trajectory(cut), trajectory(whole));
+  assertEquals(bytesOf(cut), bytesOf(whole));
+});
+
 const withGpu = gpuPolicy() !== "off";
 const onGpu = ["parity", "--preset", "parity-tiny", "--steps", "24", "--evaluate", "4", "--save-every", "3"];
 
