@@ -63,7 +63,7 @@ async function prepared(
   checkLengths(task, setup);
   if (checkpoint !== undefined) checkCheckpoint({ ...checkpoint, setup }, task, args.folder!);
   if (begin !== undefined) checkBeginning(begin, setup, task, beginWith!);
-  if (keeping.shardBytes !== undefined) checkShards(setup, task, keeping.shardBytes);
+  if (args.folder !== undefined) checkShards(setup, task, keeping.shardBytes);
   const kinds = setup.task.name === "text" && setup.task.path !== undefined ? fileKinds(setup.task.path) : undefined;
   if (kinds !== undefined) output.err(`${setup.task.path}: all files are read: ${kinds}`);
   if (args.kind === "new" && args.folder !== undefined) emptyFolder(args.folder);
@@ -144,13 +144,16 @@ async function trained(
   try {
     if (checkpoint !== undefined) session.load(checkpoint);
     if (begin !== undefined) session.load({ steps: 0, arrays: beginning((await session.state()).arrays, begin) });
-    const began = performance.now();
+    // The clock runs from the first step: a large network's first checkpoint takes a while.
+    let began: number | undefined;
+    const late = (): boolean =>
+      keeping.minutes !== undefined && performance.now() - (began ??= performance.now()) >= 60_000 * keeping.minutes;
     const result = await runTraining(session, task, setup, {
       ...(checkpoint === undefined ? {} : { position: checkpoint.position }),
       ...(folder === undefined ? {} : { folder }),
       ...(keeping.shardBytes === undefined ? {} : { shardBytes: keeping.shardBytes }),
       ...(keeping.saveEvery === undefined ? {} : { saveEvery: keeping.saveEvery }),
-      stop: () => interrupted || keeping.minutes !== undefined && performance.now() - began >= 60_000 * keeping.minutes,
+      stop: () => interrupted || late(),
       adapter: gpu === undefined ? "cpu" : `${gpu.adapter.description} (${gpu.adapter.provider})`,
       ...(command === undefined ? {} : { command }),
       ...reporting(setup, keeping, output),

@@ -40,7 +40,7 @@ dualscan train --resume DIR
   --modulus N          modular: what is added modulo N (default: 5)
   --out DIR            keep checkpoints and log.jsonl there; a folder without a run
   --shard-mib N        checkpoints in files of at most N MiB
-  --save-every N       steps between checkpoints (default: a minute)
+  --save-every N       steps between checkpoints (default: a minute); the beginning is kept in any case
   --minutes M          stop after M minutes, with a checkpoint to go on from
   --resume DIR         go on exactly as if nothing had been; only --minutes, --evaluate, --save-every, --shard-mib,
                        --json and --gpu may be given with it

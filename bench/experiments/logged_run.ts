@@ -72,7 +72,7 @@ export function loggedRuns(path: string): readonly LoggedRun[] {
     if (kind === "begin" && !Array.isArray(object["evaluate"])) {
       throw new InputError(`${what}: evaluate must be lengths, got ${JSON.stringify(object["evaluate"])}`);
     }
-    if (kind === "begin" && object["step"] === 0) runs.push([]);
+    if (kind === "begin" && object["step"] === 0 && object["goesOn"] !== true) runs.push([]);
     const run = runs.at(-1);
     if (run === undefined) throw new InputError(`${what} must begin a run at step 0, got ${JSON.stringify(kind)}`);
     run.push(object);

@@ -22,7 +22,8 @@ export interface TilesTuning extends TileTuning {
   readonly chunk?: number;
   /**
    * Whether rows of A, which lie along the sum, are taken as they lie: the workgroups that multiply them bring them into
-   * halves. Default: on matrix units, where rows must not depend on each other and workgroups are few.
+   * halves. Default: on matrix units, where rows must not depend on each other and they or workgroups are few, or where packed
+   * tiles have no room.
    */
   readonly unpacked?: boolean;
   /** Bytes of partial sums at a time, if one part of them is less; default 2^28. */
@@ -79,8 +80,10 @@ export function planTiles(
   }
   const rows = rowsSpread(problem, unit, options);
   const spread = tilesSpread(problem, unit, options);
-  const fits = fitsOn(gpu, threadsOf(unit, spread.tiling), stagedBytes(unit, spread));
-  if (rows !== undefined && (options.unpacked === true || few(rows) || !fits)) {
+  // A tuning that was asked for is refused where there is no room for it.
+  const asked = Object.keys(given(options)).length > 0;
+  const fits = asked || fitsOn(gpu, threadsOf(unit, spread.tiling), stagedBytes(unit, spread));
+  if (rows !== undefined && (options.unpacked === true || isFew(rows) || !fits)) {
     assertFits(gpu, threadsOf(unit, rows.tiling), rowsBytes(unit, rows));
     return planRows(gpu, unit, memory, { spread: rows, accumulate: options.accumulate });
   }
@@ -186,8 +189,8 @@ const FEW_WORKGROUPS = 512;
 /** Workgroups that are one a multiprocessor: up to there each has as few rows as can be. */
 const ONE_EACH = 132;
 
-/** Whether bringing rows into halves in every workgroup that needs them costs less than packing them: of 16 rows always. */
-const few = (spread: Spread): boolean => spread.problem.M <= 16 || rowsWorkgroups(spread) <= FEW_WORKGROUPS;
+/** Whether bringing rows into halves in every workgroup that needs them is taken to cost less than packing them: 16 rows always. */
+const isFew = (spread: Spread): boolean => spread.problem.M <= 16 || rowsWorkgroups(spread) <= FEW_WORKGROUPS;
 
 /** How a product is spread whose A is taken as it lies; undefined where it is not to be, or cannot be. */
 function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): Spread | undefined {
@@ -197,7 +200,8 @@ function rowsSpread(problem: Problem, unit: MatrixUnit, options: TilesOptions): 
   const defaults = { columns: 1, down: 1, across: unit.hardware ? 4 : 2, unroll: STEP, ...rest };
   const spreadAs = (rows: number): Spread =>
     spreadOf(problem, unit, tilingOf(given(options), { ...defaults, rows }), options);
-  const spread = unit.hardware && M > 16 && rowsWorkgroups(spreadAs(1)) > ONE_EACH ? spreadAs(2) : spreadAs(1);
+  const least = spreadAs(1);
+  const spread = unit.hardware && M > 16 && rowsWorkgroups(least) > ONE_EACH ? spreadAs(2) : least;
   const { tiling, parts } = spread;
   // The chunks of those that are packed.
   const other = spreadOf(problem, unit, { ...tiling, unroll: 2 }, options);

@@ -5,7 +5,7 @@ import { chooseTile, type TileDemand, type TileOptions } from "../delta/tile.ts"
 import type { Fault } from "../faults.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wgsl.ts";
-import type { CheckedWalk } from "./_given.ts";
+import type { CheckedWalk } from "./_checked.ts";
 import { segmentShader, segmentStaged } from "./_segment_ends.ts";
 import { startsShader } from "./_segment_starts.ts";
 

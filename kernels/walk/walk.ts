@@ -41,12 +41,12 @@ import type { Dispatch, Gpu } from "../gpu.ts";
 import { type Plan, planOf } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wgsl.ts";
-import { checkedWalk, type WalkOptions, type WalkTensors } from "./_given.ts";
+import { checkedWalk, type WalkOptions, type WalkTensors } from "./_checked.ts";
 import { planSegments } from "./_segments.ts";
 import { walkShader, walkStaged } from "./_shader.ts";
 import { waitingBlocks, waitingEntries, waitingShader } from "./_waiting.ts";
 
-export { decayWaits, type WalkNormaliser, type WalkOptions, type WalkTensors } from "./_given.ts";
+export { decayWaits, type WalkNormaliser, type WalkOptions, type WalkTensors } from "./_checked.ts";
 export { WAITING_ROUNDINGS } from "./_waiting.ts";
 export type { WalkDecay } from "./_shader.ts";
 
@@ -55,7 +55,10 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const walk = checkedWalk(tensors, options);
   const { B, T, H, R, C, decay, form, reverse, scale, chunk, asked, dtypes, waits } = walk;
   const { u, out, initial, final, chunkStates, factor, normaliser, g } = tensors;
-  const { fault } = options;
+  // What is left is the tile's.
+  const { decay: _, form: _form, reverse: _reverse, scale: _scale, waiting: _waiting, segments: _segments, ...others } =
+    options;
+  const { chunk: _chunk, fault, ...tiling } = others;
   const demand = {
     sequences: B * H * asked,
     tokens: T,
@@ -66,7 +69,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const kept = { perFour: u === undefined ? 0 : 1, beside: normaliser === undefined ? 0 : 1 };
   const staged = stagedCounts(walkStaged({ decay, form, scale, dtypes, waiting: waits }), 1);
   const leastColumns = out.dtype === "f16" ? 2 : 1;
-  const tile = chooseTile(gpu, { ...demand, ...kept, staged, leastColumns }, options);
+  const tile = chooseTile(gpu, { ...demand, ...kept, staged, leastColumns }, tiling);
   // Whole blocks, and whole chunks where states of chunks are kept.
   const whole = chunkStates === undefined ? tile.block : Math.max(chunk, tile.block);
   const segment = Math.max(1, Math.ceil(T / asked / whole)) * whole;
@@ -113,9 +116,17 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     }
     let start = initial?.buffer;
     if (segments > 1) {
-      const { block } = tile;
       const before = await planSegments(gpu, walk, {
-        ...{ segments, segment, demand, tiling: options, block, buffers, initial: start, fault, held, keep },
+        segments,
+        segment,
+        demand,
+        tiling,
+        block: tile.block,
+        buffers,
+        initial: start,
+        fault,
+        held,
+        keep,
       });
       dispatches.push(...before.dispatches);
       start = before.starts;
@@ -155,7 +166,10 @@ function buffersOf(
   };
 }
 
-function allOf({ normaliser, ...tensors }: WalkTensors): readonly Tensor[] {
-  const { least, initial, final } = normaliser ?? {};
-  return [...Object.values(tensors), least, initial, final].filter((tensor): tensor is Tensor => tensor !== undefined);
+function allOf(
+  { x, y, z, g, u, out, initial, final, chunkStates, factor, normaliser }: WalkTensors,
+): readonly Tensor[] {
+  const { least, initial: firstSums, final: lastSums } = normaliser ?? {};
+  return [x, y, z, g, u, out, initial, final, chunkStates, factor, least, firstSums, lastSums]
+    .filter((tensor) => tensor !== undefined);
 }

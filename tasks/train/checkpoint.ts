@@ -45,7 +45,7 @@ const INDEX = `${FILE}.index.json`;
 const TEMPORARY = "saving-";
 const MIB = 2 ** 20;
 /** Files are read whole, which the largest buffers of the runtimes bound. */
-const LARGEST_SHARD = 1024 * MIB;
+export const LARGEST_SHARD: number = 1024 * MIB;
 
 export interface SaveOptions {
   /** Largest file in bytes, headers included; default 1 GiB. */

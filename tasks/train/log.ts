@@ -10,6 +10,8 @@ import { InputError } from "../../models/error.ts";
 export interface BeginLine {
   readonly kind: "begin";
   readonly step: number;
+  /** Whether it goes on from a checkpoint, that of its beginning perhaps. */
+  readonly goesOn?: true;
   readonly task: string;
   readonly model: string;
   readonly preset: string;

@@ -20,9 +20,9 @@ export interface RunOptions {
   /** Where log and checkpoints are kept; nothing is without. */
   readonly folder?: string;
   readonly shardBytes?: number;
-  /** Steps between checkpoints. Default: a minute. */
+  /** Steps between checkpoints, of which the first is that of the beginning. Default: a minute. */
   readonly saveEvery?: number;
-  /** Asked at every step, perhaps twice: whether to stop, at that one or the next. */
+  /** Asked at every step, the first among them, perhaps twice: whether to stop, at that one or the next. */
   readonly stop?: () => boolean;
   /** `dawn: NVIDIA …` */
   readonly adapter?: string;
@@ -86,6 +86,7 @@ export async function runTraining(
   say({
     kind: "begin",
     step: session.steps,
+    ...(options.position === undefined ? {} : { goesOn: true }),
     ...common,
     size: session.size,
     batch: plan.batch,

@@ -8,7 +8,7 @@ import type { TokenNetwork } from "../../models/networks/ops.ts";
 import type { TrainingSession } from "../../models/networks/training.ts";
 import type { Task } from "../task.ts";
 import { openBigram } from "./bigram.ts";
-import { type Checkpoint, shards } from "./checkpoint.ts";
+import { type Checkpoint, LARGEST_SHARD, shards } from "./checkpoint.ts";
 import { networkOf } from "./networks.ts";
 import type { Setup } from "./setup.ts";
 
@@ -44,7 +44,7 @@ export function checkpointShapes(setup: Setup, task: Task): { readonly [name: st
 }
 
 /** Throws an {@link InputError} if a checkpoint cannot be cut into files so small. */
-export function checkShards(setup: Setup, task: Task, shardBytes: number): void {
+export function checkShards(setup: Setup, task: Task, shardBytes: number = LARGEST_SHARD): void {
   const sizes = Object.entries(checkpointShapes(setup, task)).map((
     [name, shape],
   ) => [name, 4 * shape.reduce((product, extent) => product * extent, 1)]);

@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { loggedRuns } from "../../bench/experiments/logged_run.ts";
 import { train as trainHere } from "../../cli/train.ts";
 import { trainArguments } from "../../cli/train_options.ts";
 import { gpuPolicy } from "../../kernels/device.ts";
@@ -122,13 +123,16 @@ test("killed twice at any moment and gone on: log and checkpoint are those of th
 
 test("killed before its first minute is over, it is gone on with from the beginning", async () => {
   const [whole, cut] = [join(root, "first-minute"), join(root, "first-minute-cut")];
-  const short = ["s5", "--model", "bigram", "--steps", "180", "--evaluate", "6"];
+  const short = ["s5", "--model", "bigram", "--steps", "900", "--evaluate", "6"];
   assertEquals((await train([...short, "--out", whole])).status, 0);
   await killed([...short, "--out", cut], cut, 20);
   assertEquals(loadCheckpoint(cut).steps, 0);
   assertEquals((await train(["--resume", cut])).status, 0);
   assertEquals(trajectory(cut), trajectory(whole));
   assertEquals(bytesOf(cut), bytesOf(whole));
+  // One run still, with the command that began it.
+  const [run, ...others] = loggedRuns(join(cut, "log.jsonl"));
+  assertEquals([others.length, run!.begin.command], [0, "dualscan train s5 --model bigram --steps 900 --evaluate 6"]);
 });
 
 const withGpu = gpuPolicy() !== "off";
