@@ -134,6 +134,7 @@ for (const chunk of [1, 2, 4, 8]) {
       const open: Open = (options) => psmDecoder(network, o.evaluator, o.parameters, options);
       const tokens = tinyTokens(network, 130);
       const want = await invariant(o, network, tokens, [1, 2, 3, 31, 64, 65]);
+      assertEquals(differing(await streamed(open, [tokens], [1, 7, 31, 64, 101]), want), []);
       // Every split: before each token the stream is saved, and another one goes on.
       assertEquals(differing(await streamed(open, [tokens], Array.from(tokens.keys())), want), []);
       o.evaluator.close();

@@ -85,12 +85,24 @@ export interface CheckedWalk {
   readonly dtypes: { readonly [name in "x" | "y" | "z" | "g" | "out"]: DType };
   /** The decay, if it waits. */
   readonly waits: WaitingDecay | undefined;
+  /** What was asked of the tile. */
+  readonly tiling: TileOptions;
 }
 
 /** Throws an {@link InputError} on shapes or options that do not fit. */
 export function checkedWalk(tensors: WalkTensors, options: WalkOptions): CheckedWalk {
   const { x, y, z, g, u, out, initial, final, chunkStates, factor, normaliser } = tensors;
-  const { decay = "none", form = "log", reverse = false, scale = 1, chunk = 64, segments: asked = 1 } = options;
+  const {
+    decay = "none",
+    form = "log",
+    reverse = false,
+    scale = 1,
+    chunk = 64,
+    segments: asked = 1,
+    waiting: _,
+    fault: _fault,
+    ...tiling
+  } = options;
   assertShape("x", x, [-1, -1, -1, -1]);
   const [B, T, H, R] = x.shape as [number, number, number, number];
   assertShape("z", z, [B, T, H, R]);
@@ -143,5 +155,5 @@ export function checkedWalk(tensors: WalkTensors, options: WalkOptions): Checked
       refuse("a normaliser is for one segment forward, a decay for the whole state, no bonus and no states of chunks");
     }
   }
-  return { B, T, H, R, C, decay, form, reverse, scale: Math.fround(scale), chunk, asked, dtypes, waits };
+  return { B, T, H, R, C, decay, form, reverse, scale: Math.fround(scale), chunk, asked, dtypes, waits, tiling };
 }

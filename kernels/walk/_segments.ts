@@ -1,7 +1,7 @@
 /** The passes before a walk in segments, made ready: what each segment adds to a state, and the states that they start from. */
 import { stagedCounts } from "../delta/_forward_shader.ts";
 import { columnTiles } from "../delta/_serial_shader.ts";
-import { chooseTile, type TileDemand, type TileOptions } from "../delta/tile.ts";
+import { chooseTile, type TileDemand } from "../delta/tile.ts";
 import type { Fault } from "../faults.ts";
 import { BufferUsage, type Dispatch, type Gpu } from "../gpu.ts";
 import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wgsl.ts";
@@ -15,7 +15,6 @@ export interface SegmentsGiven {
   readonly segment: number;
   /** What the walk's tile was chosen by, and its block, which segments are multiples of. */
   readonly demand: Omit<TileDemand, "staged" | "leastColumns">;
-  readonly tiling: TileOptions;
   readonly block: number;
   /** The walk's own, and its state before the first token. */
   readonly buffers: NamedBuffers;
@@ -29,8 +28,8 @@ export interface SegmentsGiven {
 /** The dispatches, and the states they leave, `[B, H, segments, R, C]`. */
 export async function planSegments(
   gpu: Gpu,
-  { B, H, R, C, decay, form, reverse, dtypes }: CheckedWalk,
-  { segments, segment, demand, tiling, block, buffers, initial, fault, held, keep }: SegmentsGiven,
+  { B, H, R, C, decay, form, reverse, dtypes, tiling }: CheckedWalk,
+  { segments, segment, demand, block, buffers, initial, fault, held, keep }: SegmentsGiven,
 ): Promise<{ readonly dispatches: readonly Dispatch[]; readonly starts: GPUBuffer }> {
   const text = { rows: R, columns: C, decay, form, reverse, dtypes } as const;
   const staged = stagedCounts(segmentStaged({ decay, form, dtypes }), 1);

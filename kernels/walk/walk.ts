@@ -53,12 +53,9 @@ export type { WalkDecay } from "./_shader.ts";
 /** Makes a walk ready. Rejects with an {@link InputError} on shapes or options that do not fit, before any GPU work. */
 export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOptions = {}): Promise<Plan> {
   const walk = checkedWalk(tensors, options);
-  const { B, T, H, R, C, decay, form, reverse, scale, chunk, asked, dtypes, waits } = walk;
+  const { B, T, H, R, C, decay, form, reverse, scale, chunk, asked, dtypes, waits, tiling } = walk;
   const { u, out, initial, final, chunkStates, factor, normaliser, g } = tensors;
-  // What is left is the tile's.
-  const { decay: _, form: _form, reverse: _reverse, scale: _scale, waiting: _waiting, segments: _segments, ...others } =
-    options;
-  const { chunk: _chunk, fault, ...tiling } = others;
+  const { fault } = options;
   const demand = {
     sequences: B * H * asked,
     tokens: T,
@@ -120,7 +117,6 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
         segments,
         segment,
         demand,
-        tiling,
         block: tile.block,
         buffers,
         initial: start,
