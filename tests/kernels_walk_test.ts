@@ -284,11 +284,18 @@ gpuTest("a walk that reads before it adds: faults seen, whole and in segments", 
 });
 
 // With shuffles several tokens are taken together, without them one by one; blocks that are not all there. The
-// first by a text of its own for whole blocks, as on hardware.
+// first by a text of its own for whole blocks, as on hardware, the second in segments.
 const ways: readonly WalkOptions[] = [{ rows: 4, columns: 1, block: 8, unroll: 2, unchecked: true }, {
   rows: 4,
   columns: 2,
   block: 16,
+  subgroups: false,
+}, {
+  // Workgroups that share a sequence's columns have the table from a dispatch before them.
+  rows: 4,
+  columns: 1,
+  threads: 8,
+  block: 8,
   subgroups: false,
 }];
 
@@ -302,7 +309,7 @@ for (const decay of waitingDecays) {
           for (const way of device.subgroups === undefined ? ways.slice(1) : ways) {
             const size: Case = { B: 2, T: 77, H: 2, R: 7, C: 6, decay, form, reverse: false };
             const data = dataOf(size, kind);
-            const options = { scale: 0.3, segments: way.subgroups === false ? 2 : 1, ...way };
+            const options = { scale: 0.3, segments: way.block === 16 ? 2 : 1, ...way };
             const bound = (waiting: boolean): Truth => truthOf(size, data, Math.fround(0.3), waiting);
             const outside = ({ outputs, final }: Ran, truth: Truth): string | undefined =>
               wrong(outputs, truth.outputs, truth.outputsAllowed) ?? wrong(final, truth.final, truth.finalAllowed);

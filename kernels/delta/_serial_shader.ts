@@ -17,8 +17,8 @@ export interface Stored {
 export interface Shortcut {
   /** Whether it is only for blocks whose tokens are all there. */
   readonly whole: boolean;
-  /** Where it may be taken besides, a WGSL bool before the block's part of {@linkcode Walk.load}. */
-  readonly condition?: string;
+  /** Where it may not be taken everywhere: statements that declare `stop`, the first block from n on where it may not. */
+  readonly search?: string;
   /** As {@linkcode Walk.tokens}. */
   tokens(meanwhile: readonly string[]): string;
 }
@@ -187,15 +187,14 @@ export function serialShader(serial: Serial): Shader {
     const asks = !tile.unchecked;
     const given = shortcut?.(lanes);
     // Where all blocks are whole one text is enough, but for a shortcut that asks for more than that.
-    const whole = tile.whole && given?.condition === undefined;
+    const whole = tile.whole && given?.search === undefined;
     const usual = blockOf(tokens(lanes, outputs(whole)), whole);
     const way: Shortcut | undefined = given ??
       (asks || store === undefined ? undefined : { whole: true, tokens: (meanwhile) => tokens(lanes, meanwhile) });
     const quick = way && blockOf(way.tokens(outputs(!asks)), !asks);
     const conditions = [
-      "n < blocks",
+      `n < ${way?.search === undefined ? "blocks" : "stop"}`,
       ...(asks && way?.whole !== true ? [] : [`${blockAt("n")} + ${block}u <= end`]),
-      ...(way?.condition === undefined ? [] : [way.condition]),
     ];
     const first = `${blockAt("n")} + ${reverse ? block - unroll : 0}u`;
     // A loop of its own: beside another text, even one that is never run, a block takes a tenth longer on an H200.
@@ -203,6 +202,7 @@ export function serialShader(serial: Serial): Shader {
       ? `for (; n < blocks; n++) {\n${quick ?? usual}\n}`
       : /* wgsl */ `while (n < blocks) {
     ${store === undefined || asks ? "" : `late_from = select(${first}, late_from, late_from + ${unroll}u <= p.T);`}
+    ${way?.search ?? ""}
     for (; ${conditions.join(" && ")}; n++) {
       ${quick}
     }

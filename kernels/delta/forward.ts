@@ -46,12 +46,21 @@ export function serialParameters(gpu: Gpu, { B, T, H }: DeltaDims, chunks: numbe
   });
 }
 
+/** All buffers of a serial kernel but its parameters. */
+const storageBuffers = ({ bindings }: Shader): number => bindings.length - 1;
+
+/** Whether a device binds as many buffers as a serial kernel has. */
+export function bindable(gpu: Gpu, shader: Shader): boolean {
+  return storageBuffers(shader) <= gpu.limits.maxStorageBuffersPerShaderStage;
+}
+
 /** Refuses a kernel with more buffers than the device binds. */
 export function assertBindable(gpu: Gpu, shader: Shader): void {
-  const most = gpu.limits.maxStorageBuffersPerShaderStage;
-  const count = shader.bindings.length - 1;
-  if (count > most) {
-    throw new InputError(`Cannot plan ${shader.label}: it needs ${count} buffers, the device binds ≤ ${most}`);
+  if (!bindable(gpu, shader)) {
+    const most = gpu.limits.maxStorageBuffersPerShaderStage;
+    throw new InputError(
+      `Cannot plan ${shader.label}: it needs ${storageBuffers(shader)} buffers, the device binds ≤ ${most}`,
+    );
   }
 }
 

@@ -80,6 +80,11 @@ export interface TileDemand {
   readonly perFour?: number;
   /** Numbers that an invocation exchanges beside those of its columns; default 0. */
   readonly beside?: number;
+  /**
+   * Whether an invocation needs a vector of workgroup memory between blocks, which a half of the first array along K lends where it
+   * has as many; default no.
+   */
+  readonly vectorBetween?: boolean;
   /** A block must not be longer than this power of two. */
   readonly blockLimit: number;
   /** Neighbouring columns that an invocation must hold at least (packed halves: 2). */
@@ -111,6 +116,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     steps = TOGETHER,
     perFour = 0,
     beside = 0,
+    vectorBetween = false,
     blockLimit,
     leastColumns,
   } = demand;
@@ -154,7 +160,8 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
   const padded = rows * group;
   const bytes = (block: number): number =>
     2 * 4 * block * ((staged.K + perFour / 4) * padded + staged.V * width() + staged.none) +
-    (subgroups || group === 1 ? 0 : 4 * threads * (columns + beside));
+    (subgroups || group === 1 ? 0 : 4 * threads * (columns + beside)) +
+    (vectorBetween && block * padded / 4 < threads ? 16 * threads : 0);
   const loads = (block: number): number =>
     staged.K * Math.ceil(block * padded / 4 / threads) + staged.V * Math.ceil(block * width() / 4 / threads) +
     // Single numbers, of which only several steps have many, take a register each.

@@ -24,7 +24,7 @@ export type SegmentText =
 export function segmentStaged(
   text: Pick<WalkText, "decay" | "form" | "dtypes">,
 ): ReturnType<typeof walkStaged> {
-  return walkStaged({ ...text, scale: 1, waiting: undefined }).filter(({ name }) => name !== "z");
+  return walkStaged({ ...text, scale: 1, waits: false }).filter(({ name }) => name !== "z");
 }
 
 /** The module. It writes `out_ends` `[B, H, segments, R, C]` and `out_totals` `[B, H, segments]`, or `[…, R]`, `[…, C]`. */

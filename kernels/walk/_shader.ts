@@ -9,7 +9,7 @@ import type { DType } from "../tensor.ts";
 import type { Binding, Shader } from "../wgsl.ts";
 import { type Bonus, bonusText } from "./_bonus.ts";
 import { normaliserOf, type NormaliserText } from "./_normaliser.ts";
-import { floatOf, type WaitingDecay } from "./_waiting.ts";
+import { floatOf, type WaitingTable } from "./_waiting.ts";
 import { type Waiting, waitingReads, waitingRows } from "./_waiting_reads.ts";
 
 /** What the decay of a token is: nothing, one number, one number a head for all tokens, one a row or a column. */
@@ -29,7 +29,7 @@ export interface WalkText {
   readonly final: boolean;
   readonly chunk: number | undefined;
   /** The decay, if it waits in the rows of x and z (_waiting.ts); not in reverse. */
-  readonly waiting: WaitingDecay | undefined;
+  readonly waiting: WaitingTable | undefined;
   /** Whether a token is read out before it is added, and with the bonus `in_u` (_bonus.ts); not in reverse, and no decay waits. */
   readonly bonus: boolean;
   /** Tokens of a segment that a workgroup walks through by itself, from its own `initial`; undefined: all of them. */
@@ -41,7 +41,9 @@ export interface WalkText {
 
 /** The staged inputs. The scale is z's: it is applied where z is kept, with the decay where that waits. */
 export function walkStaged(
-  { decay, form, scale, dtypes, waiting }: Pick<WalkText, "decay" | "form" | "scale" | "dtypes" | "waiting">,
+  { decay, form, scale, dtypes, waits }:
+    & Pick<WalkText, "decay" | "form" | "scale" | "dtypes">
+    & { readonly waits: boolean },
   beside?: Bonus["beside"],
 ): Staged[] {
   const plain = (raw: string): string => raw;
@@ -53,7 +55,7 @@ export function walkStaged(
       dtype: dtypes.x,
       axis: "K",
       micro: false,
-      value: waiting === undefined ? plain : waitingRows.x,
+      value: waits ? waitingRows.x : plain,
       ...(beside && { beside: beside.x }),
     },
     { name: "y", dtype: dtypes.y, axis: "V", micro: false, value: plain },
@@ -62,10 +64,10 @@ export function walkStaged(
       dtype: dtypes.z,
       axis: "K",
       micro: false,
-      value: waiting !== undefined ? waitingRows.z : scale === 1 ? plain : (raw) => `${raw} * ${floatOf(scale)}`,
+      value: waits ? waitingRows.z : scale === 1 ? plain : (raw) => `${raw} * ${floatOf(scale)}`,
       ...(beside && { beside: beside.z }),
     },
-    ...(waiting !== undefined || decay === "none" || decay === "head" ? [] : [
+    ...(waits || decay === "none" || decay === "head" ? [] : [
       {
         name: "g",
         dtype: dtypes.g,
@@ -107,7 +109,7 @@ export function walkShader(text: WalkText): Shader {
   const decay = waits === undefined ? text.decay : "none";
   const { unroll } = tile;
   const bonus = text.bonus ? bonusText(K, tile) : undefined;
-  const staged = walkStaged(text, bonus?.beside);
+  const staged = walkStaged({ ...text, waits: waits !== undefined }, bonus?.beside);
   const places = positions(staged, 1, tile);
   const factor = relativeFactor(fault);
   const stored: Stored[] = [
@@ -117,23 +119,28 @@ export function walkShader(text: WalkText): Shader {
   ];
   const extra: Binding[] = [
     ...(decay === "head" ? [{ name: "in_g", access: "read", type: "array<f32>" } as const] : []),
-    ...(waits === undefined ? [] : [waits.binding]),
+    ...(waits?.bindings ?? []),
     ...(bonus === undefined ? [] : [bonus.binding]),
     ...(divided?.bindings ?? []),
   ];
 
+  // Columns by twos, all rows of which are added to and read out before the next two are; the compiler makes more of that than
+  // of whole vectors. Of orders of rows and reads it likes these best: 2 to 4 % of an H200's time (bench/NOTES.md).
+  const component = (c: number): string => tile.columns === 1 ? "" : `.${"xyzw"[c]}`;
+  const twos = tile.columns === 4 ? [[0, 1], [2, 3]] : [Array.from({ length: tile.columns }, (_, c) => c)];
+  const rows = Array.from({ length: tile.rows }, (_, r) => r);
+  const added = text.waiting?.decay === "scalar" ? rows.toReversed() : rows;
   // Four columns are latency enough for one chain each.
   const chains = tile.columns === 4 ? 1 : 2;
-  const wide = (x: string): string => tile.columns === 1 ? x : `${columnType(tile.columns)}(${x})`;
 
   /** Statements: reads a token's numbers. */
   function reads({ read }: Registers, token: number): string {
     const row = (name: string): string => read(name, places.at(name, token, 0), `${name}${token}_`);
     const number = (name: string): string => `let ${name}${token} = ${places.element(name, token, 0)};`;
     return [
-      row("x"),
-      row("z"),
       number("y"),
+      row("z"),
+      row("x"),
       decay === "rows" ? row("g") : "",
       decay === "columns" || decay === "scalar" ? number("g") : "",
       ...(bonus === undefined ? [] : [`let b${token} = ${bonus.sum(token)};`]),
@@ -142,37 +149,51 @@ export function walkShader(text: WalkText): Shader {
 
   /** Statements: adds a token to the state and reads the state out. `present`: one that is there, as it need not be. */
   function step(lanes: Registers, token: number, present: boolean): string {
-    const { each, dot } = lanes;
     const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
     const own = (gate: string, type: string): string => present ? gate : presentGate(text, token, gate, type);
-    const gate = (r: number): string =>
-      decay === "rows"
-        ? wide(own(part("g", r), "f32"))
-        : decay === "head"
-        ? "decay"
-        : own(`g${token}`, decay === "scalar" ? "f32" : columnType(tile.columns));
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
     const there = unroll > 1 && !present ? `select(1.0, head_decay, t0 + i + ${token}u < end)` : "head_decay";
-    const decayed = (r: number): string => decay === "none" ? `s${r}` : `${gate(r)} * s${r}`;
+    const gates = {
+      none: [],
+      head: [`let decay = ${there};`],
+      scalar: [`let decay = ${own(`g${token}`, "f32")};`],
+      columns: [`let decay = ${own(`g${token}`, columnType(tile.columns))};`],
+      rows: rows.map((r) => `let decay${r} = ${own(part("g", r), "f32")};`),
+    }[decay];
+    /** The decay of row r in the columns `at`, a component; "": in all of them. */
+    const gate = (r: number, at: string): string =>
+      decay === "rows" ? `decay${r}` : decay === "columns" ? `decay${at}` : "decay";
+    const decayed = (r: number, at: string): string => decay === "none" ? `s${r}${at}` : `${gate(r, at)} * s${r}${at}`;
     // Swapped, the decay meets what is added instead of what was there.
     const swapped = fault === "swapped-operands" && !reverse && decay !== "none";
-    const added = (r: number): string => swapped ? `${gate(r)} * ${wide(part("x", r))}` : wide(part("x", r));
-    const add = (r: number, before: string): string => `s${r} = fma(${added(r)}, y${token}, ${before});`;
-    const write = each((r) => add(r, reverse || swapped ? `s${r}` : decayed(r)));
-    const read = dot("o", (r) => part("z", r), "s", chains);
+    const term = (r: number, at: string): string => swapped ? `${gate(r, at)} * ${part("x", r)}` : part("x", r);
+    const add = (r: number, at: string): string =>
+      `s${r}${at} = fma(${term(r, at)}, y${token}${at}, ${reverse || swapped ? `s${r}${at}` : decayed(r, at)});`;
+    const chain = (parity: number, at: string): string =>
+      rows.filter((r) => r % chains === parity).reduce(
+        (sum, r) => sum === "" ? `${part("z", r)} * s${r}${at}` : `fma(${part("z", r)}, s${r}${at}, ${sum})`,
+        "",
+      );
+    const readOut = (c: number): string =>
+      `let o${c} = ${Array.from({ length: chains }, (_, parity) => chain(parity, component(c))).join(" + ")};`;
+    const type = columnType(tile.columns);
+    const sum = `${type}(${twos.flat().map((c) => `o${c}`).join(", ")})`;
     return [
       "{",
-      decay === "head" ? `let decay = ${there};` : "",
-      ...(bonus === undefined
-        ? [write, read, `late${token} = o;`]
-        : [read, `late${token} = fma(${wide(`b${token}`)}, y${token}, o);`, write]),
+      ...gates,
+      ...twos.flatMap((columns) => {
+        const adds = added.flatMap((r) => columns.map((c) => add(r, component(c))));
+        const reads = columns.map(readOut);
+        return bonus === undefined ? [...adds, ...reads] : [...reads, ...adds];
+      }),
+      `late${token} = ${bonus === undefined ? sum : `fma(${type}(b${token}), y${token}, ${sum})`};`,
       ...(divided === undefined ? [] : [divided.step(token, {
-        kept: (r) => decay === "none" || swapped ? `n${r}` : `${gate(r)} * n${r}`,
-        added: (r) => swapped ? `${gate(r)} * ${part("x", r)}` : part("x", r),
+        kept: (r) => decay === "none" || swapped ? `n${r}` : `${gate(r, "")} * n${r}`,
+        added: (r) => term(r, ""),
         z: (r) => part("z", r),
       })]),
       // In reverse the decay of token t stands between t and t − 1.
-      reverse && decay !== "none" ? each((r) => `s${r} = ${decayed(r)};`) : "",
+      reverse && decay !== "none" ? lanes.each((r) => `s${r} = ${decayed(r, "")};`) : "",
       "}",
     ].join("\n");
   }
@@ -210,7 +231,7 @@ export function walkShader(text: WalkText): Shader {
   /** A block at no token of which the state is multiplied. */
   const straight: Walk["shortcut"] = waits && ((lanes) => ({
     whole: false,
-    condition: waits.straight,
+    search: waits.search,
     tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
   }));
   const asked = waits === undefined && unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
@@ -228,9 +249,7 @@ export function walkShader(text: WalkText): Shader {
     initial,
     ...(segment === undefined ? {} : { chunk: segment, initialAt: "sequence * p.chunks + chunk" }),
     extra,
-    ...(bonus === undefined && divided === undefined
-      ? {}
-      : { functions: `${bonus?.functions ?? ""}${divided?.functions ?? ""}` }),
+    functions: [waits, bonus, divided].map((part) => part?.functions ?? "").join("\n"),
     start: () =>
       `${decay === "head" ? headDecay(form) : ""}${waits?.start ?? ""}${bonus?.start ?? ""}${divided?.start ?? ""}`,
     walks: [{

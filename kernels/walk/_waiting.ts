@@ -17,8 +17,9 @@
  * quotient 1/c (2.5 units in the last place, which are 5 units of 2^−24), its product with x (1), and one of two: the first
  * multiplication of R after the term was added, or, where none is before the read-out, z c (1): {@linkcode WAITING_ROUNDINGS}.
  *
- * The table takes a dispatch before the walk. Multiplied between the walk's tokens instead, by shuffles, a token an invocation, these
- * products took 0.05 ms more of an H200 (bench/NOTES.md).
+ * A workgroup that has all of a sequence's columns fills the table itself before its first token, an invocation a block, side by
+ * side; where several share them it takes a dispatch before the walk. Multiplied between the walk's tokens instead, by shuffles, a
+ * token an invocation, these products took 0.05 ms more of an H200 (bench/NOTES.md).
  *
  * x may have a factor of its own, whose quotient by c takes the place of 1/c: a rounding less than its product with x before.
  *
@@ -27,7 +28,7 @@
  */
 import { f32Profile } from "../profile.ts";
 import type { DType } from "../tensor.ts";
-import { assemble, entryPerItem, type Shader } from "../wgsl.ts";
+import { assemble, type Binding, entryPerItem, type Shader } from "../wgsl.ts";
 
 /** A decay that can wait: one a token, or one a head for all tokens. */
 export type WaitingDecay = "scalar" | "head";
@@ -35,81 +36,135 @@ export type WaitingDecay = "scalar" | "head";
 /** Roundings of 2^−24 that a term meets besides those of its gates where decays wait. */
 export const WAITING_ROUNDINGS = 7;
 
-/** Gates that an invocation has on their way at a time. */
-const AHEAD = 8;
+/** Tokens of a block that are taken together, at most. */
+const TOGETHER = 16;
+
+/** What the table is made of. */
+export interface WaitingTable {
+  readonly decay: WaitingDecay;
+  readonly form: "log" | "factor";
+  readonly dtype: DType;
+  readonly scale: number;
+  /** Whether x has a factor. */
+  readonly factor: boolean;
+  /** Whether the walk's workgroups fill it, each its sequence's. */
+  readonly own: boolean;
+}
 
 interface Extent {
   readonly B: number;
   readonly T: number;
   readonly H: number;
+  /** Workgroups that fill a table for themselves and share a sequence: each has a head's by itself. */
+  readonly segments: number;
+}
+
+/** Blocks that decays are multiplied in, one by an invocation. A head's is the same for all of a sequence. */
+export function waitingBlocks({ B, T, H, segments }: Extent, decay: WaitingDecay, block: number): number {
+  return B * H * (decay === "head" ? segments : Math.ceil(T / block));
 }
 
 /**
- * Entries of the table, each of four numbers (scale · c, 1/c, f, c), the last negative if up to this token of the block the
- * state was multiplied. `[B, T, H]`, of a head `[H, block]`.
+ * Bytes of the table: `[B, H, block, blocks]` entries of two pairs, (scale · c, 1/c) and (f, c), the last negative if up to this
+ * token of the block the state was multiplied. Neighbours fill neighbouring blocks, whose entries lie side by side.
  */
-export function waitingEntries({ B, T, H }: Extent, decay: WaitingDecay, block: number): number {
-  return decay === "head" ? H * block : B * T * H;
+export function waitingBytes(extent: Extent, decay: WaitingDecay, block: number): number {
+  return 16 * waitingBlocks(extent, decay, block) * block;
 }
 
-/** Blocks that decays are multiplied in, one by an invocation. */
-export function waitingBlocks({ B, T, H }: Extent, decay: WaitingDecay, block: number): number {
-  return decay === "head" ? H : B * H * Math.ceil(T / block);
+/** The buffers that filling the table `waits` reads: the gates, and factors of x `in_factor`, `[B, T, H]`, where there are any. */
+export function waitingInputs({ dtype }: Pick<WaitingTable, "dtype">): readonly Binding[] {
+  return [
+    { name: "in_g", access: "read", type: dtype === "f16" ? "array<u32>" : "array<f32>" },
+    { name: "in_factor", access: "read", type: "array<f32>" },
+  ];
 }
 
-/** The kernel that fills the table `out_waits` from the gates, and factors of x `in_factor`, `[B, T, H]`, where there are any. */
-export function waitingShader({ decay, form, dtype, scale, block, factor = false }: {
-  readonly decay: WaitingDecay;
-  readonly form: "log" | "factor";
-  readonly dtype: DType;
-  readonly scale: number;
-  readonly block: number;
-  readonly factor?: boolean;
-}): Shader {
-  const tokens = Array.from({ length: Math.min(AHEAD, block) }, (_, n) => n);
-  const blocks = decay === "head" ? "1u" : `((p.T + ${block - 1}u) / ${block}u)`;
-  const token = (n: number): string => `first + i + ${n}u`;
-  const row = (t: string): string => decay === "head" ? "head" : `(batch * p.T + ${t}) * p.H + head`;
-  const entry = (n: number): string => decay === "head" ? `head * ${block}u + i + ${n}u` : row(token(n));
+/** The table's binding, by pairs. */
+export function waitingBinding(access: "read" | "read_write"): Binding {
+  return { name: "waits", access, type: "array<vec2f>" };
+}
+
+/**
+ * Functions for module scope. `fill_waits(first, at, stride)` fills the block of the tokens from `first` on of the privates `batch` and
+ * `head`, whose entries begin at `at`, `stride` from one to the next, and returns whether the state is multiplied at one of them.
+ *
+ * Almost always it is at none. So the products of several tokens are taken at first as if they all could wait, which leaves nothing
+ * but the products themselves for one after the other, and token by token only where one of them could not.
+ */
+export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable, block: number): string {
+  const tokens = Array.from({ length: Math.min(TOGETHER, block) }, (_, n) => n);
+  const row = (token: string): string =>
+    decay === "head" ? "head" : `(batch * p.T + min(${token}, p.T - 1u)) * p.H + head`;
   const most = decay === "scalar" && form === "factor" ? "2.0" : "1.0";
-  const store = (n: number): string => `out_waits[${entry(n)}] = next(decay(gate${n})${factor ? `, factor${n}` : ""});`;
-  const load = (n: number): string => {
-    const at = row(`min(${token(n)}, p.T - 1u)`);
-    return `let gate${n} = gate_at(${at});${factor ? ` let factor${n} = in_factor[${at}];` : ""}`;
-  };
-  const body = /* wgsl */ `
-  // Neighbours have neighbouring heads, whose gates and entries lie side by side.
-  let head = id % p.H;
-  let batch = id / (p.H * ${blocks});
-  let first = id / p.H % ${blocks} * ${block}u;
+  const x = (token: string): string => factor ? `in_factor[${row(token)}]` : "1.0";
+  const each = (statement: (n: number) => string): string => tokens.map(statement).join("\n    ");
+  // A head's entries are read for tokens that may be there in another block; others' not.
+  const there = (token: string): string => decay === "head" ? "" : `if (${token} < p.T) `;
+  return /* wgsl */ `
+fn wait_gate(at: u32) -> f32 {
+  let gate = ${dtype === "f16" ? "unpack2x16float(in_g[at / 2u])[at & 1u]" : "in_g[at]"};
+  return ${form === "log" ? "ds_decay(gate)" : "gate"};
+}
+fn wait_on(c: f32) -> bool { return c >= 0x1p-24f && c <= ${most}; }
+fn store_wait(entry: u32, c: f32, x: f32, f: f32, all: bool) {
+  waits[2u * entry] = vec2f(${scale === 1 ? "c" : `c * ${floatOf(scale)}`}, x / c);
+  waits[2u * entry + 1u] = vec2f(f, select(-c, c, all));
+}
+fn fill_waits(first: u32, at: u32, stride: u32) -> bool {
+  var c = 1.0;
+  var all = true;
   for (var i = 0u; i < ${block}u; i += ${tokens.length}u) {
-    ${tokens.map(load).join("\n    ")}
-    ${tokens.map((n) => decay === "head" ? store(n) : `if (${token(n)} < p.T) { ${store(n)} }`).join("\n    ")}
-  }`;
+    ${each((n) => `let a${n} = wait_gate(${row(`first + i + ${n}u`)});`)}
+    ${factor ? each((n) => `let x${n} = ${x(`first + i + ${n}u`)};`) : ""}
+    ${each((n) => `let c${n} = ${n === 0 ? "c" : `c${n - 1}`} * a${n};`)}
+    if (all & ${tokens.map((n) => `wait_on(c${n})`).join(" & ")}) {
+      ${
+    each((n) =>
+      `${there(`first + i + ${n}u`)}{ store_wait(at + (i + ${n}u) * stride, c${n}, ${
+        factor ? `x${n}` : "1.0"
+      }, 1.0, true); }`
+    )
+  }
+      c = c${tokens.length - 1};
+    } else {
+      for (var j = i; j < i + ${tokens.length}u; j++) {
+        let a = wait_gate(${row("first + j")});
+        let product = c * a;
+        let waits_on = wait_on(product);
+        let tiny = abs(a) < 0x1p-100f;
+        let f = select(select(product, a, tiny), 1.0, waits_on);
+        c = select(select(1.0, c, tiny), product, waits_on);
+        all = all && waits_on;
+        ${there("first + j")}{ store_wait(at + j * stride, c, ${x("first + j")}, f, all); }
+      }
+    }
+  }
+  return !all;
+}`;
+}
+
+/** The kernel that fills the table where the walk does not. */
+export function waitingShader(table: WaitingTable, block: number): Shader {
+  const blocks = table.decay === "head" ? "1u" : `((p.T + ${block - 1}u) / ${block}u)`;
+  const body = /* wgsl */ `
+  let sequence = id / ${blocks};
+  let nth = id % ${blocks};
+  batch = sequence / p.H;
+  head = sequence % p.H;
+  _ = fill_waits(nth * ${block}u, sequence * ${block}u * ${blocks} + nth, ${blocks});`;
   return assemble("decays that wait", {
     bindings: [
       { name: "p", access: "uniform", type: "Params" },
-      { name: "in_g", access: "read", type: dtype === "f16" ? "array<u32>" : "array<f32>" },
-      { name: "in_factor", access: "read", type: "array<f32>" },
-      { name: "out_waits", access: "read_write", type: "array<vec4f>" },
+      ...waitingInputs(table),
+      waitingBinding("read_write"),
     ],
     source: f32Profile.prelude + /* wgsl */ `
 struct Params { T: u32, H: u32, sequences: u32, chunks: u32 }
-var<private> c: f32 = 1.0;
-var<private> all_wait: bool = true;
-fn gate_at(at: u32) -> f32 { return ${dtype === "f16" ? "unpack2x16float(in_g[at / 2u])[at & 1u]" : "in_g[at]"}; }
-fn decay(gate: f32) -> f32 { return ${form === "log" ? "ds_decay(gate)" : "gate"}; }
-// The entry of a token with decay a.
-fn next(a: f32${factor ? ", x: f32" : ""}) -> vec4f {
-  let product = c * a;
-  let waits = product >= 0x1p-24f && product <= ${most};
-  let tiny = abs(a) < 0x1p-100f;
-  let f = select(select(product, a, tiny), 1.0, waits);
-  c = select(select(1.0, c, tiny), product, waits);
-  all_wait = all_wait && waits;
-  return vec4f(${scale === 1 ? "c" : `c * ${floatOf(scale)}`}, ${factor ? "x" : "1.0"} / c, f, select(-c, c, all_wait));
-}
-${entryPerItem(decay === "head" ? "p.H" : `p.sequences * ${blocks}`, body)}`,
+var<private> batch: u32;
+var<private> head: u32;
+${waitingFill(table, block)}
+${entryPerItem(`p.sequences * ${blocks}`, body)}`,
   });
 }
 

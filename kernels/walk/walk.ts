@@ -21,7 +21,7 @@
  * whose error _bonus.ts counts.
  *
  * Decays. Forward, a decay for the whole state costs nothing at its token: it waits in the rows of x and z (_waiting.ts), by
- * a small dispatch before the walk; |x| and |S| must be at most 2^100 then, |scale · z| at least 2^−100 or it may count as zero,
+ * a table that is filled before the first; |x| and |S| must be at most 2^100 then, |scale · z| at least 2^−100 or it may count as zero,
  * and a walk that is resumed has the bits of the whole only at a block's start. One a row or column multiplies the state at
  * every token.
  *
@@ -33,18 +33,18 @@
  *
  * @module
  */
-import { assertBindable, inputBuffers, serialParameters } from "../delta/forward.ts";
+import { assertBindable, bindable, inputBuffers, serialParameters } from "../delta/forward.ts";
 import { stagedCounts } from "../delta/_forward_shader.ts";
 import { columnTiles } from "../delta/_serial_shader.ts";
 import { chooseTile } from "../delta/tile.ts";
 import type { Dispatch, Gpu } from "../gpu.ts";
 import { type Plan, planOf } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { compileShader, dispatch, dispatchItems, type NamedBuffers } from "../wgsl.ts";
+import { compileShader, dispatch, dispatchItems, type NamedBuffers, type Shader } from "../wgsl.ts";
 import { checkedWalk, type WalkOptions, type WalkTensors } from "./_checked.ts";
 import { planSegments } from "./_segments.ts";
 import { walkShader, walkStaged } from "./_shader.ts";
-import { waitingBlocks, waitingEntries, waitingShader } from "./_waiting.ts";
+import { waitingBlocks, waitingBytes, waitingShader, type WaitingTable } from "./_waiting.ts";
 
 export { decayWaits, type WalkNormaliser, type WalkOptions, type WalkTensors } from "./_checked.ts";
 export { WAITING_ROUNDINGS } from "./_waiting.ts";
@@ -54,7 +54,7 @@ export type { WalkDecay } from "./_shader.ts";
 export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOptions = {}): Promise<Plan> {
   const walk = checkedWalk(tensors, options);
   const { B, T, H, R, C, decay, form, reverse, scale, chunk, asked, dtypes, waits, tiling } = walk;
-  const { u, out, initial, final, chunkStates, factor, normaliser, g } = tensors;
+  const { u, out, initial, final, chunkStates, factor, normaliser } = tensors;
   const { fault } = options;
   const demand = {
     sequences: B * H * asked,
@@ -63,29 +63,39 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     V: C,
     blockLimit: chunkStates === undefined ? 64 : chunk,
   };
-  const kept = { perFour: u === undefined ? 0 : 1, beside: normaliser === undefined ? 0 : 1 };
-  const staged = stagedCounts(walkStaged({ decay, form, scale, dtypes, waiting: waits }), 1);
+  const kept = {
+    perFour: u === undefined ? 0 : 1,
+    beside: normaliser === undefined ? 0 : 1,
+    vectorBetween: waits !== undefined,
+  };
+  const staged = stagedCounts(walkStaged({ decay, form, scale, dtypes, waits: waits !== undefined }), 1);
   const leastColumns = out.dtype === "f16" ? 2 : 1;
   const tile = chooseTile(gpu, { ...demand, ...kept, staged, leastColumns }, tiling);
   // Whole blocks, and whole chunks where states of chunks are kept.
   const whole = chunkStates === undefined ? tile.block : Math.max(chunk, tile.block);
   const segment = Math.max(1, Math.ceil(T / asked / whole)) * whole;
   const segments = Math.max(1, Math.ceil(T / segment));
-  const shader = walkShader({
-    ...{ rows: R, columns: C, decay, form, reverse, dtypes, scale, tile, fault },
-    waiting: waits,
-    bonus: u !== undefined,
-    initial: initial !== undefined || segments > 1,
-    final: final !== undefined,
-    chunk: chunkStates === undefined ? undefined : chunk,
-    segment: segments === 1 ? undefined : segment,
-    normaliser: normaliser && {
-      divisor: normaliser.divisor,
-      least: normaliser.least !== undefined,
-      initial: normaliser.initial !== undefined,
-      final: normaliser.final !== undefined,
-    },
-  });
+  const tableOf = (own: boolean): WaitingTable | undefined =>
+    waits && { decay: waits, form, dtype: dtypes.g, scale, factor: factor !== undefined, own };
+  const shaderOf = (own: boolean): Shader =>
+    walkShader({
+      ...{ rows: R, columns: C, decay, form, reverse, dtypes, scale, tile, fault },
+      waiting: tableOf(own),
+      bonus: u !== undefined,
+      initial: initial !== undefined || segments > 1,
+      final: final !== undefined,
+      chunk: chunkStates === undefined ? undefined : chunk,
+      segment: segments === 1 ? undefined : segment,
+      normaliser: normaliser && {
+        divisor: normaliser.divisor,
+        least: normaliser.least !== undefined,
+        initial: normaliser.initial !== undefined,
+        final: normaliser.final !== undefined,
+      },
+    });
+  // A dispatch before the walk takes longer than a workgroup that has all columns takes to fill its sequence's table.
+  const own = waits !== undefined && columnTiles(C, tile) === 1 && bindable(gpu, shaderOf(true));
+  const shader = shaderOf(own);
   assertBindable(gpu, shader);
   const scratch: GPUBuffer[] = [];
   const keep = (buffer: GPUBuffer): GPUBuffer => {
@@ -95,21 +105,17 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const held = (bytes: number, label: string): GPUBuffer => keep(gpu.createBuffer({ bytes, label }));
   const dispatches: Dispatch[] = [];
   try {
+    const table = tableOf(own);
     const buffers = {
       p: keep(serialParameters(gpu, { B, T, H, K: R, V: C }, segments)),
       ...buffersOf(tensors),
+      ...(table && { waits: held(waitingBytes({ B, T, H, segments }, table.decay, tile.block), "decays that wait") }),
     };
     const kernel = await compileShader(gpu, shader);
-    let table: NamedBuffers = {};
-    if (waits !== undefined) {
+    if (table !== undefined && !own) {
       const { block } = tile;
-      const multiplied = await compileShader(
-        gpu,
-        waitingShader({ decay: waits, form, dtype: dtypes.g, scale, block, factor: factor !== undefined }),
-      );
-      table = { waits: held(16 * waitingEntries({ B, T, H }, waits, block), "decays that wait") };
-      const items = waitingBlocks({ B, T, H }, waits, block);
-      dispatches.push(dispatchItems(multiplied, { ...buffers, in_g: g!.buffer, out_waits: table.waits! }, items));
+      const fill = await compileShader(gpu, waitingShader(table, block));
+      dispatches.push(dispatchItems(fill, buffers, waitingBlocks({ B, T, H, segments: 1 }, table.decay, block)));
     }
     let start = initial?.buffer;
     if (segments > 1) {
@@ -129,7 +135,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     }
     const workgroups = B * H * columnTiles(C, tile) * segments;
     dispatches.push(
-      dispatch(kernel, { ...buffers, ...table, ...(start === undefined ? {} : { initial: start }) }, workgroups),
+      dispatch(kernel, { ...buffers, ...(start === undefined ? {} : { initial: start }) }, workgroups),
     );
   } catch (error) {
     for (const buffer of scratch) buffer.destroy();
