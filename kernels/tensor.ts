@@ -51,8 +51,8 @@ export class Tensor {
 
   /** A new tensor of zeros. Throws an {@link InputError} if the device cannot hold it. */
   static empty(gpu: Gpu, shape: readonly number[], { dtype = "f32", label = "tensor" }: TensorOptions = {}): Tensor {
-    // An empty tensor still needs a buffer to bind.
-    const bytes = Math.max(4, bytesOf(shape, dtype));
+    // An empty tensor still needs a buffer to bind, perhaps as vectors of four.
+    const bytes = Math.max(16, bytesOf(shape, dtype));
     return new Tensor(gpu, gpu.createBuffer({ bytes, label }), shape, dtype);
   }
 

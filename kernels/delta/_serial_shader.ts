@@ -17,8 +17,11 @@ export interface Stored {
 export interface Shortcut {
   /** Whether it is only for blocks whose tokens are all there. */
   readonly whole: boolean;
-  /** Where it may not be taken everywhere: statements that declare `stop`, the first block from n on where it may not. */
-  readonly search?: string;
+  /**
+   * Where it may not be taken everywhere: statements that declare `stop`, the first block from n on where it may not, and `calm`,
+   * the first behind n where it may again; both are `blocks` where there is none.
+   */
+  readonly search?: { readonly stop: string; readonly calm: string };
   /** As {@linkcode Walk.tokens}. */
   tokens(meanwhile: readonly string[]): string;
 }
@@ -202,16 +205,16 @@ export function serialShader(serial: Serial): Shader {
       ? `for (; n < blocks; n++) {\n${quick ?? usual}\n}`
       : /* wgsl */ `while (n < blocks) {
     ${store === undefined || asks ? "" : `late_from = select(${first}, late_from, late_from + ${unroll}u <= p.T);`}
-    ${way?.search ?? ""}
+    ${way?.search?.stop ?? ""}
     for (; ${conditions.join(" && ")}; n++) {
       ${quick}
     }
     if (n >= blocks) { break; }
-    {
+    ${way?.search?.calm ?? "let calm = n + 1u;"}
+    for (; n < calm; n++) {
       ${usual}
     }
     ${asks || !reverse || store === undefined ? "" : [...outputs(false), "late_from = p.T;"].join("\n")}
-    n++;
   }`;
     return /* wgsl */ `{
   ${

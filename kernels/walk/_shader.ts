@@ -147,8 +147,12 @@ export function walkShader(text: WalkText): Shader {
     ].join("\n");
   }
 
-  /** Statements: adds a token to the state and reads the state out. `present`: one that is there, as it need not be. */
-  function step(lanes: Registers, token: number, present: boolean): string {
+  /**
+   * Statements: adds a token to the state and reads the state out. `present`: one that is there, as it need not be. `factor`: by what
+   * the state is multiplied where the token's decay waits.
+   */
+  function step(lanes: Registers, token: number, present: boolean, factor?: string): string {
+    const kind = factor === undefined ? decay : "scalar";
     const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
     const own = (gate: string, type: string): string => present ? gate : presentGate(text, token, gate, type);
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
@@ -156,16 +160,16 @@ export function walkShader(text: WalkText): Shader {
     const gates = {
       none: [],
       head: [`let decay = ${there};`],
-      scalar: [`let decay = ${own(`g${token}`, "f32")};`],
+      scalar: [`let decay = ${factor ?? own(`g${token}`, "f32")};`],
       columns: [`let decay = ${own(`g${token}`, columnType(tile.columns))};`],
       rows: rows.map((r) => `let decay${r} = ${own(part("g", r), "f32")};`),
-    }[decay];
+    }[kind];
     /** The decay of row r in the columns `at`, a component; "": in all of them. */
     const gate = (r: number, at: string): string =>
-      decay === "rows" ? `decay${r}` : decay === "columns" ? `decay${at}` : "decay";
-    const decayed = (r: number, at: string): string => decay === "none" ? `s${r}${at}` : `${gate(r, at)} * s${r}${at}`;
+      kind === "rows" ? `decay${r}` : kind === "columns" ? `decay${at}` : "decay";
+    const decayed = (r: number, at: string): string => kind === "none" ? `s${r}${at}` : `${gate(r, at)} * s${r}${at}`;
     // Swapped, the decay meets what is added instead of what was there.
-    const swapped = fault === "swapped-operands" && !reverse && decay !== "none";
+    const swapped = fault === "swapped-operands" && !reverse && kind !== "none";
     const term = (r: number, at: string): string => swapped ? `${gate(r, at)} * ${part("x", r)}` : part("x", r);
     const add = (r: number, at: string): string =>
       `s${r}${at} = fma(${term(r, at)}, y${token}${at}, ${reverse || swapped ? `s${r}${at}` : decayed(r, at)});`;
@@ -188,12 +192,12 @@ export function walkShader(text: WalkText): Shader {
       }),
       `late${token} = ${bonus === undefined ? sum : `fma(${type}(b${token}), y${token}, ${sum})`};`,
       ...(divided === undefined ? [] : [divided.step(token, {
-        kept: (r) => decay === "none" || swapped ? `n${r}` : `${gate(r, "")} * n${r}`,
+        kept: (r) => kind === "none" || swapped ? `n${r}` : `${gate(r, "")} * n${r}`,
         added: (r) => term(r, ""),
         z: (r) => part("z", r),
       })]),
       // In reverse the decay of token t stands between t and t − 1.
-      reverse && decay !== "none" ? lanes.each((r) => `s${r} = ${decayed(r, "")};`) : "",
+      reverse && kind !== "none" ? lanes.each((r) => `s${r} = ${decayed(r, "")};`) : "",
       "}",
     ].join("\n");
   }
@@ -203,36 +207,30 @@ export function walkShader(text: WalkText): Shader {
   const taken = (
     lanes: Registers,
     meanwhile: readonly string[],
-    step: (lanes: Registers, token: number, present: boolean) => string,
     present: boolean,
-  ): string => interspersed(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile);
+    factor?: (token: number) => string,
+  ): string =>
+    interspersed(
+      order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present, factor?.(token))}`),
+      meanwhile,
+    );
 
-  /** Statements: tokens at some of which the state is multiplied. */
-  const multiplied = (lanes: Registers, meanwhile: readonly string[], { factor }: Waiting): string => {
-    const there = (token: number): string => unroll === 1 ? "" : ` && t0 + i + ${token}u < end`;
-    return [
-      ...all.map((token) => `let f${token} = ${factor(token)};`),
-      taken(
-        lanes,
-        meanwhile,
-        (lanes, token) =>
-          `if (f${token} != 1.0${there(token)}) {\n${lanes.each((r) => `s${r} *= f${token};`)}${
-            divided === undefined ? "" : `\n${divided.times(`f${token}`)}`
-          }\n}\n${step(lanes, token, false)}`,
-        false,
-      ),
-    ].join("\n");
-  };
+  /**
+   * Statements: tokens at some of which the state is multiplied, and by 1 at the others: to ask which would part the tokens, whose
+   * loads and sums are under way side by side.
+   */
+  const multiplied = (lanes: Registers, meanwhile: readonly string[], { factors }: Waiting): string =>
+    `${factors}\n${taken(lanes, meanwhile, false, (token) => `f${token}`)}`;
   /** A block whose tokens are all there, where that must be asked of each otherwise. */
   const wholeBlock: Walk["shortcut"] = (lanes) => ({
     whole: true,
-    tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
+    tokens: (meanwhile) => taken(lanes, meanwhile, true),
   });
   /** A block at no token of which the state is multiplied. */
   const straight: Walk["shortcut"] = waits && ((lanes) => ({
     whole: false,
     search: waits.search,
-    tokens: (meanwhile) => taken(lanes, meanwhile, step, true),
+    tokens: (meanwhile) => taken(lanes, meanwhile, true),
   }));
   const asked = waits === undefined && unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
   // A state of chunk c is the one before its first token, in the walk's direction.
@@ -278,7 +276,7 @@ export function walkShader(text: WalkText): Shader {
           }`,
       }),
       tokens: (lanes, meanwhile) =>
-        waits === undefined ? taken(lanes, meanwhile, step, false) : multiplied(lanes, meanwhile, waits),
+        waits === undefined ? taken(lanes, meanwhile, false) : multiplied(lanes, meanwhile, waits),
       ...(straight !== undefined ? { shortcut: straight } : asked ? { shortcut: wholeBlock } : {}),
       beside: divided?.beside,
       store: (row, sum) => `store_out_o(${row}, ${divided === undefined ? sum : divided.divided(sum)}${factor});`,

@@ -17,8 +17,8 @@
  * quotient 1/c (2.5 units in the last place, which are 5 units of 2^−24), its product with x (1), and one of two: the first
  * multiplication of R after the term was added, or, where none is before the read-out, z c (1): {@linkcode WAITING_ROUNDINGS}.
  *
- * A workgroup that has all of a sequence's columns fills the table itself before its first token, an invocation a block, side by
- * side; where several share them it takes a dispatch before the walk. Multiplied between the walk's tokens instead, by shuffles, a
+ * A workgroup that has all of a sequence's columns fills its part of the table itself before its first token, an invocation a
+ * block, side by side; where several share them, or a device binds too few buffers for it, it takes a dispatch before the walk. Multiplied between the walk's tokens instead, by shuffles, a
  * token an invocation, these products took 0.05 ms more of an H200 (bench/NOTES.md).
  *
  * x may have a factor of its own, whose quotient by c takes the place of 1/c: a rounding less than its product with x before.
@@ -36,8 +36,8 @@ export type WaitingDecay = "scalar" | "head";
 /** Roundings of 2^−24 that a term meets besides those of its gates where decays wait. */
 export const WAITING_ROUNDINGS = 7;
 
-/** Tokens of a block that are taken together, at most. */
-const TOGETHER = 16;
+/** Tokens of a block whose products are taken before it is asked whether they may wait, at most. */
+const SPECULATED = 16;
 
 /** What the table is made of. */
 export interface WaitingTable {
@@ -64,12 +64,25 @@ export function waitingBlocks({ B, T, H, segments }: Extent, decay: WaitingDecay
   return B * H * (decay === "head" ? segments : Math.ceil(T / block));
 }
 
+/** Entries of a sequence: of whole blocks, but where there is one. */
+function waitingEntries(T: number, block: number): number {
+  return T <= block ? T : Math.ceil(T / block) * block;
+}
+
+/** The first entry of table `which`, a WGSL u32; `waits_blocks` are the blocks of a sequence. */
+export function waitsFrom(which: string, decay: WaitingDecay, block: number): string {
+  return decay === "head"
+    ? `${which} * ${block}u`
+    : `${which} * select(waits_blocks * ${block}u, p.T, waits_blocks <= 1u)`;
+}
+
 /**
- * Bytes of the table: `[B, H, block, blocks]` entries of two pairs, (scale · c, 1/c) and (f, c), the last negative if up to this
- * token of the block the state was multiplied. Neighbours fill neighbouring blocks, whose entries lie side by side.
+ * Bytes of the table: entries `[B, H, block, blocks]` of two pairs, (scale · c, 1/c) and (f, c), the last negative if up to this
+ * token of the block the state was multiplied. Neighbours fill neighbouring blocks, whose entries lie side by side. A head's,
+ * `[block]`, are filled by each workgroup for itself.
  */
-export function waitingBytes(extent: Extent, decay: WaitingDecay, block: number): number {
-  return 16 * waitingBlocks(extent, decay, block) * block;
+export function waitingBytes({ B, T, H, segments }: Extent, decay: WaitingDecay, block: number): number {
+  return 16 * B * H * (decay === "head" ? segments * block : waitingEntries(T, block));
 }
 
 /** The buffers that filling the table `waits` reads: the gates, and factors of x `in_factor`, `[B, T, H]`, where there are any. */
@@ -87,19 +100,20 @@ export function waitingBinding(access: "read" | "read_write"): Binding {
 
 /**
  * Functions for module scope. `fill_waits(first, at, stride)` fills the block of the tokens from `first` on of the privates `batch` and
- * `head`, whose entries begin at `at`, `stride` from one to the next, and returns whether the state is multiplied at one of them.
+ * `head`, whose entries begin at `at`, `stride` from one to the next, and returns whether the state may be multiplied at one of them:
+ * tokens behind the last are counted as it.
  *
  * Almost always it is at none. So the products of several tokens are taken at first as if they all could wait, which leaves nothing
  * but the products themselves for one after the other, and token by token only where one of them could not.
  */
 export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable, block: number): string {
-  const tokens = Array.from({ length: Math.min(TOGETHER, block) }, (_, n) => n);
+  const tokens = Array.from({ length: Math.min(SPECULATED, block) }, (_, n) => n);
   const row = (token: string): string =>
     decay === "head" ? "head" : `(batch * p.T + min(${token}, p.T - 1u)) * p.H + head`;
   const most = decay === "scalar" && form === "factor" ? "2.0" : "1.0";
   const x = (token: string): string => factor ? `in_factor[${row(token)}]` : "1.0";
   const each = (statement: (n: number) => string): string => tokens.map(statement).join("\n    ");
-  // A head's entries are read for tokens that may be there in another block; others' not.
+  // A head's block is that of tokens that may be there, another token's entry behind the last would be nobody's.
   const there = (token: string): string => decay === "head" ? "" : `if (${token} < p.T) `;
   return /* wgsl */ `
 fn wait_gate(at: u32) -> f32 {
@@ -148,11 +162,12 @@ fn fill_waits(first: u32, at: u32, stride: u32) -> bool {
 export function waitingShader(table: WaitingTable, block: number): Shader {
   const blocks = table.decay === "head" ? "1u" : `((p.T + ${block - 1}u) / ${block}u)`;
   const body = /* wgsl */ `
-  let sequence = id / ${blocks};
-  let nth = id % ${blocks};
+  let waits_blocks = ${blocks};
+  let sequence = id / waits_blocks;
+  let nth = id % waits_blocks;
   batch = sequence / p.H;
   head = sequence % p.H;
-  _ = fill_waits(nth * ${block}u, sequence * ${block}u * ${blocks} + nth, ${blocks});`;
+  _ = fill_waits(nth * ${block}u, ${waitsFrom("sequence", table.decay, block)} + nth, waits_blocks);`;
   return assemble("decays that wait", {
     bindings: [
       { name: "p", access: "uniform", type: "Params" },
