@@ -413,11 +413,11 @@ CHUNK_MODELS = {
 }
 
 
-def chunk(bench, shape, dtype, model, passes):
+def chunk(bench, shape, dtype, model, passes, fast=False):
     module, name, more, options = CHUNK_MODELS[model]
     function = getattr(importlib.import_module(module), name)
     B, T, H, K, V = (shape[axis] for axis in "BTHKV")
-    work = "delta" if "beta" in more else "chunk"
+    work = "delta" if "beta" in more else "chunk fast" if fast else "chunk"
     x = {
         "q": bench.random(work, "q", (B, T, H, K), dtype),
         "k": bench.random(work, "k", (B, T, H, K), dtype),
@@ -632,6 +632,9 @@ def cases(shapes, with_jax):
             for dtype in ("f32", "bf16"):
                 for shape in heads:
                     yield f"{model} chunk {passes}", shape, dtype, f"fla {CHUNK_MODELS[model][1]}", make
+    for dtype in ("f32", "bf16"):
+        make = lambda bench, shape, dtype: chunk(bench, shape, dtype, "mamba2", "forward", True)
+        yield "mamba2 chunk forward, fast decays", heads[0], dtype, f"fla {CHUNK_MODELS['mamba2'][1]}", make
     for model, (name, case) in OTHER_MODELS.items():
         for passes in ("forward", "forward+backward", "backward"):
             make = lambda bench, shape, dtype, case=case, passes=passes: case(bench, shape, dtype, passes)

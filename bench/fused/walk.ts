@@ -84,6 +84,13 @@ function truthOf(
   return { truth, radii: radii.map((radius, i) => stored(truth[i]!, radius)) };
 }
 
+/** A line's work besides its decay. */
+interface Work {
+  readonly model?: "rwkv6";
+  /** The least logarithm of a decay. */
+  readonly steepest?: number;
+}
+
 /** Of sequences of random numbers, which are the same for every tuning. */
 const truths = new Map<string, ReturnType<typeof truthOf>>();
 
@@ -93,7 +100,7 @@ async function prepare(
   dtype: DType,
   { B = 1, T = 1, H = 1, K = 1, V = 1 }: LineShape,
   tuning: WalkOptions,
-  model?: "rwkv6",
+  { model, steepest = -0.1 }: Work,
 ): Promise<Prepared> {
   const random = (shape: readonly number[], seed: number, low = -1, high = 1, type = dtype): Promise<Tensor> =>
     randomTensor(gpu, shape, { seed, low, high, dtype: type });
@@ -104,7 +111,7 @@ async function prepare(
     ? undefined
     : decay === "head"
     ? Tensor.from(gpu, Array.from({ length: H }, (_, h) => 1 - 2 ** (-5 - h)), [H])
-    : await random(shape, 4, -0.1, 0);
+    : await random(shape, 4, steepest, 0);
   const u = model === undefined ? undefined : await random([H, K], 5, -1, 1, "f32");
   const scale = model === undefined ? queryScale(K) : 1;
   const out = Tensor.empty(gpu, [B, T, H, V], { dtype, label: "outputs" });
@@ -145,7 +152,7 @@ async function prepare(
     async check() {
       const errors: LineError[] = [];
       for (const [b, h] of [[0, 0], [B - 1, H - 1]] as const) {
-        const key = JSON.stringify([decay, model, dtype, B, T, H, K, V, b, h]);
+        const key = JSON.stringify([decay, model, steepest, dtype, B, T, H, K, V, b, h]);
         const { truth, radii } = truths.get(key) ?? await truthAt(b, h);
         truths.set(key, { truth, radii });
         errors.push(boundedError(Float32Array.from(await sequence(gpu, out, b, h)), truth, radii));
@@ -219,10 +226,10 @@ const decays: { readonly [decay in WalkDecay]?: Decay } = {
   scalar: { kind: "scalar" },
 };
 
-function line(name: string, decay: WalkDecay, dtype: DType, model?: "rwkv6"): FusedLine {
-  const chunked = decays[decay];
+function line(name: string, decay: WalkDecay, dtype: DType, special: Work = {}): FusedLine {
+  const chunked = special.steepest === undefined ? decays[decay] : undefined;
   return {
-    name: `${name} chunk forward`,
+    name: `${name} chunk forward${special.steepest === undefined ? "" : ", fast decays"}`,
     dtype,
     shapes: [{ B: 8, T: 4096, H: 16, K: 64, V: 64 }],
     small: { B: 1, T: 70, H: 2, K: 16, V: 32 },
@@ -233,19 +240,21 @@ function line(name: string, decay: WalkDecay, dtype: DType, model?: "rwkv6"): Fu
     prepare: (gpu, shape, { options }) =>
       chunked !== undefined && options.design === "parallel"
         ? prepareChunks(gpu, chunked, dtype, shape, options as ChunkTuning)
-        : prepare(gpu, decay, dtype, shape, options as WalkOptions, model),
+        : prepare(gpu, decay, dtype, shape, options as WalkOptions, special),
   };
 }
 
-const work: readonly (readonly [string, WalkDecay, "rwkv6"?])[] = [
+const work: readonly (readonly [string, WalkDecay, Work?])[] = [
   ["linear-attention", "none"],
   ["retnet", "head"],
   ["mamba2", "scalar"],
+  // Of a tenth to nearly one: in every block some state leaves the range in which decays wait.
+  ["mamba2", "scalar", { steepest: -1.6 }],
   ["gla", "rows"],
-  ["rwkv6", "rows", "rwkv6"],
+  ["rwkv6", "rows", { model: "rwkv6" }],
 ];
 
-export const walkLines: readonly FusedLine[] = work.flatMap(([name, decay, model]) => [
-  line(name, decay, "f32", model),
-  line(name, decay, "f16", model),
+export const walkLines: readonly FusedLine[] = work.flatMap(([name, decay, special]) => [
+  line(name, decay, "f32", special),
+  line(name, decay, "f16", special),
 ]);
