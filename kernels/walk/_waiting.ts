@@ -18,8 +18,9 @@
  * multiplication of R after the term was added, or, where none is before the read-out, z c (1): {@linkcode WAITING_ROUNDINGS}.
  *
  * A workgroup that has all of a sequence's columns fills its part of the table itself before its first token, an invocation a
- * block, side by side; where several share them, or a device binds too few buffers for it, it takes a dispatch before the walk. Multiplied between the walk's tokens instead, by shuffles, a
- * token an invocation, these products took 0.05 ms more of an H200 (bench/NOTES.md).
+ * block, side by side. Where several share them, or a device binds too few buffers for that, it takes a dispatch before the walk.
+ * Multiplied between the walk's tokens instead, by shuffles, a token an invocation, these products took an H200 0.05 ms more than by
+ * a dispatch (bench/NOTES.md).
  *
  * x may have a factor of its own, whose quotient by c takes the place of 1/c: a rounding less than its product with x before.
  *
@@ -104,7 +105,8 @@ export function waitingBinding(access: "read" | "read_write"): Binding {
  * tokens behind the last are counted as it.
  *
  * Almost always it is at none. So the products of several tokens are taken at first as if they all could wait, which leaves nothing
- * but the products themselves for one after the other, and token by token only where one of them could not.
+ * but the products themselves for one after the other, and token by token only where one of them could not. An entry comes from the
+ * same operations either way, so its bits hang on no later token.
  */
 export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable, block: number): string {
   const tokens = Array.from({ length: Math.min(SPECULATED, block) }, (_, n) => n);
@@ -113,7 +115,7 @@ export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable,
   const most = decay === "scalar" && form === "factor" ? "2.0" : "1.0";
   const x = (token: string): string => factor ? `in_factor[${row(token)}]` : "1.0";
   const each = (statement: (n: number) => string): string => tokens.map(statement).join("\n    ");
-  // A head's block is that of tokens that may be there, another token's entry behind the last would be nobody's.
+  // A head's entries serve all of its blocks; others have none behind the last token.
   const there = (token: string): string => decay === "head" ? "" : `if (${token} < p.T) `;
   return /* wgsl */ `
 fn wait_gate(at: u32) -> f32 {
