@@ -70,7 +70,7 @@ interface Numbers<A> {
 }
 
 /**
- * The recurrence in f64, n as a last column, and the bounds of all: as in kernels_walk_test.ts, without an exponential (gates are
+ * The recurrence in f64, n as a last column, and the bounds of all: as in walk_cases.ts, without an exponential (gates are
  * factors). Where x has a factor its product with x is one more. A quotient is off by its own division, and by what its parts are.
  */
 function truthOf(

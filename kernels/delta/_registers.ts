@@ -16,9 +16,9 @@ export interface Registers {
   each(statement: (r: number) => string): string;
   /**
    * Statement: declares `into`, the sum over this invocation's rows of factor × register. In one chain it takes an addition a
-   * column less, in two, the default, half the latency.
+   * column less, in two, the default, half the latency. `at`: of one component of the registers, such as `.x`.
    */
-  dot(into: string, factor: (r: number) => string, register: string, chains?: 1 | 2): string;
+  dot(into: string, factor: (r: number) => string, register: string, chains?: 1 | 2, at?: string): string;
   /** The sum over the group of a value, in all of its invocations. */
   total(x: string): string;
   /**
@@ -108,11 +108,11 @@ fn group_total${suffix}(x: ${type}, lid: u32) -> ${type} {
         { length: rows / 4 },
         (_, piece) => `let ${as}${piece} = s_${array}[${at} + ${piece * group}u + lane];`,
       ).join("\n"),
-    dot(into, factor, register, chains = 2) {
+    dot(into, factor, register, chains = 2, at = "") {
+      const by = (r: number): string => at === "" ? wide(factor(r)) : factor(r);
       const chain = (parity: number): string =>
         index.filter((r) => r % chains === parity).reduce(
-          (sum, r) =>
-            sum === "" ? `${wide(factor(r))} * ${register}${r}` : `fma(${wide(factor(r))}, ${register}${r}, ${sum})`,
+          (sum, r) => sum === "" ? `${by(r)} * ${register}${r}${at}` : `fma(${by(r)}, ${register}${r}${at}, ${sum})`,
           "",
         );
       return `let ${into} = ${chain(0)}${chains === 2 ? ` + ${chain(1)}` : ""};`;

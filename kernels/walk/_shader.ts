@@ -173,13 +173,6 @@ export function walkShader(text: WalkText): Shader {
     const term = (r: number, at: string): string => swapped ? `${gate(r, at)} * ${part("x", r)}` : part("x", r);
     const add = (r: number, at: string): string =>
       `s${r}${at} = fma(${term(r, at)}, y${token}${at}, ${reverse || swapped ? `s${r}${at}` : decayed(r, at)});`;
-    const chain = (parity: number, at: string): string =>
-      rows.filter((r) => r % chains === parity).reduce(
-        (sum, r) => sum === "" ? `${part("z", r)} * s${r}${at}` : `fma(${part("z", r)}, s${r}${at}, ${sum})`,
-        "",
-      );
-    const readOut = (c: number): string =>
-      `let o${c} = ${Array.from({ length: chains }, (_, parity) => chain(parity, component(c))).join(" + ")};`;
     const type = columnType(tile.columns);
     const sum = `${type}(${twos.flat().map((c) => `o${c}`).join(", ")})`;
     return [
@@ -187,7 +180,7 @@ export function walkShader(text: WalkText): Shader {
       ...gates,
       ...twos.flatMap((columns) => {
         const adds = added.flatMap((r) => columns.map((c) => add(r, component(c))));
-        const reads = columns.map(readOut);
+        const reads = columns.map((c) => lanes.dot(`o${c}`, (r) => part("z", r), "s", chains, component(c)));
         return bonus === undefined ? [...adds, ...reads] : [...reads, ...adds];
       }),
       `late${token} = ${bonus === undefined ? sum : `fma(${type}(b${token}), y${token}, ${sum})`};`,

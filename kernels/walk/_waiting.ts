@@ -56,13 +56,11 @@ interface Extent {
   readonly B: number;
   readonly T: number;
   readonly H: number;
-  /** Workgroups that fill a table for themselves and share a sequence: each has a head's by itself. */
-  readonly segments: number;
 }
 
-/** Blocks that decays are multiplied in, one by an invocation. A head's is the same for all of a sequence. */
-export function waitingBlocks({ B, T, H, segments }: Extent, decay: WaitingDecay, block: number): number {
-  return B * H * (decay === "head" ? segments : Math.ceil(T / block));
+/** Blocks that the dispatch multiplies decays in, one by an invocation. A head's is the same for all of a sequence. */
+export function waitingBlocks({ B, T, H }: Extent, decay: WaitingDecay, block: number): number {
+  return B * H * (decay === "head" ? 1 : Math.ceil(T / block));
 }
 
 /** Entries of a sequence: of whole blocks, but where there is one. */
@@ -80,10 +78,10 @@ export function waitsFrom(which: string, decay: WaitingDecay, block: number): st
 /**
  * Bytes of the table: entries `[B, H, block, blocks]` of two pairs, (scale · c, 1/c) and (f, c), the last negative if up to this
  * token of the block the state was multiplied. Neighbours fill neighbouring blocks, whose entries lie side by side. A head's,
- * `[block]`, are filled by each workgroup for itself.
+ * `[block]`, are filled by each of the `fillers` of a sequence for itself. Without tokens there is still something to bind.
  */
-export function waitingBytes({ B, T, H, segments }: Extent, decay: WaitingDecay, block: number): number {
-  return 16 * B * H * (decay === "head" ? segments * block : waitingEntries(T, block));
+export function waitingBytes({ B, T, H }: Extent, decay: WaitingDecay, block: number, fillers: number): number {
+  return Math.max(16, 16 * B * H * (decay === "head" ? fillers * block : waitingEntries(T, block)));
 }
 
 /** The buffers that filling the table `waits` reads: the gates, and factors of x `in_factor`, `[B, T, H]`, where there are any. */
