@@ -34,8 +34,8 @@ export interface Data {
 const adversarial = [-104, 0, -0.5, -1e-30, -50, 0, 0, -(2 ** -149)];
 
 /**
- * Decays near 1; the same but for one in 97, or one head's, behind which hardly anything is left; of some tenths, whose products
- * leave the range in which they may wait; and at the ends of what is allowed.
+ * Decays near 1; the same but for one in 97, or one head's, behind which hardly anything is left; of some tenths, for whose products
+ * a state is multiplied where loops' bodies begin; and at the ends of what is allowed, which multiply it anywhere.
  */
 export type Kind = "gentle" | "rare" | "fast" | "adversarial";
 

@@ -24,6 +24,8 @@ export interface Shortcut {
   readonly search?: { readonly stop: string; readonly calm: string };
   /** As {@linkcode Walk.tokens}. */
   tokens(meanwhile: readonly string[]): string;
+  /** Another text for the blocks from `stop` to `calm`, where the WGSL bool `where` holds, which is the same for all invocations. */
+  readonly second?: { readonly where: string; tokens(meanwhile: readonly string[]): string };
 }
 
 /** A number that is summed up beside the outputs: token n leaves what this invocation adds in `beside${n}`. */
@@ -63,16 +65,16 @@ export interface Walk {
 
 /**
  * Statements of tokens with the exchanges that add up the outputs of the tokens before them in between: each of these waits for
- * the one before, and there is something to do meanwhile.
+ * the one before, and there is something to do meanwhile. `each`: tokens from one to the next.
  */
-export function interspersed(tokens: readonly string[], meanwhile: readonly string[]): string {
+export function interspersed(tokens: readonly string[], meanwhile: readonly string[], each?: number): string {
   const [first = "", ...others] = meanwhile;
-  const each = Math.max(1, Math.floor(tokens.length / (others.length + 1)));
+  const apart = each ?? Math.max(1, Math.floor(tokens.length / (others.length + 1)));
   return [
     first,
     ...tokens.flatMap((token, n) => {
       const last = n === tokens.length - 1;
-      const turn = (n + 1) / each - 1;
+      const turn = (n + 1) / apart - 1;
       return [
         token,
         ...(last ? others.slice(Math.ceil(turn)) : Number.isInteger(turn) ? others.slice(turn, turn + 1) : []),
@@ -195,6 +197,7 @@ export function serialShader(serial: Serial): Shader {
     const way: Shortcut | undefined = given ??
       (asks || store === undefined ? undefined : { whole: true, tokens: (meanwhile) => tokens(lanes, meanwhile) });
     const quick = way && blockOf(way.tokens(outputs(!asks)), !asks);
+    const second = way?.second && { where: way.second.where, text: blockOf(way.second.tokens(outputs(whole)), whole) };
     const conditions = [
       `n < ${way?.search === undefined ? "blocks" : "stop"}`,
       ...(asks && way?.whole !== true ? [] : [`${blockAt("n")} + ${block}u <= end`]),
@@ -211,6 +214,7 @@ export function serialShader(serial: Serial): Shader {
     }
     if (n >= blocks) { break; }
     ${way?.search?.calm ?? "let calm = n + 1u;"}
+    ${second === undefined ? "" : `if (${second.where}) { for (; n < calm; n++) {\n${second.text}\n} }`}
     for (; n < calm; n++) {
       ${usual}
     }

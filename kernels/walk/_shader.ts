@@ -125,11 +125,13 @@ export function walkShader(text: WalkText): Shader {
   ];
 
   // Columns by twos, all rows of which are added to and read out before the next two are; the compiler makes more of that than
-  // of whole vectors. Of orders of rows and reads it likes these best: 2 to 4 % of an H200's time (bench/NOTES.md).
+  // of whole vectors, but where decays wait. Of orders of rows and reads it likes these best: 2 to 4 % of an H200's time
+  // (bench/NOTES.md).
   const component = (c: number): string => tile.columns === 1 ? "" : `.${"xyzw"[c]}`;
-  const twos = tile.columns === 4 ? [[0, 1], [2, 3]] : [Array.from({ length: tile.columns }, (_, c) => c)];
+  const twos = tile.columns === 4 && waits === undefined
+    ? [[0, 1], [2, 3]]
+    : [Array.from({ length: tile.columns }, (_, c) => c)];
   const rows = Array.from({ length: tile.rows }, (_, r) => r);
-  const added = text.waiting?.decay === "scalar" ? rows.toReversed() : rows;
   // Four columns are latency enough for one chain each.
   const chains = tile.columns === 4 ? 1 : 2;
 
@@ -153,6 +155,7 @@ export function walkShader(text: WalkText): Shader {
    */
   function step(lanes: Registers, token: number, present: boolean, factor?: string): string {
     const kind = factor === undefined ? decay : "scalar";
+    const added = factor === undefined ? rows : rows.toReversed();
     const part = (name: string, r: number): string => lanes.part(`${name}${token}_`, r);
     const own = (gate: string, type: string): string => present ? gate : presentGate(text, token, gate, type);
     // A head's decay is not staged, with ones behind the end: tokens that are added up together may not all be there.
@@ -197,33 +200,42 @@ export function walkShader(text: WalkText): Shader {
 
   const all = Array.from({ length: unroll }, (_, token) => token);
   const order = reverse ? all.toReversed() : all;
-  const taken = (
-    lanes: Registers,
-    meanwhile: readonly string[],
-    present: boolean,
-    factor?: (token: number) => string,
-  ): string =>
-    interspersed(
-      order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present, factor?.(token))}`),
-      meanwhile,
-    );
+  const taken = (lanes: Registers, meanwhile: readonly string[], present: boolean, each?: number): string =>
+    interspersed(order.map((token) => `${reads(lanes, token)}\n${step(lanes, token, present)}`), meanwhile, each);
 
   /**
    * Statements: tokens at some of which the state is multiplied, and by 1 at the others: to ask which would part the tokens, whose
-   * loads and sums are under way side by side.
+   * loads and sums are under way side by side. `some`: tokens of the body.
    */
-  const multiplied = (lanes: Registers, meanwhile: readonly string[], { factors }: Waiting): string =>
-    `${factors}\n${taken(lanes, meanwhile, false, (token) => `f${token}`)}`;
+  const multiplied = (
+    lanes: Registers,
+    meanwhile: readonly string[],
+    { factor }: Waiting,
+    some: (token: number) => boolean,
+  ): string =>
+    interspersed(
+      all.map((token) => {
+        const f = some(token) ? `f${token}` : undefined;
+        return `${f === undefined ? "" : factor(token)}\n${reads(lanes, token)}\n${step(lanes, token, true, f)}`;
+      }),
+      meanwhile,
+    );
   /** A block whose tokens are all there, where that must be asked of each otherwise. */
   const wholeBlock: Walk["shortcut"] = (lanes) => ({
     whole: true,
     tokens: (meanwhile) => taken(lanes, meanwhile, true),
   });
-  /** A block at no token of which the state is multiplied. */
+  /** A block at no token of which the state is multiplied, and one at which it is where bodies of several tokens begin. */
   const straight: Walk["shortcut"] = waits && ((lanes) => ({
     whole: false,
     search: waits.search,
-    tokens: (meanwhile) => taken(lanes, meanwhile, true),
+    tokens: (meanwhile) => taken(lanes, meanwhile, true, 2),
+    ...(unroll === 1 ? {} : {
+      second: {
+        where: waits.first,
+        tokens: (meanwhile: readonly string[]) => multiplied(lanes, meanwhile, waits, (token) => token === 0),
+      },
+    }),
   }));
   const asked = waits === undefined && unroll > 1 && (decay === "head" || form === "factor" && decay !== "none");
   // A state of chunk c is the one before its first token, in the walk's direction.
@@ -269,7 +281,7 @@ export function walkShader(text: WalkText): Shader {
           }`,
       }),
       tokens: (lanes, meanwhile) =>
-        waits === undefined ? taken(lanes, meanwhile, false) : multiplied(lanes, meanwhile, waits),
+        waits === undefined ? taken(lanes, meanwhile, false) : multiplied(lanes, meanwhile, waits, () => true),
       ...(straight !== undefined ? { shortcut: straight } : asked ? { shortcut: wholeBlock } : {}),
       beside: divided?.beside,
       store: (row, sum) => `store_out_o(${row}, ${divided === undefined ? sum : divided.divided(sum)}${factor});`,

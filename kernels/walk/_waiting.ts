@@ -12,10 +12,17 @@
  * exponent, which is whole, have products up to 2. Where a itself is so small that c a might be flushed,
  * f = a and c stays. What is chosen hangs on no later token, so that the bits of a prefix are those of the whole.
  *
+ * A loop's body takes several tokens. Where one begins and c has come below 2^{@linkcode RENEWED} R is multiplied too, so that decays of
+ * some e^−1 a token do not leave the range anywhere else. Blocks are of three {@linkcode WaitingKind}s by where R is multiplied, and have
+ * a text each: to ask at every token would part them, and to multiply at each takes a quarter longer than at none (bench/NOTES.md).
+ *
  * *Error.* A term met one product a gate, and still does: in c, or in f. That R is multiplied by f or, between blocks, by c is
  * paid for by the next gate, whose product is with 1 and exact, and so is that of z and c. Left over are, once, the
  * quotient 1/c (2.5 units in the last place, which are 5 units of 2^−24), its product with x (1), and one of two: the first
  * multiplication of R after the term was added, or, where none is before the read-out, z c (1): {@linkcode WAITING_ROUNDINGS}.
+ *
+ * The first half of an entry comes with the rows of its token, the second with a block: an invocation holds the f of a token, and
+ * shuffles it to its subgroup where it is wanted.
  *
  * A workgroup that has all of a sequence's columns fills its part of the table itself before its first token, an invocation a
  * block, side by side. Where several share them, or a device binds too few buffers for that, it takes a dispatch before the walk.
@@ -40,6 +47,9 @@ export const WAITING_ROUNDINGS = 7;
 /** Tokens of a block whose products are taken before it is asked whether they may wait, at most. */
 const SPECULATED = 16;
 
+/** Exponent of c below which the state is multiplied where a loop's body begins: eight tokens may then take it to 2^−24. */
+const RENEWED = -8;
+
 /** What the table is made of. */
 export interface WaitingTable {
   readonly decay: WaitingDecay;
@@ -63,25 +73,17 @@ export function waitingBlocks({ B, T, H }: Extent, decay: WaitingDecay, block: n
   return B * H * (decay === "head" ? 1 : Math.ceil(T / block));
 }
 
-/** Entries of a sequence: of whole blocks, but where there is one. */
-function waitingEntries(T: number, block: number): number {
-  return T <= block ? T : Math.ceil(T / block) * block;
-}
-
-/** The first entry of table `which`, a WGSL u32; `waits_blocks` are the blocks of a sequence. */
+/** The first entry of table `which`, a WGSL u32. */
 export function waitsFrom(which: string, decay: WaitingDecay, block: number): string {
-  return decay === "head"
-    ? `${which} * ${block}u`
-    : `${which} * select(waits_blocks * ${block}u, p.T, waits_blocks <= 1u)`;
+  return `${which} * ${decay === "head" ? `${block}u` : "p.T"}`;
 }
 
 /**
- * Bytes of the table: entries `[B, H, block, blocks]` of two pairs, (scale · c, 1/c) and (f, c), the last negative if up to this
- * token of the block the state was multiplied. Neighbours fill neighbouring blocks, whose entries lie side by side. A head's,
+ * Bytes of the table: entries `[B, H, T]` of (scale · c, 1/c, f, the mark of the tokens up to this one of its block). A head's,
  * `[block]`, are filled by each of the `fillers` of a sequence for itself. Without tokens there is still something to bind.
  */
 export function waitingBytes({ B, T, H }: Extent, decay: WaitingDecay, block: number, fillers: number): number {
-  return Math.max(16, 16 * B * H * (decay === "head" ? fillers * block : waitingEntries(T, block)));
+  return Math.max(16, 16 * B * H * (decay === "head" ? fillers * block : T));
 }
 
 /** The buffers that filling the table `waits` reads: the gates, and factors of x `in_factor`, `[B, T, H]`, where there are any. */
@@ -92,22 +94,43 @@ export function waitingInputs({ dtype }: Pick<WaitingTable, "dtype">): readonly 
   ];
 }
 
-/** The table's binding, by pairs. */
+/** The table's binding, by entries. */
 export function waitingBinding(access: "read" | "read_write"): Binding {
-  return { name: "waits", access, type: "array<vec2f>" };
+  return { name: "waits", access, type: "array<vec4f>" };
 }
 
+/** Where the state is multiplied within a block: nowhere, at the first tokens of bodies alone, elsewhere too. */
+export const WaitingKind: Readonly<Record<"nowhere" | "atBodies" | "anywhere", number>> = {
+  nowhere: 0,
+  atBodies: 1,
+  anywhere: 2,
+};
+
+/** By what c is multiplied in the mark of a kind: c is in [2^−24, 2], so that both can be told from their product. */
+const MARKS: Readonly<Record<keyof typeof WaitingKind, string>> = {
+  nowhere: "1.0",
+  atBodies: "-1.0",
+  anywhere: "-0x1p32f",
+};
+
+/** Functions of an entry's mark: of what kind the tokens of its block up to this one are, and their c. */
+export const waitingMarks: string = /* wgsl */ `
+fn wait_kind(mark: f32) -> u32 {
+  return select(select(${WaitingKind.anywhere}u, ${WaitingKind.atBodies}u, mark > -4.0), ${WaitingKind.nowhere}u, mark > 0.0);
+}
+fn wait_last(mark: f32) -> f32 { return abs(mark) * select(1.0, 0x1p-32f, mark <= -4.0); }`;
+
 /**
- * Functions for module scope. `fill_waits(first, at, stride)` fills the block of the tokens from `first` on of the privates `batch` and
- * `head`, whose entries begin at `at`, `stride` from one to the next, and returns whether the state may be multiplied at one of them:
- * tokens behind the last are counted as it.
+ * Functions for module scope. `fill_waits(first, at)` fills the block of the tokens from `first` on of the privates `batch` and
+ * `head`, whose entries begin at `at`, and returns whether the state may be multiplied at one of them: tokens behind the last are
+ * counted as it. `body`: tokens of a loop's body.
  *
- * Almost always it is at none. So the products of several tokens are taken at first as if they all could wait, which leaves nothing
- * but the products themselves for one after the other, and token by token only where one of them could not. An entry comes from the
- * same operations either way, so its bits hang on no later token.
+ * Almost always it is at none, or at the first of bodies alone. So the products of several tokens are taken at first as if it were so,
+ * which leaves nothing but the products themselves for one after the other, and token by token only where one of them could not. An
+ * entry comes from the same operations either way, so its bits hang on no later token.
  */
-export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable, block: number): string {
-  const tokens = Array.from({ length: Math.min(SPECULATED, block) }, (_, n) => n);
+export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable, block: number, body: number): string {
+  const tokens = Array.from({ length: Math.min(Math.max(SPECULATED, body), block) }, (_, n) => n);
   const row = (token: string): string =>
     decay === "head" ? "head" : `(batch * p.T + min(${token}, p.T - 1u)) * p.H + head`;
   const most = decay === "scalar" && form === "factor" ? "2.0" : "1.0";
@@ -115,59 +138,73 @@ export function waitingFill({ decay, form, dtype, scale, factor }: WaitingTable,
   const each = (statement: (n: number) => string): string => tokens.map(statement).join("\n    ");
   // A head's entries serve all of its blocks; others have none behind the last token.
   const there = (token: string): string => decay === "head" ? "" : `if (${token} < p.T) `;
+  const before = (name: string, n: number): string => n === 0 ? name : `${name}${n - 1}`;
+  const low = `0x1p${RENEWED}f`;
+  /** Whether R is multiplied at token n, `renewed`; `c`, `m`: what c and the mark's factor are after it. */
+  const product = (n: number): string =>
+    n % body === 0
+      ? `let renewed${n} = ${before("c", n)} < ${low};
+    let p${n} = ${before("c", n)} * a${n};
+    let c${n} = select(p${n}, 1.0, renewed${n});
+    let m${n} = select(${before("m", n)}, min(${before("m", n)}, ${MARKS.atBodies}), renewed${n});`
+      : `let c${n} = ${before("c", n)} * a${n};
+    let m${n} = m${n - 1};`;
+  const can = (n: number): string =>
+    n % body === 0 ? `select(wait_on(c${n}), abs(a${n}) >= 0x1p-100f, renewed${n})` : `wait_on(c${n})`;
   return /* wgsl */ `
 fn wait_gate(at: u32) -> f32 {
   let gate = ${dtype === "f16" ? "unpack2x16float(in_g[at / 2u])[at & 1u]" : "in_g[at]"};
   return ${form === "log" ? "ds_decay(gate)" : "gate"};
 }
 fn wait_on(c: f32) -> bool { return c >= 0x1p-24f && c <= ${most}; }
-fn store_wait(entry: u32, c: f32, x: f32, f: f32, all: bool) {
-  waits[2u * entry] = vec2f(${scale === 1 ? "c" : `c * ${floatOf(scale)}`}, x / c);
-  waits[2u * entry + 1u] = vec2f(f, select(-c, c, all));
+fn store_wait(entry: u32, c: f32, x: f32, f: f32, m: f32) {
+  waits[entry] = vec4f(${scale === 1 ? "c" : `c * ${floatOf(scale)}`}, x / c, f, c * m);
 }
-fn fill_waits(first: u32, at: u32, stride: u32) -> bool {
+fn fill_waits(first: u32, at: u32) -> bool {
   var c = 1.0;
-  var all = true;
+  var m = ${MARKS.nowhere};
   for (var i = 0u; i < ${block}u; i += ${tokens.length}u) {
     ${each((n) => `let a${n} = wait_gate(${row(`first + i + ${n}u`)});`)}
     ${factor ? each((n) => `let x${n} = ${x(`first + i + ${n}u`)};`) : ""}
-    ${each((n) => `let c${n} = ${n === 0 ? "c" : `c${n - 1}`} * a${n};`)}
-    if (all & ${tokens.map((n) => `wait_on(c${n})`).join(" & ")}) {
+    ${each(product)}
+    if (${tokens.map(can).join(" & ")}) {
       ${
     each((n) =>
-      `${there(`first + i + ${n}u`)}{ store_wait(at + (i + ${n}u) * stride, c${n}, ${
-        factor ? `x${n}` : "1.0"
-      }, 1.0, true); }`
+      `${there(`first + i + ${n}u`)}{ store_wait(at + i + ${n}u, c${n}, ${factor ? `x${n}` : "1.0"}, ${
+        n % body === 0 ? `select(1.0, p${n}, renewed${n})` : "1.0"
+      }, m${n}); }`
     )
   }
       c = c${tokens.length - 1};
+      m = m${tokens.length - 1};
     } else {
       for (var j = i; j < i + ${tokens.length}u; j++) {
         let a = wait_gate(${row("first + j")});
         let product = c * a;
-        let waits_on = wait_on(product);
+        let starts = j % ${body}u == 0u;
+        let waits_on = wait_on(product) && !(starts && c < ${low});
         let tiny = abs(a) < 0x1p-100f;
         let f = select(select(product, a, tiny), 1.0, waits_on);
         c = select(select(1.0, c, tiny), product, waits_on);
-        all = all && waits_on;
-        ${there("first + j")}{ store_wait(at + j * stride, c, ${x("first + j")}, f, all); }
+        m = select(min(m, select(${MARKS.anywhere}, ${MARKS.atBodies}, starts)), m, waits_on);
+        ${there("first + j")}{ store_wait(at + j, c, ${x("first + j")}, f, m); }
       }
     }
   }
-  return !all;
+  return m < 0.0;
 }`;
 }
 
 /** The kernel that fills the table where the walk does not. */
-export function waitingShader(table: WaitingTable, block: number): Shader {
+export function waitingShader(table: WaitingTable, block: number, body: number): Shader {
   const blocks = table.decay === "head" ? "1u" : `((p.T + ${block - 1}u) / ${block}u)`;
-  const body = /* wgsl */ `
-  let waits_blocks = ${blocks};
-  let sequence = id / waits_blocks;
-  let nth = id % waits_blocks;
+  const each = /* wgsl */ `
+  let blocks = ${blocks};
+  let sequence = id / blocks;
+  let nth = id % blocks;
   batch = sequence / p.H;
   head = sequence % p.H;
-  _ = fill_waits(nth * ${block}u, ${waitsFrom("sequence", table.decay, block)} + nth, waits_blocks);`;
+  _ = fill_waits(nth * ${block}u, ${waitsFrom("sequence", table.decay, block)} + nth * ${block}u);`;
   return assemble("decays that wait", {
     bindings: [
       { name: "p", access: "uniform", type: "Params" },
@@ -178,8 +215,8 @@ export function waitingShader(table: WaitingTable, block: number): Shader {
 struct Params { T: u32, H: u32, sequences: u32, chunks: u32 }
 var<private> batch: u32;
 var<private> head: u32;
-${waitingFill(table, block)}
-${entryPerItem(`p.sequences * ${blocks}`, body)}`,
+${waitingFill(table, block, body)}
+${entryPerItem(`p.sequences * ${blocks}`, each)}`,
   });
 }
 

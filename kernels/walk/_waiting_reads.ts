@@ -3,9 +3,17 @@ import { type AlsoLoaded, rowUnits } from "../delta/_staging.ts";
 import type { Shortcut } from "../delta/_serial_shader.ts";
 import type { Tile } from "../delta/tile.ts";
 import type { Binding } from "../wgsl.ts";
-import { waitingBinding, waitingFill, waitingInputs, type WaitingTable, waitsFrom } from "./_waiting.ts";
+import {
+  waitingBinding,
+  waitingFill,
+  waitingInputs,
+  WaitingKind,
+  waitingMarks,
+  type WaitingTable,
+  waitsFrom,
+} from "./_waiting.ts";
 
-/** WGSL of the reads; `n`, `i` and `t0` are as in a walk's statements of tokens. */
+/** WGSL of the reads; `n`, `i`, `half` and `t0` are as in a walk's statements of tokens. */
 export interface Waiting {
   readonly bindings: readonly Binding[];
   readonly functions: string;
@@ -13,13 +21,12 @@ export interface Waiting {
   readonly start: string;
   /** What is loaded with a block. */
   readonly load: AlsoLoaded;
-  /** For the first block from n on at a token of which the state is multiplied, and the first behind n at none of which it is. */
+  /** For the first block from n on at a token of which the state is multiplied, and the first behind n of another kind than it. */
   readonly search: NonNullable<Shortcut["search"]>;
-  /**
-   * Statements that declare `f0 …`, by what it is multiplied at the tokens from i on, and read those of the tokens behind them, which
-   * are wanted next: nothing waits for them.
-   */
-  readonly factors: string;
+  /** Whether the blocks from n on, up to `calm`, multiply it at the first tokens of bodies alone: a WGSL bool. */
+  readonly first: string;
+  /** Statement: declares `f${token}`, by what it is multiplied at token `i + token`. */
+  factor(token: number): string;
   /** By what it is multiplied after the block. */
   readonly last: string;
 }
@@ -31,92 +38,109 @@ export const waitingRows: { readonly [name in "x" | "z"]: (raw: string, unit: nu
 };
 
 /**
- * Pairs come with the rows of x and z, whose units are of the same tokens. A block's last entry comes a block ahead too:
- * nothing else could be done while it is waited for.
+ * Pairs come with the rows of x and z, whose units are of the same tokens. A block's factors and its last mark come a block ahead too:
+ * nothing else could be done while they are waited for.
  */
 export function waitingReads(table: WaitingTable, tile: Tile): Waiting {
   const { decay, own } = table;
-  const { block, rows, group, threads, unroll } = tile;
-  const tokens = Array.from({ length: unroll }, (_, k) => k);
+  const { block, rows, group, interleaved, threads, unroll } = tile;
   const { count, token } = rowUnits(tile);
   const units = Array.from({ length: count }, (_, n) => n);
   const entry = (first: string, token: string): string =>
-    decay === "head" ? `waits_from + ${token}` : `waits_from + (${token}) * waits_blocks + (${first}) / ${block}u`;
-  const last = (first: string, token: string): string => `waits[2u * (${entry(first, token)}) + 1u].y`;
-  /** The factor of token `t`, or of the last if that is not there. */
-  const factorAt = (t: string): string =>
-    `waits[2u * (${entry(`min(${t}, end - 1u)`, `min(${t}, end - 1u) % ${block}u`)}) + 1u].x`;
-  /** `there`: the token of the block that is read for the one from `first` on. */
-  const loads = (first: string, final: string, there: (token: string) => string): string =>
-    [
-      `last_ahead = ${last(first, final)};`,
-      ...units.map((n) => `pair${n} = waits[2u * (${entry(first, there(token(n)))})];`),
-    ].join("\n");
+    decay === "head" ? `waits_from + ${token}` : `waits_from + ${first} + ${token}`;
+  const mark = (first: string, token: string): string => `waits[${entry(first, token)}].w`;
+  // An invocation holds the factor of one token of a block, a subgroup those of all where it is as wide.
+  const shuffled = tile.subgroups && block <= group * interleaved;
+  const mine = `lid % ${block}u`;
   // A half of x's rows is free between blocks: `vectorBetween` in ../delta/tile.ts.
   const half = block * rows * group / 4;
   const [array, room] = half >= threads ? ["s_x", `((n + 1u) & 1u) * ${half}u`] : ["s_room", "0u"];
-  const multiplied = (b: string): string =>
-    `${last(`(origin + (${b}) * ${block}u)`, `min(${block - 1}u, end - 1u - (origin + (${b}) * ${block}u))`)} < 0.0`;
+  const kind = (b: string): string =>
+    `wait_kind(${
+      mark(`(origin + (${b}) * ${block}u)`, `min(${block - 1}u, end - 1u - (origin + (${b}) * ${block}u))`)
+    })`;
   // An invocation has the blocks `lid`, `lid + threads` and so on to look at, and has come to `found`: of those before it none that is
   // still to come multiplies the state. Where it fills them itself it knows the first that may.
   const filled = decay === "head"
     ? /* wgsl */ `
-  if (lid == 0u) { _ = fill_waits(0u, waits_from, 1u); }`
+  if (lid == 0u) { _ = fill_waits(0u, waits_from); }`
     : /* wgsl */ `
   for (var b = lid; b < blocks; b += ${threads}u) {
     let nth = origin / ${block}u + b;
-    if (fill_waits(nth * ${block}u, waits_from + nth, waits_blocks)) { found = min(found, b); }
+    if (fill_waits(nth * ${block}u, waits_from + nth * ${block}u)) { found = min(found, b); }
   }`;
   return {
     bindings: [...(own ? waitingInputs(table) : []), waitingBinding(own ? "read_write" : "read")],
     functions: /* wgsl */ `
-${own ? waitingFill(table, block) : ""}
+${own ? waitingFill(table, block, unroll) : ""}
+${waitingMarks}
 ${array === "s_x" ? "" : `var<workgroup> s_room: array<vec4f, ${threads}>;`}
-// The least of all invocations' blocks, by way of a vector of workgroup memory each. From 2^24 on it may be a lesser one.
-fn least_block(mine: u32, lid: u32, room: u32) -> u32 {
-  ${array}[room + lid].x = f32(min(mine, 0xffffffu));
+// The least of all invocations' blocks, by way of a vector of workgroup memory each, and the kind that all of them have. From 2^24 on
+// it may be a lesser one.
+fn least_block(mine: u32, kind: u32, lid: u32, room: u32) -> vec2u {
+  ${array}[room + lid] = vec4f(f32(min(mine, 0xffffffu)), f32(kind), 0.0, 0.0);
   for (var distance = ${2 ** Math.ceil(Math.log2(threads)) / 2}u; distance > 0u; distance /= 2u) {
     workgroupBarrier();
     if (lid < distance && lid + distance < ${threads}u) {
       ${array}[room + lid].x = min(${array}[room + lid].x, ${array}[room + lid + distance].x);
     }
   }
-  return u32(workgroupUniformLoad(&${array}[room]).x);
+  return vec2u(workgroupUniformLoad(&${array}[room]).xy);
 }`,
     start: /* wgsl */ `
-  let waits_blocks = ${decay === "head" ? "1u" : `(p.T + ${block - 1}u) / ${block}u`};
   let waits_from = ${waitsFrom(own && decay === "head" ? "id" : "sequence", decay, block)};
   var last_ahead = 1.0;
+  var factor_ahead = 1.0;
   var found = ${own && decay !== "head" ? "blocks" : "lid"};
   ${own ? `${filled}\nstorageBarrier();` : ""}`,
     load: {
-      declared: ["let last = last_ahead;", ...units.map((n) => `var pair${n} = vec2f();`)].join("\n"),
-      whole: (first) => loads(first, `${block - 1}u`, (token) => token),
-      // Behind the last token rows are zeros, and entries nobody's.
+      declared: [
+        "let last = wait_last(last_ahead);",
+        shuffled ? "let factor = factor_ahead;" : "",
+        ...units.map((n) => `var pair${n} = vec2f();`),
+      ].join("\n"),
+      // With the pairs before one of the others an H200 takes a third longer, and up to four times as long.
+      whole: (first) =>
+        [
+          shuffled ? `factor_ahead = waits[${entry(first, mine)}].z;` : "",
+          `last_ahead = ${mark(first, `${block - 1}u`)};`,
+          ...units.map((n) => `pair${n} = waits[${entry(first, token(n))}].xy;`),
+        ].join("\n"),
+      // Behind the last token rows are zeros, entries nobody's, and the state stays.
       cut: (first) =>
-        `if (${first} < end) {\n${
-          loads(first, `min(${block - 1}u, end - 1u - (${first}))`, (token) => `min(${token}, end - 1u - (${first}))`)
-        }\n}`,
+        [
+          `if (${first} < end) {`,
+          `let ending = min(${block - 1}u, end - 1u - (${first}));`,
+          `last_ahead = ${mark(first, "ending")};`,
+          shuffled
+            ? `factor_ahead = select(1.0, waits[${entry(first, `min(${mine}, ending)`)}].z, ${mine} <= ending);`
+            : "",
+          ...units.map((n) => `pair${n} = waits[${entry(first, `min(${token(n)}, ending)`)}].xy;`),
+          "}",
+        ].join("\n"),
     },
     search: {
       stop: /* wgsl */ `
     for (; found < blocks; found += ${threads}u) {
       // Tokens that are not there may have been counted as the table was filled.
-      if (found >= n && ${multiplied("found")}) { break; }
+      if (found >= n && ${kind("found")} != ${WaitingKind.nowhere}u) { break; }
     }
-    let stop = min(blocks, least_block(found, lid, ${room}));`,
+    let stop = min(blocks, least_block(found, 0u, lid, ${room}).x);`,
       calm: /* wgsl */ `
-    var at_rest = n + 1u + lid;
-    for (; at_rest < blocks; at_rest += ${threads}u) {
-      if (!(${multiplied("at_rest")})) { break; }
+    let kind = ${kind("n")};
+    var other = n + 1u + lid;
+    for (; other < blocks; other += ${threads}u) {
+      if (${kind("other")} != kind) { break; }
     }
-    let calm = max(n + 1u, min(blocks, least_block(at_rest, lid, ${room})));
-    ${tokens.map((k) => `var factor${k} = ${factorAt(`origin + n * ${block}u + ${k}u`)};`).join(" ")}`,
+    let least = least_block(other, kind, lid, ${room});
+    let calm = max(n + 1u, min(blocks, least.x));`,
     },
-    factors: [
-      ...tokens.map((k) => `let f${k} = select(1.0, factor${k}, t0 + i + ${k}u < end);`),
-      ...tokens.map((k) => `factor${k} = ${factorAt(`t0 + i + ${unroll + k}u`)};`),
-    ].join("\n"),
-    last: "abs(last)",
+    first: `least.y != ${WaitingKind.anywhere}u`,
+    factor: (token) =>
+      `let f${token} = ` +
+      (shuffled
+        ? `subgroupShuffle(factor, i + ${token}u);`
+        : `select(1.0, waits[${entry("t0", `min(i + ${token}u, end - 1u - t0)`)}].z, t0 + i + ${token}u < end);`),
+    last: "last",
   };
 }

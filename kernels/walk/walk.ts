@@ -116,8 +116,8 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
     };
     const kernel = await compileShader(gpu, shader);
     if (table !== undefined && !own && T > 0) {
-      const { block } = tile;
-      const fill = await compileShader(gpu, waitingShader(table, block));
+      const { block, unroll } = tile;
+      const fill = await compileShader(gpu, waitingShader(table, block, unroll));
       dispatches.push(dispatchItems(fill, buffers, waitingBlocks({ B, T, H }, table.decay, block)));
     }
     let start = initial?.buffer;
