@@ -21,3 +21,27 @@ export async function gpuForTests(what: string, options: DeviceOptions = {}): Pr
     return null;
   }
 }
+
+/** Runs `body` while `device` says of itself what `traits` name, and is as it is otherwise. */
+export async function withTraits(
+  device: Gpu,
+  traits: {
+    readonly limits?: { readonly [name in keyof GPUSupportedLimits]?: number };
+    readonly adapter?: Partial<Gpu["adapter"]>;
+  },
+  body: () => Promise<void>,
+): Promise<void> {
+  const own = Object.keys(traits).map((name) => [name, device[name as keyof typeof traits]] as const);
+  const tell = (name: string, value: unknown): void => {
+    Object.defineProperty(device, name, { value, configurable: true });
+  };
+  for (const [name, value] of own) {
+    const said: { readonly [name: PropertyKey]: unknown } = traits[name as keyof typeof traits]!;
+    tell(name, new Proxy(value, { get: (whole, key) => key in said ? said[key] : whole[key as keyof typeof whole] }));
+  }
+  try {
+    await body();
+  } finally {
+    for (const [name, value] of own) tell(name, value);
+  }
+}

@@ -14,7 +14,7 @@ import { rwkv6 } from "../models/rwkv6.ts";
 import { seeded } from "../models/random.ts";
 import { judgeOf } from "../oracle/allowance.ts";
 import { reference } from "../oracle/reference.ts";
-import { gpuForTests } from "./gpu.ts";
+import { gpuForTests, withTraits } from "./gpu.ts";
 
 const gpu = await gpuForTests("models of the chunked family by a walk");
 after(() => gpu?.close());
@@ -48,24 +48,15 @@ for (const { model, decay, skip, k } of chunkModels) {
 }
 
 test("a device that binds eight buffers walks where dividing takes ten", { skip: gpu === null }, async () => {
-  const limits = gpu!.limits;
-  const eight = (name: PropertyKey): unknown =>
-    name === "maxStorageBuffersPerShaderStage" ? 8 : limits[name as keyof GPUSupportedLimits];
   const dims: Dims = { B: 1, T: 35, H: 2, sizes: { K: 5, V: 3 } };
   const random = seeded("eight buffers");
   const initialState = Float32Array.from({ length: stateLength(mlstm, dims) }, (_, n) => n % 2 === 1 ? 3 : random());
   const inputs = sampleInputs(mlstm, dims, "long-memory", 5);
   const judge = judgeOf(reference(mlstm, dims, inputs, initialState), chunkExecution(gpu!, walk).rounding);
-  Object.defineProperty(gpu, "limits", {
-    value: new Proxy(limits, { get: (_, name) => eight(name) }),
-    configurable: true,
-  });
-  try {
+  await withTraits(gpu!, { limits: { maxStorageBuffersPerShaderStage: 8 } }, async () => {
     const verdict = judge.judge(await runChunk(gpu!, mlstm, dims, inputs, { initialState }, walk), dims.T);
     assert(verdict.ok, JSON.stringify(verdict.first));
-  } finally {
-    Object.defineProperty(gpu, "limits", { value: limits, configurable: true });
-  }
+  });
 });
 
 for (const model of [gla, rwkv6]) {

@@ -200,6 +200,8 @@ for (const [model, T] of [[deltaProduct, 11], [deltaProduct, 12], [gatedDeltaNet
   );
 }
 
+const purpose = "plan a delta rule" as const;
+
 test("a loop's body has eight steps of the state, however many a token takes, and four of RWKV-7", () => {
   const limits = {
     maxComputeInvocationsPerWorkgroup: 1024,
@@ -209,7 +211,17 @@ test("a loop's body has eight steps of the state, however many a token takes, an
   const large = { subgroups: { min: 32, max: 32 }, limits, adapter: { software: false } } as unknown as Gpu;
   const tile = (microSteps: number): string => {
     const staged = { K: 1 + microSteps, V: microSteps, none: 1 + microSteps };
-    const demand = { sequences: 128, tokens: 64, K: 64, V: 64, staged, microSteps, blockLimit: 64, leastColumns: 1 };
+    const demand = {
+      purpose,
+      sequences: 128,
+      tokens: 64,
+      K: 64,
+      V: 64,
+      staged,
+      microSteps,
+      blockLimit: 64,
+      leastColumns: 1,
+    };
     const { unroll, block } = chooseTile(large, demand);
     return `${unroll} of ${block}`;
   };
@@ -237,6 +249,7 @@ test("a block is shorter where what is exchanged beside its columns would not fi
   };
   const small = { limits, adapter: { software: false } } as unknown as Gpu;
   const demand = {
+    purpose,
     sequences: 128,
     tokens: 64,
     K: 64,

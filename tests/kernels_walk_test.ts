@@ -240,4 +240,6 @@ gpuTest("unusable tensors and options of a walk are refused in one line", async 
       () => planWalk(device, { x, y, z, u: t([1, 8], "f16"), out }),
     ]
   ) await assertRejects(attempt, InputError, "Cannot");
+  // A tile is chosen for delta rules too: the message is about what was asked for.
+  await assertRejects(() => planWalk(device, { x, y, z, out }, { rows: 3 }), InputError, "Cannot walk: rows must be");
 });

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Gpu } from "../kernels/device.ts";
 import type { Fault } from "../kernels/faults.ts";
 import type { WalkOptions } from "../kernels/walk/walk.ts";
-import { gpuForTests } from "./gpu.ts";
+import { gpuForTests, withTraits } from "./gpu.ts";
 import { type Case, type Data, dataOf, type Ran, ran, type Truth, truthOf, wrong } from "./walk_cases.ts";
 
 const gpu = await gpuForTests("walks whose decays wait on the GPU");
@@ -105,25 +105,18 @@ gpuTest(
 gpuTest(
   "decays that wait: a device that binds too few buffers fills their table by a dispatch, with the same bits",
   async (device) => {
-    const { limits } = device;
     const size: Case = { B: 1, T: 45, H: 2, R: 7, C: 6, decay: "scalar", reverse: false };
     for (const kind of ["rare", "adversarial"] as const) {
       const data = dataOf(size, kind);
       const way = ways[1]!;
       const own = await ran(device, size, data, way);
       // Three rows, the gates, the table, a state before and one after, outputs: one more than this.
-      const seven = new Proxy(limits, {
-        get: (_, name) => name === "maxStorageBuffersPerShaderStage" ? 7 : limits[name as keyof GPUSupportedLimits],
-      });
-      Object.defineProperty(device, "limits", { value: seven, configurable: true });
-      try {
+      await withTraits(device, { limits: { maxStorageBuffersPerShaderStage: 7 } }, async () => {
         const apart = await ran(device, size, data, way);
         assertEquals([own.dispatches, apart.dispatches], [1, 2]);
         assertEquals(apart.outputs, own.outputs);
         assertEquals(apart.final, own.final);
-      } finally {
-        Object.defineProperty(device, "limits", { value: limits, configurable: true });
-      }
+      });
     }
   },
 );

@@ -128,6 +128,7 @@ export async function planDeltaBackward(
     together: number = 1,
   ): Tile =>
     chooseTile(gpu, {
+      purpose: "plan a delta rule",
       sequences: groups,
       tokens: T,
       K: rows,

@@ -105,6 +105,7 @@ export function forwardTile(
   const { B, T, H, K, V } = deltaDims(rule, inputs);
   const staged = stagedCounts(stagedInputs(rule, K, dtypesOf(inputs)), rule.microSteps);
   return chooseTile(gpu, {
+    purpose: "plan a delta rule",
     sequences: B * H,
     tokens: T,
     K,

@@ -65,6 +65,8 @@ export interface Tile {
 
 /** What the kernel stages and keeps, per token. */
 export interface TileDemand {
+  /** What cannot be done where an option cannot be met, as messages begin. */
+  readonly purpose: "plan a delta rule" | "walk";
   readonly sequences: number;
   /** Tokens of a sequence; pieces of it that a workgroup takes by itself are as long as blocks, or several of them. */
   readonly tokens: number;
@@ -107,6 +109,7 @@ const STAGED_BYTES = 49152;
 /** Chooses a division. Throws an {@link InputError} where an option cannot be met. */
 export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = {}): Tile {
   const {
+    purpose,
     sequences,
     tokens,
     K,
@@ -121,7 +124,7 @@ export function chooseTile(gpu: Gpu, demand: TileDemand, options: TileOptions = 
     leastColumns,
   } = demand;
   const refuse = (what: string, got: unknown): never => {
-    throw new InputError(`Cannot plan a delta rule: ${what}, got ${got}`);
+    throw new InputError(`Cannot ${purpose}: ${what}, got ${got}`);
   };
   for (const [axis, extent] of [["K", K], ["V", V]] as const) {
     if (!(extent >= 1 && extent <= 256)) refuse(`${axis} must be in 1 … 256`, extent);

@@ -57,6 +57,7 @@ export async function planWalk(gpu: Gpu, tensors: WalkTensors, options: WalkOpti
   const { u, out, initial, final, chunkStates, factor, normaliser } = tensors;
   const { fault } = options;
   const demand = {
+    purpose: "walk" as const,
     sequences: B * H * asked,
     tokens: T,
     K: R,
