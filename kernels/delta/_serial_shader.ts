@@ -19,7 +19,7 @@ export interface Shortcut {
   readonly whole: boolean;
   /**
    * Where it may not be taken everywhere: statements that declare `stop`, the first block from n on where it may not, and `calm`,
-   * the first behind n where it may again; both are `blocks` where there is none.
+   * behind n: the blocks before that are taken by one of the other texts. Both are `blocks` at most.
    */
   readonly search?: { readonly stop: string; readonly calm: string };
   /** As {@linkcode Walk.tokens}. */

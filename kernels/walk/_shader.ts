@@ -232,7 +232,7 @@ export function walkShader(text: WalkText): Shader {
     tokens: (meanwhile) => taken(lanes, meanwhile, true, 2),
     ...(unroll === 1 ? {} : {
       second: {
-        where: waits.first,
+        where: waits.atBodies,
         tokens: (meanwhile: readonly string[]) => multiplied(lanes, meanwhile, waits, (token) => token === 0),
       },
     }),

@@ -10,11 +10,12 @@
  * itself. Nothing is done for a decay at its token. Where c would leave [2^−24, 1] (a decay may be small, negative, above 1
  * or NaN) R is multiplied at that token, by f = c a, and c is 1 again; with one factor a token c may be 2, as those of a shared
  * exponent, which is whole, have products up to 2. Where a itself is so small that c a might be flushed,
- * f = a and c stays. What is chosen hangs on no later token, so that the bits of a prefix are those of the whole.
+ * f = a and c stays. What is chosen hangs on no later token, so that the bits of a prefix are those of the whole by the same tile.
  *
  * A loop's body takes several tokens. Where one begins and c has come below 2^{@linkcode RENEWED} R is multiplied too, so that decays of
  * some e^−1 a token do not leave the range anywhere else. Blocks are of three {@linkcode WaitingKind}s by where R is multiplied, and have
  * a text each: to ask at every token would part them, and to multiply at each takes a quarter longer than at none (bench/NOTES.md).
+ * Where tokens are taken one by one each begins a body, and there are two kinds.
  *
  * *Error.* A term met one product a gate, and still does: in c, or in f. That R is multiplied by f or, between blocks, by c is
  * paid for by the next gate, whose product is with 1 and exact, and so is that of z and c. Left over are, once, the
@@ -22,7 +23,7 @@
  * multiplication of R after the term was added, or, where none is before the read-out, z c (1): {@linkcode WAITING_ROUNDINGS}.
  *
  * The first half of an entry comes with the rows of its token, the second with a block: an invocation holds the f of a token, and
- * shuffles it to its subgroup where it is wanted.
+ * shuffles it to its subgroup where it is wanted. Where a subgroup is not as wide as a block f is read at its token.
  *
  * A workgroup that has all of a sequence's columns fills its part of the table itself before its first token, an invocation a
  * block, side by side. Where several share them, or a device binds too few buffers for that, it takes a dispatch before the walk.
@@ -47,7 +48,7 @@ export const WAITING_ROUNDINGS = 7;
 /** Tokens of a block whose products are taken before it is asked whether they may wait, at most. */
 const SPECULATED = 16;
 
-/** Exponent of c below which the state is multiplied where a loop's body begins: eight tokens may then take it to 2^−24. */
+/** Exponent of c below which the state is multiplied where a body begins: chosen for bodies of eight tokens, right for any. */
 const RENEWED = -8;
 
 /** What the table is made of. */

@@ -13,7 +13,7 @@ import {
   waitsFrom,
 } from "./_waiting.ts";
 
-/** WGSL of the reads; `n`, `i`, `half` and `t0` are as in a walk's statements of tokens. */
+/** WGSL of the reads; `n`, `i` and `t0` are as in a walk's statements of tokens. */
 export interface Waiting {
   readonly bindings: readonly Binding[];
   readonly functions: string;
@@ -23,8 +23,8 @@ export interface Waiting {
   readonly load: AlsoLoaded;
   /** For the first block from n on at a token of which the state is multiplied, and the first behind n of another kind than it. */
   readonly search: NonNullable<Shortcut["search"]>;
-  /** Whether the blocks from n on, up to `calm`, multiply it at the first tokens of bodies alone: a WGSL bool. */
-  readonly first: string;
+  /** Whether the blocks from n on, up to `calm`, multiply it at the first tokens of bodies at most: a WGSL bool. */
+  readonly atBodies: string;
   /** Statement: declares `f${token}`, by what it is multiplied at token `i + token`. */
   factor(token: number): string;
   /** By what it is multiplied after the block. */
@@ -135,7 +135,7 @@ fn least_block(mine: u32, kind: u32, lid: u32, room: u32) -> vec2u {
     let least = least_block(other, kind, lid, ${room});
     let calm = max(n + 1u, min(blocks, least.x));`,
     },
-    first: `least.y != ${WaitingKind.anywhere}u`,
+    atBodies: `least.y != ${WaitingKind.anywhere}u`,
     factor: (token) =>
       `let f${token} = ` +
       (shuffled
