@@ -18,10 +18,10 @@ export interface Shortcut {
   /** Whether it is only for blocks whose tokens are all there. */
   readonly whole: boolean;
   /**
-   * Where it may not be taken everywhere: statements that declare `stop`, the first block from n on where it may not, and `calm`,
-   * behind n: the blocks before that are taken by one of the other texts. Both are `blocks` at most.
+   * Where it may not be taken everywhere: statements that declare `stop` and `calm`. From block n on it is taken for the blocks before
+   * `stop`, or, where that is n, one of the other texts for those before `calm`. Both are `blocks` at most.
    */
-  readonly search?: { readonly stop: string; readonly calm: string };
+  readonly search?: string;
   /** As {@linkcode Walk.tokens}. */
   tokens(meanwhile: readonly string[]): string;
   /** Another text for the blocks from `stop` to `calm`, where the WGSL bool `where` holds, which is the same for all invocations. */
@@ -198,8 +198,8 @@ export function serialShader(serial: Serial): Shader {
       (asks || store === undefined ? undefined : { whole: true, tokens: (meanwhile) => tokens(lanes, meanwhile) });
     const quick = way && blockOf(way.tokens(outputs(!asks)), !asks);
     const second = way?.second && { where: way.second.where, text: blockOf(way.second.tokens(outputs(whole)), whole) };
-    const conditions = [
-      `n < ${way?.search === undefined ? "blocks" : "stop"}`,
+    const conditions = way?.search !== undefined ? ["n < stop"] : [
+      "n < blocks",
       ...(asks && way?.whole !== true ? [] : [`${blockAt("n")} + ${block}u <= end`]),
     ];
     const first = `${blockAt("n")} + ${reverse ? block - unroll : 0}u`;
@@ -208,12 +208,11 @@ export function serialShader(serial: Serial): Shader {
       ? `for (; n < blocks; n++) {\n${quick ?? usual}\n}`
       : /* wgsl */ `while (n < blocks) {
     ${store === undefined || asks ? "" : `late_from = select(${first}, late_from, late_from + ${unroll}u <= p.T);`}
-    ${way?.search?.stop ?? ""}
+    ${way?.search ?? ""}
     for (; ${conditions.join(" && ")}; n++) {
       ${quick}
     }
-    if (n >= blocks) { break; }
-    ${way?.search?.calm ?? "let calm = n + 1u;"}
+    ${way?.search === undefined ? "if (n >= blocks) { break; }\n    let calm = n + 1u;" : ""}
     ${second === undefined ? "" : `if (${second.where}) { for (; n < calm; n++) {\n${second.text}\n} }`}
     for (; n < calm; n++) {
       ${usual}

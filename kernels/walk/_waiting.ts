@@ -123,8 +123,7 @@ fn wait_last(mark: f32) -> f32 { return abs(mark) * select(1.0, 0x1p-32f, mark <
 
 /**
  * Functions for module scope. `fill_waits(first, at)` fills the block of the tokens from `first` on of the privates `batch` and
- * `head`, whose entries begin at `at`, and returns whether the state may be multiplied at one of them: tokens behind the last are
- * counted as it. `body`: tokens of a loop's body.
+ * `head`, whose entries begin at `at`: tokens behind the last are counted as it. `body`: tokens of a loop's body.
  *
  * Almost always it is at none, or at the first of bodies alone. So the products of several tokens are taken at first as if it were so,
  * which leaves nothing but the products themselves for one after the other, and token by token only where one of them could not. An
@@ -161,7 +160,7 @@ fn wait_on(c: f32) -> bool { return c >= 0x1p-24f && c <= ${most}; }
 fn store_wait(entry: u32, c: f32, x: f32, f: f32, m: f32) {
   waits[entry] = vec4f(${scale === 1 ? "c" : `c * ${floatOf(scale)}`}, x / c, f, c * m);
 }
-fn fill_waits(first: u32, at: u32) -> bool {
+fn fill_waits(first: u32, at: u32) {
   var c = 1.0;
   var m = ${MARKS.nowhere};
   for (var i = 0u; i < ${block}u; i += ${tokens.length}u) {
@@ -192,7 +191,6 @@ fn fill_waits(first: u32, at: u32) -> bool {
       }
     }
   }
-  return m < 0.0;
 }`;
 }
 
@@ -205,7 +203,7 @@ export function waitingShader(table: WaitingTable, block: number, body: number):
   let nth = id % blocks;
   batch = sequence / p.H;
   head = sequence % p.H;
-  _ = fill_waits(nth * ${block}u, ${waitsFrom("sequence", table.decay, block)} + nth * ${block}u);`;
+  fill_waits(nth * ${block}u, ${waitsFrom("sequence", table.decay, block)} + nth * ${block}u);`;
   return assemble("decays that wait", {
     bindings: [
       { name: "p", access: "uniform", type: "Params" },

@@ -21,9 +21,9 @@ export interface Waiting {
   readonly start: string;
   /** What is loaded with a block. */
   readonly load: AlsoLoaded;
-  /** For the first block from n on at a token of which the state is multiplied, and the first behind n of another kind than it. */
-  readonly search: NonNullable<Shortcut["search"]>;
-  /** Whether the blocks from n on, up to `calm`, multiply it at the first tokens of bodies at most: a WGSL bool. */
+  /** Which blocks from n on are of one kind: {@linkcode Shortcut.search}. */
+  readonly search: string;
+  /** Whether the blocks that are not for the straight text multiply it at the first tokens of bodies at most: a WGSL bool. */
   readonly atBodies: string;
   /** Statement: declares `f${token}`, by what it is multiplied at token `i + token`. */
   factor(token: number): string;
@@ -55,43 +55,42 @@ export function waitingReads(table: WaitingTable, tile: Tile): Waiting {
   // A half of x's rows is free between blocks: `vectorBetween` in ../delta/tile.ts.
   const half = block * rows * group / 4;
   const [array, room] = half >= threads ? ["s_x", `((n + 1u) & 1u) * ${half}u`] : ["s_room", "0u"];
-  const kind = (b: string): string =>
-    `wait_kind(${
-      mark(`(origin + (${b}) * ${block}u)`, `min(${block - 1}u, end - 1u - (origin + (${b}) * ${block}u))`)
-    })`;
-  // An invocation has the blocks `lid`, `lid + threads` and so on to look at, and has come to `found`: of those before it none that is
-  // still to come multiplies the state. Where it fills them itself it knows the first that may.
   const filled = decay === "head"
     ? /* wgsl */ `
-  if (lid == 0u) { _ = fill_waits(0u, waits_from); }`
+  if (lid == 0u) { fill_waits(0u, waits_from); }`
     : /* wgsl */ `
   for (var b = lid; b < blocks; b += ${threads}u) {
     let nth = origin / ${block}u + b;
-    if (fill_waits(nth * ${block}u, waits_from + nth * ${block}u)) { found = min(found, b); }
+    fill_waits(nth * ${block}u, waits_from + nth * ${block}u);
   }`;
+  // Invocations that are of one subgroup in any case.
+  const together = tile.subgroups ? group * interleaved : 1;
+  const parts = Math.ceil(threads / together);
   return {
     bindings: [...(own ? waitingInputs(table) : []), waitingBinding(own ? "read_write" : "read")],
     functions: /* wgsl */ `
 ${own ? waitingFill(table, block, unroll) : ""}
 ${waitingMarks}
 ${array === "s_x" ? "" : `var<workgroup> s_room: array<vec4f, ${threads}>;`}
-// The least of all invocations' blocks, by way of a vector of workgroup memory each, and the kind that all of them have. From 2^24 on
-// it may be a lesser one.
-fn least_block(mine: u32, kind: u32, lid: u32, room: u32) -> vec2u {
-  ${array}[room + lid] = vec4f(f32(min(mine, 0xffffffu)), f32(kind), 0.0, 0.0);
-  for (var distance = ${2 ** Math.ceil(Math.log2(threads)) / 2}u; distance > 0u; distance /= 2u) {
+// The least of all invocations' numbers, by way of workgroup memory.
+fn least_of(mine: vec3f, lid: u32, room: u32) -> vec3f {
+  ${
+      together === 1 ? `${array}[room + lid] = vec4f(mine, 0.0);` : `let least = vec4f(subgroupMin(mine), 0.0);
+  if (lid % ${together}u == 0u) { ${array}[room + lid / ${together}u] = least; }`
+    }
+  for (var distance = ${2 ** Math.ceil(Math.log2(parts)) / 2}u; distance > 0u; distance /= 2u) {
     workgroupBarrier();
-    if (lid < distance && lid + distance < ${threads}u) {
-      ${array}[room + lid].x = min(${array}[room + lid].x, ${array}[room + lid + distance].x);
+    if (lid < distance && lid + distance < ${parts}u) {
+      ${array}[room + lid] = min(${array}[room + lid], ${array}[room + lid + distance]);
     }
   }
-  return vec2u(workgroupUniformLoad(&${array}[room]).xy);
+  return workgroupUniformLoad(&${array}[room]).xyz;
 }`,
     start: /* wgsl */ `
   let waits_from = ${waitsFrom(own && decay === "head" ? "id" : "sequence", decay, block)};
   var last_ahead = 1.0;
   var factor_ahead = 1.0;
-  var found = ${own && decay !== "head" ? "blocks" : "lid"};
+  var kind = ${WaitingKind.nowhere}u;
   ${own ? `${filled}\nstorageBarrier();` : ""}`,
     load: {
       declared: [
@@ -119,23 +118,28 @@ fn least_block(mine: u32, kind: u32, lid: u32, room: u32) -> vec2u {
           "}",
         ].join("\n"),
     },
-    search: {
-      stop: /* wgsl */ `
-    for (; found < blocks; found += ${threads}u) {
-      // Tokens that are not there may have been counted as the table was filled.
-      if (found >= n && ${kind("found")} != ${WaitingKind.nowhere}u) { break; }
+    // An invocation knows the kind of one block of as many as there are invocations, of all of which the first from n on of each kind
+    // is found.
+    search: /* wgsl */ `
+    let known = n - n % ${threads}u;
+    let nth = known + lid;
+    if (n == known && nth < blocks) {
+      let first = origin + nth * ${block}u;
+      kind = wait_kind(${mark("first", `min(${block - 1}u, end - 1u - first)`)});
+      ${
+      tile.unchecked && !tile.whole
+        ? `// The straight text does not look whether tokens are there.
+      kind = max(kind, select(${WaitingKind.nowhere}u, ${WaitingKind.atBodies}u, first + ${block}u > end));`
+        : ""
     }
-    let stop = min(blocks, least_block(found, 0u, lid, ${room}).x);`,
-      calm: /* wgsl */ `
-    let kind = ${kind("n")};
-    var other = n + 1u + lid;
-    for (; other < blocks; other += ${threads}u) {
-      if (${kind("other")} != kind) { break; }
     }
-    let least = least_block(other, kind, lid, ${room});
-    let calm = max(n + 1u, min(blocks, least.x));`,
-    },
-    atBodies: `least.y != ${WaitingKind.anywhere}u`,
+    let kinds = vec3u(${WaitingKind.nowhere}u, ${WaitingKind.atBodies}u, ${WaitingKind.anywhere}u);
+    let there = vec3<bool>(nth >= n && nth < blocks) & (vec3u(kind) == kinds);
+    let least = known + vec3u(least_of(select(vec3f(${threads}.0), vec3f(f32(lid)), there), lid, ${room}));
+    let stop = min(blocks, min(least.y, least.z));
+    let calm = min(blocks, min(least.x, max(least.y, least.z)));
+    let at_bodies = least.y < least.z;`,
+    atBodies: "at_bodies",
     factor: (token) =>
       `let f${token} = ` +
       (shuffled
