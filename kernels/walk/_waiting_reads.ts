@@ -1,6 +1,5 @@
 /** What a walk's kernel reads of the table of decays that wait (_waiting.ts). */
 import { type AlsoLoaded, rowUnits } from "../delta/_staging.ts";
-import type { Shortcut } from "../delta/_serial_shader.ts";
 import type { Tile } from "../delta/tile.ts";
 import type { Binding } from "../wgsl.ts";
 import {
@@ -21,7 +20,7 @@ export interface Waiting {
   readonly start: string;
   /** What is loaded with a block. */
   readonly load: AlsoLoaded;
-  /** Which blocks from n on are of one kind: {@linkcode Shortcut.search}. */
+  /** Which blocks from n on are of one kind: `search` of a shortcut. */
   readonly search: string;
   /** Whether the blocks that are not for the straight text multiply it at the first tokens of bodies at most: a WGSL bool. */
   readonly atBodies: string;
