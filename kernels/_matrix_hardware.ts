@@ -2,7 +2,7 @@
 
 import type { Gpu } from "./gpu.ts";
 import { operandLayout } from "./_matrix_layout.ts";
-import type { MatrixMode, MatrixUnit, Operand, Product, Sums } from "./_matrix_types.ts";
+import type { Fragments, MatrixMode, MatrixUnit, Operand, Product, Sums } from "./_matrix_types.ts";
 
 const FEATURE = "chromium-experimental-subgroup-matrix";
 /** What a module with subgroup matrices begins with. */
@@ -72,6 +72,12 @@ alias MatrixSums = subgroup_matrix_result<f32, 16, 16>;
     },
     get: (name, index) => `(${halves(mode, name).map((array) => `f32(${array}[${index}])`).join(" + ")})`,
     accumulators: (name, rows, columns) => each(rows, columns, (i, j) => `var ${name}_${i}_${j} = MatrixSums();`),
+    holds: true,
+    fragments: ({ name, side, tiles, inner }) =>
+      parts(mode).map((part) =>
+        each(tiles, inner, (i, k) => `var ${name}_${part}_${i}_${k}: Matrix${side === "left" ? "Left" : "Right"};`)
+      ).join("\n"),
+    hold: (fragments, operand) => holdText(mode, fragments, operand),
     product: (product) => productText(mode, product),
     load: (name, rows, columns, from) =>
       each(
@@ -94,8 +100,10 @@ alias MatrixSums = subgroup_matrix_result<f32, 16, 16>;
   };
 }
 
+const parts = (mode: MatrixMode): readonly string[] => mode === "split" ? ["hi", "lo"] : ["hi"];
+
 function halves(mode: MatrixMode, name: string): readonly string[] {
-  return mode === "split" ? [`${name}_hi`, `${name}_lo`] : [`${name}_hi`];
+  return parts(mode).map((part) => `${name}_${part}`);
 }
 
 function each(rows: number, columns: number, text: (i: number, j: number) => string): string {
@@ -115,27 +123,43 @@ function tile({ at, stride, transposed }: Placed, i: number, j: number): string 
   return `(${at}) + ${offset}`;
 }
 
-function fragment(kind: "Left" | "Right", name: string, array: string, operand: Operand, at: string): string {
-  return `let ${name} = subgroupMatrixLoad<Matrix${kind}, ${order(operand)}>(&${array}, ${at}, ${strideOf(operand)});`;
+function loaded(kind: "Left" | "Right", array: string, operand: Operand, at: string): string {
+  return `subgroupMatrixLoad<Matrix${kind}, ${order(operand)}>(&${array}, ${at}, ${strideOf(operand)});`;
+}
+
+function holdText(mode: MatrixMode, { name, side, tiles, inner }: Fragments, operand: Operand): string {
+  const [kind, layout] = side === "left"
+    ? ["Left", operandLayout(operand, "a")] as const
+    : ["Right", operandLayout(operand, "b")] as const;
+  return parts(mode).map((part) =>
+    each(tiles, inner, (i, k) => {
+      const at = `${layout.start(i)} + ${k}u * ${layout.step}`;
+      return `${name}_${part}_${i}_${k} = ${loaded(kind, `${operand.name}_${part}`, operand, at)}`;
+    })
+  ).join("\n");
 }
 
 function productText(mode: MatrixMode, product: Product): string {
   const { into, first = 0, rows, columns, inner, a, b } = product;
   const [left, right] = [operandLayout(a, "a"), operandLayout(b, "b")];
+  const nameOf = (side: "a" | "b", { held }: Operand, part: string, n: number, k: string): string =>
+    held === undefined ? `mu_${side}_${part}_${n}` : `${held}_${part}_${n}_${parseInt(k)}`;
   const lefts = (part: string, k: string): string =>
-    Array.from({ length: rows }, (_, i) => {
+    a.held !== undefined ? "" : Array.from({ length: rows }, (_, i) => {
       const at = `${left.start(i)} + ${k} * ${left.step}`;
-      return fragment("Left", `mu_a_${part}_${i}`, `${a.name}_${part}`, a, at);
+      return `let ${nameOf("a", a, part, i, k)} = ${loaded("Left", `${a.name}_${part}`, a, at)}`;
     }).join("\n");
   const rights = (part: string, k: string): string =>
-    Array.from({ length: columns }, (_, j) => {
+    b.held !== undefined ? "" : Array.from({ length: columns }, (_, j) => {
       const at = `${right.start(j)} + ${k} * ${right.step}`;
-      return fragment("Right", `mu_b_${part}_${j}`, `${b.name}_${part}`, b, at);
+      return `let ${nameOf("b", b, part, j, k)} = ${loaded("Right", `${b.name}_${part}`, b, at)}`;
     }).join("\n");
-  const sums = (x: string, y: string): string =>
+  const sums = (x: string, y: string, k: string): string =>
     each(rows, columns, (i, j) => {
       const sum = `${into}_${first + i}_${j}`;
-      return `${sum} = subgroupMatrixMultiplyAccumulate(mu_a_${x}_${i}, mu_b_${y}_${j}, ${sum});`;
+      return `${sum} = subgroupMatrixMultiplyAccumulate(${nameOf("a", a, x, i, k)}, ${
+        nameOf("b", b, y, j, k)
+      }, ${sum});`;
     });
   // Smallest first; and no fragment is loaded before the one whose registers it takes is done with.
   const step = (k: string): string =>
@@ -143,13 +167,16 @@ function productText(mode: MatrixMode, product: Product): string {
       ? `{
 ${rights("hi", k)}
 { ${lefts("lo", k)}
-${sums("lo", "hi")} }
+${sums("lo", "hi", k)} }
 ${lefts("hi", k)}
 { ${rights("lo", k)}
-${sums("hi", "lo")} }
-${sums("hi", "hi")}
+${sums("hi", "lo", k)} }
+${sums("hi", "hi", k)}
 }`
-      : `{\n${lefts("hi", k)}\n${rights("hi", k)}\n${sums("hi", "hi")}\n}`;
-  if (rows * columns * inner <= UNROLLED) return Array.from({ length: inner }, (_, k) => step(`${k}u`)).join("\n");
+      : `{\n${lefts("hi", k)}\n${rights("hi", k)}\n${sums("hi", "hi", k)}\n}`;
+  const held = a.held !== undefined || b.held !== undefined;
+  if (held || rows * columns * inner <= UNROLLED) {
+    return Array.from({ length: inner }, (_, k) => step(`${k}u`)).join("\n");
+  }
   return `for (var mu_k = 0u; mu_k < ${inner}u; mu_k++) ${step("mu_k")}`;
 }

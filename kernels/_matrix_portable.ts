@@ -43,6 +43,9 @@ export function portableUnit(mode: MatrixMode): MatrixUnit {
     put: (name, index, value) => `${name}[${index}] = ${kept(mode, value)};`,
     get: (name, index) => mode === "split" ? `mu_joined(${name}[${index}])` : `${name}[${index}]`,
     accumulators: (name, rows, columns) => each(name, rows, columns, (sums) => [`var ${sums} = vec4f();`]),
+    holds: false,
+    fragments: () => "",
+    hold: () => "",
     product: (product) => productText(mode, product),
     load: (name, rows, columns, from) =>
       block(each(name, rows, columns, (sums, i, j) => {

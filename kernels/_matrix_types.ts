@@ -14,6 +14,16 @@ export interface Operand {
   readonly starts?: readonly string[];
   /** Elements from one tile to the next along the sum, if not those of 16 columns of A, or rows of B. */
   readonly step?: number | string;
+  /** Fragments that hold it: {@linkcode MatrixUnit.hold}. Where the unit holds none they are read from the array. */
+  readonly held?: string;
+}
+
+/** Tiles of an operand of one side: rows of A's tiles or columns of B's, by those along the sum. */
+export interface Fragments {
+  readonly name: string;
+  readonly side: "left" | "right";
+  readonly tiles: number;
+  readonly inner: number;
 }
 
 /** An f32 array, in workgroup or storage memory, as a matrix. */
@@ -48,8 +58,8 @@ export interface Product {
  *
  * Every workgroup array of a kernel takes a multiple of 16 bytes, and every operand has rows that do: hardware reads rows of
  * tiles 16 bytes at a time, and where drivers lay arrays out one behind the other, one of 12 bytes shifts those behind it,
- * whose rows are then read from too early, without an error: on an H200 the first parallel form (chunk/_parallel.ts) was
- * wrong until its arrays were whole.
+ * whose rows are then read from too early, without an error: on an H200 the first kernels of chunks on matrix units were
+ * wrong until their arrays were whole.
  */
 export interface MatrixUnit {
   readonly mode: MatrixMode;
@@ -87,6 +97,12 @@ export interface MatrixUnit {
   get(name: string, index: string): string;
   /** Statement: declares `rows × columns` tiles of sums, zero: 8 registers a tile. Use it in a function's scope. */
   accumulators(name: string, rows: number, columns: number): string;
+  /** Whether fragments are held in registers, so that their array may be written over. */
+  readonly holds: boolean;
+  /** Statement: declares fragments, in a function's scope; nothing where the unit holds none. */
+  fragments(fragments: Fragments): string;
+  /** Statement: loads fragments, declared before. */
+  hold(fragments: Fragments, operand: Operand): string;
   /** Statement: `accumulators += A·B`. The invocation's index in the workgroup is the u32 variable `lid`. */
   product(product: Product): string;
   /** Statement: sets accumulators, declared before, to what an f32 array holds. */

@@ -33,12 +33,14 @@ export function matrixLoops(code: string): string {
     .replaceAll(/^enable (subgroups|chromium_experimental_subgroup_matrix);$/gm, "")
     .replaceAll(/^diagnostic\(off, (chromium\.subgroup_matrix|subgroup)_uniformity\);$/gm, "")
     .replace(/alias MatrixLeft = [^;]+;/, "struct MatrixOperand { at: u32, down: u32, across: u32 }")
-    .replace(/alias MatrixRight = [^;]+;/, "")
+    .replace(/alias MatrixRight = [^;]+;/, "alias MatrixLeft = array<f32, 256>; alias MatrixRight = MatrixLeft;")
     .replace(/alias MatrixSums = [^;]+;/, "alias MatrixSums = array<f32, 8>;")
     .replaceAll("subgroupMatrixScalarMultiply(", "mu_scaled(");
   const functions = new Map<string, string>();
   /** The array of every fragment, as last loaded. */
   const arrays = new Map<string, string>();
+  /** Fragments that are held in variables. */
+  const kept = new Set<string>();
   const call = /subgroupMatrix(Load|Store|MultiplyAccumulate)(?:<(?:(\w+), )?(\w+)>)?\(/g;
   const steps = (order: string, stride: string): string => order === "row_major" ? `${stride}, 1u` : `1u, ${stride}`;
   if (text.includes("mu_scaled(")) {
@@ -58,7 +60,19 @@ export function matrixLoops(code: string): string {
     const before = text.slice(done, match.index);
     result += before;
     const array = first.slice(1);
-    if (what === "Load" && type !== "MatrixSums") {
+    const held = /(?<!let )\b(\w+) = $/.exec(before)?.[1];
+    if (what === "Load" && type !== "MatrixSums" && held !== undefined) {
+      // Its array may be written over before it is used.
+      functions.set(
+        `mu_hold_${array}`,
+        `(at: u32, down: u32, across: u32) -> MatrixLeft {
+  var mu_own: MatrixLeft;
+  for (var n = 0u; n < 256u; n++) { mu_own[n] = f32(${array}[at + n / 16u * down + n % 16u * across]); }
+  return mu_own;`,
+      );
+      kept.add(held);
+      result += `mu_hold_${array}(${second}, ${steps(order, third)})`;
+    } else if (what === "Load" && type !== "MatrixSums") {
       arrays.set(/let (\w+) = $/.exec(before)![1]!, array);
       result += `MatrixOperand(${second}, ${steps(order, third)})`;
     } else if (what === "Load") {
@@ -79,17 +93,26 @@ export function matrixLoops(code: string): string {
       );
       result += `mu_store_${array}(${second}, ${third}, ${steps(order, fourth)}, lid)`;
     } else {
-      const [a, b] = [arrays.get(first)!, arrays.get(second)!];
+      const side = (name: string, own: "a" | "b", row: string, column: string): readonly [string, string, string] => {
+        if (kept.has(name)) return ["held", "MatrixLeft", `${own}[(${row}) * 16u + ${column}]`];
+        const array = arrays.get(name)!;
+        return [
+          array,
+          "MatrixOperand",
+          `f32(${array}[${own}.at + (${row}) * ${own}.down + (${column}) * ${own}.across])`,
+        ];
+      };
+      const [a, typeOfA, left] = side(first, "a", "row", "k");
+      const [b, typeOfB, right] = side(second, "b", "k", "column");
       functions.set(
         `mu_multiply_${a}_${b}`,
-        `(a: MatrixOperand, b: MatrixOperand, given: MatrixSums, lid: u32) -> MatrixSums {
+        `(${typeOfA === "MatrixLeft" ? "given_a" : "a"}: ${typeOfA}, ${
+          typeOfB === "MatrixLeft" ? "given_b" : "b"
+        }: ${typeOfB}, given: MatrixSums, lid: u32) -> MatrixSums {
   var mu_own = given;
+  ${typeOfA === "MatrixLeft" ? "var a = given_a;" : ""} ${typeOfB === "MatrixLeft" ? "var b = given_b;" : ""}
   for (var k = 0u; k < 16u; k++) {
-    ${
-          eachOwn(
-            `mu_own[n] += f32(${a}[a.at + row * a.down + k * a.across]) * f32(${b}[b.at + k * b.down + column * b.across]);`,
-          )
-        }
+    ${eachOwn(`mu_own[n] += ${left} * ${right};`)}
   }
   return mu_own;`,
       );

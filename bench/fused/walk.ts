@@ -187,38 +187,22 @@ const tilings: readonly WalkOptions[] = [
   { segments: 8, rows: 32, columns: 4 },
 ];
 
-const parallel = { design: "parallel" } as const;
-const chunkTunings: readonly ChunkTuning[] = [
-  parallel,
-  { ...parallel, threads: 256 },
-  { ...parallel, rows: 32 },
-  { ...parallel, rows: 32, threads: 64 },
-  { ...parallel, stateAhead: 1 },
-  { ...parallel, stateThreads: 64 },
-  { ...parallel, stateColumns: 64 },
-  { ...parallel, stateColumns: 64, stateThreads: 256 },
-  { ...parallel, stateColumns: 16 },
-  { ...parallel, stateColumns: 16, stateThreads: 64 },
-  { ...parallel, chunk: 32 },
-];
+const units = { design: "units" } as const;
+/** Products of halves where numbers are such; near f32's otherwise, so that no line is of a larger error than its numbers. */
+const chunkTunings: { readonly [dtype in DType]: readonly ChunkTuning[] } = {
+  f32: [{ ...units, mode: "split" }],
+  f16: [
+    { ...units, mode: "f16" },
+    { ...units, mode: "f16", threads: 128 },
+    { ...units, mode: "f16", threads: 512 },
+    { ...units, mode: "f16", chunk: 32 },
+  ],
+};
 
 const variantOf = (options: WalkOptions | ChunkTuning): Variant => ({
   name: Object.entries(options).map(([name, value]) => `${name} ${value}`).join(", ") || "default",
   options: options as Variant["options"],
 });
-
-/** For halves alone. */
-const halfTunings: readonly ChunkTuning[] = [
-  { ...parallel, stateHalves: true },
-  { ...parallel, stateHalves: true, threads: 256 },
-  { ...parallel, stateHalves: true, stateColumns: 64, stateThreads: 256 },
-];
-
-/** Products of halves where numbers are f32, near the peers' tf32; split halves where they are halves. */
-const others: { readonly [dtype in DType]: readonly ChunkTuning[] } = {
-  f32: [{ ...parallel, mode: "f16" }, { ...parallel, mode: "f16", stateHalves: true }],
-  f16: [{ ...parallel, mode: "split" }, ...halfTunings],
-};
 
 const decays: { readonly [decay in WalkDecay]?: Decay } = {
   none: { kind: "none" },
@@ -235,10 +219,10 @@ function line(name: string, decay: WalkDecay, dtype: DType, special: Work = {}):
     small: { B: 1, T: 70, H: 2, K: 16, V: 32 },
     variants: [
       ...tilings,
-      ...(chunked === undefined ? [] : [...chunkTunings, ...others[dtype]]),
+      ...(chunked === undefined ? [] : chunkTunings[dtype]),
     ].map(variantOf),
     prepare: (gpu, shape, { options }) =>
-      chunked !== undefined && options.design === "parallel"
+      chunked !== undefined && options.design === "units"
         ? prepareChunks(gpu, chunked, dtype, shape, options as ChunkTuning)
         : prepare(gpu, decay, dtype, shape, options as WalkOptions, special),
   };

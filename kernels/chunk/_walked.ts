@@ -55,7 +55,7 @@ export function walks(
   decay: Required<Decay>,
 ): boolean {
   const { design } = options;
-  if (design === "tiles" || design === "parallel" || obstacle(traits, decay) !== undefined) return false;
+  if (design === "tiles" || design === "units" || obstacle(traits, decay) !== undefined) return false;
   return design === "walk" || (!gpu.adapter.software && !tuned(options));
 }
 

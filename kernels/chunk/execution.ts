@@ -80,7 +80,7 @@ export function chunkExecution(gpu: Gpu, options: ChunkRunOptions = {}): Executi
     return walks(gpu, traits, options, decay) ? "walk" : tiles;
   };
   const walked = chunkModels.some(({ model }) => forward(model) === "walk");
-  const chunk = options.chunk ?? (options.design === "parallel" ? 64 : undefined);
+  const chunk = options.chunk ?? (options.design === "units" ? 64 : undefined);
   const backward = { ...asked, ...(options.fault === undefined ? {} : { fault: options.fault }) };
   return {
     name: `fused chunks (${gpu.adapter.provider}, ${walked ? "walk" : tiles.mode})`,

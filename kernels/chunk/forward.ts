@@ -8,8 +8,8 @@
  * Where sequences are few and long, time is split into segments: one pass gives what each adds to the state, one the
  * states they start from, and the last the outputs.
  *
- * A GPU is faster by a walk through the tokens, which is what it gets where it can be: `design`, _walked.ts. A third design has
- * all chunks of all sequences at work at once (_parallel.ts).
+ * A GPU is faster by a walk through the tokens, which is what it gets where it can be: `design`, _walked.ts. A third design is
+ * made for halves on matrix units (_units.ts).
  *
  * Numerics: decays are products of a = e^g, never differences of summed logarithms, and never above 1. See rounding.ts.
  *
@@ -26,7 +26,7 @@ import { combineShader, emptyShader } from "./_combine.ts";
 import { derive, type ForwardConfig } from "./_config.ts";
 import { forwardShader, parameterWords } from "./_forward_shader.ts";
 import type { ChunkForwardOptions } from "./_options.ts";
-import { planParallel } from "./_parallel.ts";
+import { planUnits } from "./_units.ts";
 import { chooseTiles } from "./_tiles.ts";
 import { chooseSegments } from "./_segments.ts";
 import { assertWalkable, planWalked, traitsOf, walks } from "./_walked.ts";
@@ -60,8 +60,8 @@ export async function planChunkForward(
   const unit = half && options.mode === undefined && usual.hardware
     ? matrixUnit(gpu, { ...asked, mode: "f16" })
     : usual;
-  if (options.design === "parallel" && T > 0) {
-    return await planParallel(gpu, tensors, options, decay, { B, T, H, K, V }, unit);
+  if (options.design === "units" && T > 0) {
+    return await planUnits(gpu, tensors, options, decay, { B, T, H, K, V }, unit);
   }
   const tiles = chooseTiles(gpu, { K, V, decay, pre: u !== undefined, unit }, options);
   const { chunk, columns } = tiles;

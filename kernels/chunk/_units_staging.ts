@@ -7,7 +7,7 @@ import type { DType } from "../tensor.ts";
 import { numberAt, numberBinding } from "./_global.ts";
 import type { Binding } from "../wgsl.ts";
 import { repeat } from "./_common.ts";
-import { lanesOf, type ParallelConfig, scaled } from "./_parallel_config.ts";
+import { lanesOf, scaled, type UnitsConfig } from "./_units_config.ts";
 
 /** A block of rows that the workgroup's invocations hold in registers, as they were loaded. */
 export interface Block {
@@ -41,7 +41,7 @@ export function registers(block: Block): string {
 }
 
 /** `text` for every vector an invocation holds; in it `row` and `part` say which, and `j` counts. */
-function eachVector(config: ParallelConfig, block: Block, text: (j: string) => string): string {
+function eachVector(config: UnitsConfig, block: Block, text: (j: string) => string): string {
   const { perRow, items } = extents(block);
   const even = block.rows * perRow % block.threads === 0;
   return repeat(config, "j", items, (j) =>
@@ -52,7 +52,7 @@ ${even ? text(j) : `if (row < ${block.rows}u) {\n${text(j)}\n}`}`);
 
 /** Loads the block; `at` is the number of the vector where its row `row` starts, zeros where `there` does not hold. */
 export function fetchBlock(
-  config: ParallelConfig,
+  config: UnitsConfig,
   block: Block,
   { at, there }: { readonly at: string; readonly there?: string },
 ): string {
@@ -72,43 +72,48 @@ function fours({ name, dtype }: Block, j: string): readonly string[] {
 }
 
 /** The largest magnitude of a loaded vector. */
-function largest(block: Block, j: string): string {
+function largest({ unit }: UnitsConfig, block: Block, j: string): string {
+  const raw = `${block.name}[${j}]`;
+  // Halves are compared as such where there are some.
+  if (unit.hardware && block.dtype === "f16") {
+    return `largest_half(max(abs(bitcast<vec4<f16>>(${raw}.xy)), abs(bitcast<vec4<f16>>(${raw}.zw))))`;
+  }
   return fours(block, j).map((four) => `largest_of(${four})`).reduce((a, b) => `max(${a}, ${b})`);
 }
 
 /** Notes the invocation's `most`, if it is the workgroup's largest number. */
-export function noteMost({ subgroup }: ParallelConfig, to: string): string {
+export function noteMost({ subgroup }: UnitsConfig, to: string): string {
   return subgroup > 0
     ? `let all = subgroupMax(most); if (lid % ${subgroup}u == 0u) { atomicMax(&${to}, bitcast<u32>(all)); }`
     : `atomicMax(&${to}, bitcast<u32>(most));`;
 }
 
 /** Notes the block's largest magnitude in `largest[slot]`. */
-export function noteLargest(config: ParallelConfig, block: Block, slot: string): string {
+export function noteLargest(config: UnitsConfig, block: Block, slot: string): string {
   if (!scaled(config)) return "";
   return `{ var most = 0.0;
-${eachVector(config, block, (j) => `most = max(most, ${largest(block, j)});`)}
+${eachVector(config, block, (j) => `most = max(most, ${largest(config, block, j)});`)}
 ${noteMost(config, `largest[${slot}]`)} }`;
 }
 
-/** Notes the largest magnitude of every row, times the scale, in `rows`. */
-export function noteRows(config: ParallelConfig, block: Block): string {
+/** Notes the largest magnitude of every row, times the scale, in `rows`, from `first` on. */
+export function noteRows(config: UnitsConfig, block: Block, first: string): string {
   if (!scaled(config)) return "";
   const { perRow } = extents(block);
   const even = block.rows * perRow % block.threads === 0;
   const together = config.subgroup > 0 && even && perRow <= config.subgroup && Number.isInteger(Math.log2(perRow));
   return eachVector(config, block, (j) => {
-    const lines = [`var most = ${largest(block, j)} * abs(params.scale);`];
-    if (!together) return `${lines[0]}\natomicMax(&rows[row], bitcast<u32>(most));`;
+    const lines = [`var most = ${largest(config, block, j)} * abs(params.scale);`];
+    if (!together) return `${lines[0]}\natomicMax(&rows[${first} + row], bitcast<u32>(most));`;
     for (let mask = perRow / 2; mask >= 1; mask /= 2) {
       lines.push(`most = max(most, subgroupShuffleXor(most, ${mask}u));`);
     }
-    return `${lines.join("\n")}\nif (part == 0u) { atomicStore(&rows[row], bitcast<u32>(most)); }`;
+    return `${lines.join("\n")}\nif (part == 0u) { atomicStore(&rows[${first} + row], bitcast<u32>(most)); }`;
   });
 }
 
 /** Puts halves into an operand of halves, bit by bit. */
-export function copyBlock(config: ParallelConfig, block: Block, operand: string): string {
+export function copyBlock(config: UnitsConfig, block: Block, operand: string): string {
   const { unit, pad } = config;
   if (!unit.hardware) return putBlock(config, block, operand, "");
   const array = unit.arrays(operand)[0]!;
@@ -127,7 +132,7 @@ export function copyBlock(config: ParallelConfig, block: Block, operand: string)
 }
 
 /** Puts the block into an operand; `factor` may depend on `row`, and is taken once for a vector. */
-export function putBlock(config: ParallelConfig, block: Block, operand: string, factor: string): string {
+export function putBlock(config: UnitsConfig, block: Block, operand: string, factor: string): string {
   const lanes = lanesOf(block.dtype);
   const stride = block.width + config.pad;
   return eachVector(config, block, (j) => {
@@ -142,22 +147,18 @@ export function putBlock(config: ParallelConfig, block: Block, operand: string, 
   });
 }
 
-/** `fn raw_gate(b, token, h)`: the gate of a token as it is given, open behind the end. */
-export function gateFunction({ kind, per, form, gateDtype }: ParallelConfig): string {
+/** `fn raw_gate(b, token, h)`: the gate of a token as it is given; behind the end that of the last. */
+export function gateFunction({ kind, per, gateDtype }: UnitsConfig): string {
   if (kind === "none") return "";
-  const at = per === "head" ? "h" : "(b * params.T + token) * params.H + h";
-  return `fn raw_gate(b: u32, token: u32, h: u32) -> f32 {
-  var g = ${form === "log" ? "0.0" : "1.0"};
-  if (token < params.T) { g = ${numberAt("in_g", gateDtype, at)}; }
-  return g;
-}`;
+  const at = per === "head" ? "h" : "(b * params.T + min(token, params.T - 1u)) * params.H + h";
+  return `fn raw_gate(b: u32, token: u32, h: u32) -> f32 { return ${numberAt("in_g", gateDtype, at)}; }`;
 }
 
 /** The multiplier that a raw gate stands for: taken when it is put, so that loads stay under way. */
-export function multiplier({ form }: ParallelConfig, raw: string): string {
+export function multiplier({ form }: UnitsConfig, raw: string): string {
   return form === "log" ? `ds_exp(${raw})` : raw;
 }
 
-export function gateBinding({ kind, gateDtype }: ParallelConfig): Binding[] {
+export function gateBinding({ kind, gateDtype }: UnitsConfig): Binding[] {
   return kind === "none" ? [] : [numberBinding("in_g", gateDtype)];
 }

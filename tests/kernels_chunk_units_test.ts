@@ -1,10 +1,9 @@
-/** The chunkwise parallel form of the family: the same bounds in every mode, faults seen, and what it does not have refused. */
+/** Chunks of the family on matrix units: the same bounds in every mode, faults seen, and what it does not have refused. */
 import { after, test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { hardwareUnit } from "../kernels/_matrix_hardware.ts";
-import type { ParallelConfig } from "../kernels/chunk/_parallel_config.ts";
-import { outputsShader } from "../kernels/chunk/_parallel_outputs.ts";
-import { statesShader } from "../kernels/chunk/_parallel_states.ts";
+import { hardwareUnit, withoutHardware } from "../kernels/_matrix_hardware.ts";
+import type { UnitsConfig } from "../kernels/chunk/_units_config.ts";
+import { unitsShader } from "../kernels/chunk/_units_shader.ts";
 import { chunkExecution, type ChunkRunOptions, runChunk } from "../kernels/chunk/execution.ts";
 import { planChunkForward } from "../kernels/chunk/forward.ts";
 import { chunkRoundings } from "../kernels/chunk/rounding.ts";
@@ -23,8 +22,8 @@ import { withMatrixLoops } from "./matrix_loops.ts";
 import { wgslValidator } from "./wgsl_validator.ts";
 import { raggedArrays } from "./workgroup_layout.ts";
 
-const gpu = await gpuForTests("chunks side by side");
-const validator = await wgslValidator("the compiler on chunks side by side for matrix units");
+const gpu = await gpuForTests("chunks on matrix units");
+const validator = await wgslValidator("the compiler on chunks on matrix units");
 after(() => {
   validator?.close();
   return gpu?.close();
@@ -34,18 +33,18 @@ function gpuTest(name: string, body: (device: NonNullable<typeof gpu>) => Promis
   test(name, { skip: gpu === null }, () => body(gpu!));
 }
 
-const parallel: ChunkRunOptions = { design: "parallel", mode: "f32" };
+const units: ChunkRunOptions = { design: "units", mode: "f32" };
 const extent = (T: number, K = 16, V = 16): Dims => ({ B: 2, T, H: 2, sizes: { K, V } });
 const all = [linearAttention, retnet, mamba2];
 
 for (const model of all) {
   gpuTest(
-    `${model.name} in chunks side by side is within its bound at every length, and faults are not`,
+    `${model.name} in chunks on matrix units is within its bound at every length, and faults are not`,
     async (device) => {
       const dims = extent(77);
       const inputs = sampleInputs(model, dims, "long-memory", 7);
       const initialState = numbers(stateLength(model, dims), model.name);
-      const options = { ...parallel, chunk: 32 };
+      const options = { ...units, chunk: 32 };
       const execution = chunkExecution(device, options);
       const judge = judgeOf(reference(model, dims, inputs, initialState), execution.rounding);
       for (const T of [0, 1, 15, 16, 31, 32, 33, 64, 77]) {
@@ -85,7 +84,7 @@ async function within(
 gpuTest("halves and split halves are within their bounds, also of adversarial inputs", async (device) => {
   for (const mode of ["f16", "split"] as const) {
     for (const kind of ["long-memory", "adversarial"] as const) {
-      const options = { design: "parallel", mode, hardware: false, chunk: 32, stateHalves: mode === "f16" } as const;
+      const options = { design: "units", mode, hardware: false, chunk: 32 } as const;
       await within(device, mamba2, extent(70), kind, options);
     }
   }
@@ -102,8 +101,8 @@ gpuTest("gates that are all shut, open or mixed are within the bound", async (de
   ];
   for (const pattern of patterns) {
     const inputs = { ...base, A: base.A!.map(() => -1), delta: base.delta!.map((_, i) => pattern(i)) };
-    const judge = judgeOf(reference(mamba2, dims, inputs), chunkExecution(device, parallel).rounding);
-    const verdict = judge.judge(await runChunk(device, mamba2, dims, inputs, {}, { ...parallel, chunk: 32 }), dims.T);
+    const judge = judgeOf(reference(mamba2, dims, inputs), chunkExecution(device, units).rounding);
+    const verdict = judge.judge(await runChunk(device, mamba2, dims, inputs, {}, { ...units, chunk: 32 }), dims.T);
     assert(verdict.ok, JSON.stringify(verdict.first));
   }
 });
@@ -112,39 +111,96 @@ gpuTest("tilings of other shapes, padded or not, are within the bound", async (d
   const few = (K: number, V: number, T = 70): Dims => ({ B: 1, T, H: 2, sizes: { K, V } });
   const fits = device.limits.maxComputeWorkgroupStorageSize >= 32768;
   await within(device, mamba2, few(32, 16), "long-memory", {
-    ...parallel,
-    chunk: 32,
-    rows: 16,
+    ...units,
+    chunk: 16,
     pad: 8,
     unrolled: true,
   });
   await within(device, retnet, few(16, 48), "random", {
-    ...parallel,
+    ...units,
     chunk: 16,
     unrolled: true,
-    columns: 16,
-    stateColumns: 48,
+    columns: 48,
     threads: 64,
   });
   if (!fits) return;
-  const split = { design: "parallel", mode: "split", hardware: false } as const;
-  await within(device, mamba2, few(16, 16, 150), "long-memory", { ...split, chunk: 64, rows: 32 });
+  const split = { design: "units", mode: "split", hardware: false } as const;
+  await within(device, mamba2, few(16, 16, 150), "long-memory", { ...split, chunk: 16, threads: 64 });
 });
 
 gpuTest("largest numbers found in subgroups give what workgroup memory gives", async (device) => {
   const { min, max } = device.subgroups ?? { min: 0, max: 0 };
   if (min === 0 || min !== max || min < 4 || min > 32) return;
-  const options = { design: "parallel", mode: "split", hardware: false, subgroups: true, chunk: 32 } as const;
+  const options = { design: "units", mode: "split", hardware: false, subgroups: true, chunk: 32 } as const;
   await within(device, mamba2, extent(70), "adversarial", options);
 });
+
+/** What halves in memory give: as of the tiles, roundings of a term, two more for each gate that it passes, and o's own. */
+async function halvesWithin(
+  device: NonNullable<typeof gpu>,
+  kind: "none" | "scalar",
+  dims: { readonly B: number; readonly T: number; readonly H: number; readonly K: number; readonly V: number },
+  options: { readonly hardware: boolean; readonly chunk: number; readonly columns?: number },
+): Promise<void> {
+  const { T, K } = dims;
+  const { hardware, chunk } = options;
+  const { o, truth, magnitude } = await canonical(
+    device,
+    { kind },
+    dims,
+    { design: "units", mode: "f16", ...options },
+    { halves: true },
+  );
+  const roundings = chunkRoundings({ K, chunk, mode: "f16", hardware }) + 2 * T + 3 * T;
+  const allowed = (roundings * 2 ** -24 + 2 ** -11) * 1.01 * magnitude;
+  const error = Array.from(truth).reduce((most, x, i) => Math.max(most, Math.abs(o[i]! - x)), 0);
+  assert(error <= allowed, `${kind} ${JSON.stringify(options)}: ${error} > ${allowed}`);
+  assert(magnitude * 2 ** -4 > allowed, "a dropped carry would show");
+}
 
 gpuTest("the texts for matrix units, with loops for their products, are within the bound", async (device) => {
   if (!device.features.has("shader-f16")) return;
   const codes: string[] = [];
   const looped = withMatrixLoops(device, codes);
-  const options = { design: "parallel", hardware: true, subgroups: false, chunk: 32 } as const;
-  await within(looped, linearAttention, extent(40), "random", { ...options, mode: "f16" });
-  assertEquals(codes.filter((code) => code.includes("subgroupMatrixMultiplyAccumulate")).length, 2);
+  const options = { design: "units", hardware: true, chunk: 32, mode: "f16" } as const;
+  await within(looped, linearAttention, extent(40), "random", options);
+  // Rows and columns that groups share otherwise; arrays are written over as soon as fragments are held.
+  await within(looped, mamba2, { B: 1, T: 40, H: 1, sizes: { K: 32, V: 48 } }, "long-memory", options);
+  await halvesWithin(looped, "scalar", { B: 1, T: 37, H: 2, K: 16, V: 32 }, { hardware: true, chunk: 16 });
+  assertEquals(codes.filter((code) => code.includes("subgroupMatrixMultiplyAccumulate")).length, 3);
+});
+
+const hardware = gpu !== null && withoutHardware(gpu) === undefined;
+if (!hardware) console.warn("not run: chunks on matrix units themselves: only on a GPU that has some");
+test("matrix units themselves are within the bounds, and faults are not", { skip: !hardware }, async () => {
+  const device = gpu!;
+  for (const mode of ["f16", "split"] as const) {
+    const options = { design: "units", mode, hardware: true } as const;
+    for (const model of all) {
+      const chunk = mode === "f16" ? 32 : 16;
+      for (const kind of ["random", "long-memory", "adversarial"] as const) {
+        await within(device, model, { B: 2, T: 200, H: 2, sizes: { K: 64, V: 64 } }, kind, { ...options, chunk });
+      }
+      for (const [K, V, T] of mode === "f16" ? [[128, 48, 77], [16, 32, 64]] as const : []) {
+        await within(device, model, { B: 2, T, H: 2, sizes: { K, V } }, "long-memory", { ...options, chunk });
+      }
+      const dims = { B: 2, T: 200, H: 2, sizes: { K: 64, V: 64 } };
+      if (mode === "f16") await within(device, model, dims, "random", options);
+      const inputs = sampleInputs(model, dims, "long-memory", 3);
+      const execution = chunkExecution(device, { ...options, chunk });
+      const judge = judgeOf(reference(model, dims, inputs), execution.rounding);
+      for (const fault of ["dropped-carry", "swapped-operands"] as const) {
+        if (model === linearAttention && fault === "swapped-operands") continue;
+        const faulty = await execution.planted!(fault).run(model, dims, inputs, {});
+        assert(!judge.judge(faulty, dims.T).ok, `${model.name} ${mode} ${fault}`);
+      }
+    }
+  }
+  for (const kind of ["none", "scalar"] as const) {
+    for (const chunk of [64, 32, 16]) {
+      await halvesWithin(device, kind, { B: 2, T: 200, H: 2, K: 64, V: 64 }, { hardware: true, chunk });
+    }
+  }
 });
 
 test("arrays that would shift the rows of others are seen", () => {
@@ -154,27 +210,12 @@ test("arrays that would shift the rows of others are seen", () => {
 });
 
 gpuTest("halves in memory are read and written as such", async (device) => {
-  for (const [mode, kind] of [["f16", "scalar"], ["f16", "none"]] as const) {
-    const dims = { B: 1, T: 37, H: 2, K: 16, V: 32 };
-    const { o, truth, magnitude } = await canonical(device, { kind }, dims, {
-      design: "parallel",
-      mode,
-      hardware: false,
-      chunk: 32,
-      stateHalves: kind === "none",
-      stateKeys: 16,
-      stateColumns: 16,
-    }, { halves: true });
-    // As of the tiles: roundings of a term, two more for each gate that it passes, and o's own.
-    const roundings = chunkRoundings({ K: 16, chunk: 32, mode, hardware: false }) + 2 * 37 + 3 * 37;
-    const allowed = (roundings * 2 ** -24 + 2 ** -11) * 1.01 * magnitude;
-    const error = Array.from(truth).reduce((most, x, i) => Math.max(most, Math.abs(o[i]! - x)), 0);
-    assert(error <= allowed, `${mode} ${kind}: ${error} > ${allowed}`);
-    assert(magnitude * 2 ** -4 > allowed, "a dropped carry would show");
+  for (const kind of ["scalar", "none"] as const) {
+    await halvesWithin(device, kind, { B: 1, T: 37, H: 2, K: 16, V: 32 }, { hardware: false, chunk: 32, columns: 16 });
   }
 });
 
-gpuTest("what chunks side by side do not have is refused before any work", async (device) => {
+gpuTest("what chunks on matrix units do not have is refused before any work", async (device) => {
   const [B, T, H, K, V] = [1, 3, 1, 16, 16];
   const empty = (...shape: number[]): Tensor => Tensor.empty(device, shape);
   const good = { q: empty(B, T, H, K), k: empty(B, T, H, K), v: empty(B, T, H, V), o: empty(B, T, H, V) };
@@ -184,21 +225,20 @@ gpuTest("what chunks side by side do not have is refused before any work", async
       () =>
         planChunkForward(device, { ...good, ...given }, {
           decay: { kind: "none" },
-          design: "parallel",
+          design: "units",
           mode: "f32",
           ...options,
         }),
       InputError,
-      `Cannot run chunks side by side: ${words}`,
+      `Cannot run chunks on matrix units: ${words}`,
     );
   const gates = empty(B, T, H, K);
   await refused({ g: gates }, { decay: { kind: "diagonal" } }, "its decay must be none or scalar, got diagonal");
   const narrow = empty(B, T, H, 8);
   await refused({ q: narrow, k: narrow }, {}, "K must be a multiple of 16 up to 128, got 8");
   await refused({}, { chunk: 48 }, "chunk must be 16, 32 or 64, got 48");
-  await refused({}, { chunk: 32, stateHalves: true }, "stateHalves must be false in other modes than f16, got f32");
   await refused({}, { segments: 2 }, "segments must be 1, got 2");
-  await refused({}, { stateKeys: 32 }, "stateKeys must be a multiple of 16 that divides 16, got 32");
+  await refused({}, { columns: 32 }, "columns must be a multiple of 16 that divides 16, got 32");
   await refused({}, { chunk: 32, threads: 40 }, "threads must be a multiple of 32 from 32");
   await refused({ g: empty(B, T, H) }, { decay: { kind: "scalar", form: "factor" } }, "factors by token");
   gates.destroy();
@@ -206,38 +246,32 @@ gpuTest("what chunks side by side do not have is refused before any work", async
   assert(device.bytes.live >= before);
 });
 
-test("the compiler accepts chunks side by side for matrix units", { skip: validator === null }, async () => {
+test("the compiler accepts chunks on matrix units", { skip: validator === null }, async () => {
   const lanes = { subgroups: { min: 32, max: 32 } } as unknown as Parameters<typeof hardwareUnit>[0];
   for (const mode of ["f16", "split"] as const) {
     for (const [kind, per, K] of [["none", "token", 128], ["scalar", "token", 64], ["scalar", "head", 64]] as const) {
-      const config: ParallelConfig = {
+      const [chunk, columns] = K === 128 || mode === "split" ? [32, 32] : [64, 64];
+      const config: UnitsConfig = {
         kind,
         form: per === "head" ? "factor" : "log",
         per,
         K,
         V: K,
-        chunk: 64,
+        chunk,
+        columns,
+        threads: 256,
         unit: hardwareUnit(lanes, mode),
         pad: 8,
         unrolled: true,
         subgroup: 32,
         dtype: mode === "f16" ? "f16" : "f32",
         gateDtype: "f32",
-        stateDtype: mode === "f16" && kind === "scalar" ? "f16" : "f32",
         initial: true,
         final: true,
         fault: undefined,
         factor: "",
       };
-      const rows = mode === "f16" && K === 64 ? 64 : 32;
-      const states = { keys: 32, columns: 32, threads: 128, ahead: 2 };
-      const shaders = [
-        statesShader(config, states),
-        outputsShader(config, { rows, columns: mode === "split" && K === 128 ? 16 : 64, threads: 128 }, states),
-      ];
-      for (const { code, label } of shaders) {
-        assertEquals(await validator!.error(code), undefined, `${mode} ${kind} ${per} ${label}`);
-      }
+      assertEquals(await validator!.error(unitsShader(config).code), undefined, `${mode} ${kind} ${per}`);
     }
   }
 });
