@@ -28,6 +28,7 @@ export async function withTraits(
   traits: {
     readonly limits?: { readonly [name in keyof GPUSupportedLimits]?: number };
     readonly adapter?: Partial<Gpu["adapter"]>;
+    readonly subgroups?: Partial<NonNullable<Gpu["subgroups"]>>;
   },
   body: () => Promise<void>,
 ): Promise<void> {
@@ -37,7 +38,7 @@ export async function withTraits(
   };
   for (const [name, value] of own) {
     const said: { readonly [name: PropertyKey]: unknown } = traits[name as keyof typeof traits]!;
-    tell(name, new Proxy(value, { get: (whole, key) => key in said ? said[key] : whole[key as keyof typeof whole] }));
+    tell(name, new Proxy(value!, { get: (whole, key) => key in said ? said[key] : whole[key as keyof typeof whole] }));
   }
   try {
     await body();

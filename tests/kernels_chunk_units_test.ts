@@ -123,6 +123,7 @@ gpuTest("tilings of other shapes, padded or not, are within the bound", async (d
     columns: 48,
     threads: 64,
   });
+  await within(device, mamba2, few(16, 16, 40), "random", { ...units, threads: 32 });
   if (!fits) return;
   const split = { design: "units", mode: "split", hardware: false } as const;
   await within(device, mamba2, few(16, 16, 150), "long-memory", { ...split, chunk: 16, threads: 64 });
@@ -234,10 +235,17 @@ gpuTest("what chunks on matrix units do not have is refused before any work", as
     );
   const gates = empty(B, T, H, K);
   await refused({ g: gates }, { decay: { kind: "diagonal" } }, "its decay must be none or scalar, got diagonal");
+  const nothing = { q: empty(B, 0, H, K), k: empty(B, 0, H, K), v: empty(B, 0, H, V), o: empty(B, 0, H, V) };
+  await refused(
+    { ...nothing, g: empty(B, 0, H, K) },
+    { decay: { kind: "diagonal" } },
+    "its decay must be none or scalar",
+  );
   const narrow = empty(B, T, H, 8);
   await refused({ q: narrow, k: narrow }, {}, "K must be a multiple of 16 up to 128, got 8");
   await refused({}, { chunk: 48 }, "chunk must be 16, 32 or 64, got 48");
   await refused({}, { segments: 2 }, "segments must be 1, got 2");
+  await refused({}, { slice: 16 }, "slice must be left out, got 16");
   await refused({}, { columns: 32 }, "columns must be a multiple of 16 that divides 16, got 32");
   await refused({}, { chunk: 32, threads: 40 }, "threads must be a multiple of 32 from 32");
   await refused({ g: empty(B, T, H) }, { decay: { kind: "scalar", form: "factor" } }, "factors by token");

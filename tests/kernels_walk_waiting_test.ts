@@ -3,7 +3,8 @@ import { after, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Gpu } from "../kernels/device.ts";
 import type { Fault } from "../kernels/faults.ts";
-import type { WalkOptions } from "../kernels/walk/walk.ts";
+import { Tensor } from "../kernels/tensor.ts";
+import { planWalk, type WalkOptions } from "../kernels/walk/walk.ts";
 import { gpuForTests, withTraits } from "./gpu.ts";
 import { type Case, type Data, dataOf, type Ran, ran, type Truth, truthOf, wrong } from "./walk_cases.ts";
 
@@ -123,6 +124,20 @@ gpuTest(
     }
   },
 );
+
+gpuTest("a workgroup that is one subgroup has a kernel too, as few sequences have on a GPU", async (device) => {
+  if (device.subgroups === undefined) return;
+  await withTraits(device, { adapter: { software: false }, subgroups: { min: 32, max: 32 } }, async () => {
+    const [B, T, H, K] = [1, 64, 8, 64];
+    const empty = (...shape: number[]): Tensor => Tensor.empty(device, shape);
+    const rows = [B, T, H, K] as const;
+    const tensors = { x: empty(...rows), y: empty(...rows), z: empty(...rows), g: empty(B, T, H), out: empty(...rows) };
+    const plan = await planWalk(device, tensors, { decay: "scalar", segments: 1 });
+    assert(plan.variant.includes(" 32 threads"), plan.variant);
+    plan.release();
+    Object.values(tensors).forEach((tensor) => tensor.destroy());
+  });
+});
 
 gpuTest("a walk of no tokens leaves the state as it is, also where decays wait", async (device) => {
   for (const decay of ["none", "scalar", "head"] as const) {

@@ -35,7 +35,9 @@ export function matrixLoops(code: string): string {
     .replace(/alias MatrixLeft = [^;]+;/, "struct MatrixOperand { at: u32, down: u32, across: u32 }")
     .replace(/alias MatrixRight = [^;]+;/, "alias MatrixLeft = array<f32, 256>; alias MatrixRight = MatrixLeft;")
     .replace(/alias MatrixSums = [^;]+;/, "alias MatrixSums = array<f32, 8>;")
-    .replaceAll("subgroupMatrixScalarMultiply(", "mu_scaled(");
+    .replaceAll("subgroupMatrixScalarMultiply(", "mu_scaled(")
+    // wgpu takes four halves in two words for numbers of f32.
+    .replaceAll("bitcast<vec4<f16>>(", "mu_halves(");
   const functions = new Map<string, string>();
   /** The array of every fragment, as last loaded. */
   const arrays = new Map<string, string>();
@@ -50,6 +52,13 @@ export function matrixLoops(code: string): string {
   var mu_own = given;
   for (var n = 0u; n < 8u; n++) { mu_own[n] *= x; }
   return mu_own;`,
+    );
+  }
+  if (text.includes("mu_halves(")) {
+    functions.set(
+      "mu_halves",
+      `(words: vec2u) -> vec4<f16> {
+  return vec4<f16>(vec4f(unpack2x16float(words.x), unpack2x16float(words.y)));`,
     );
   }
   let result = "";

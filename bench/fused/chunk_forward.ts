@@ -1,5 +1,5 @@
 /**
- * The chunked linear attention family's forward kernel, on tiles or in its parallel form: linear attention with each kind
+ * The chunked linear attention family's forward kernel, on tiles or on matrix units: linear attention with each kind
  * of decay, and RWKV-6, which reads a state before its update.
  *
  * @module

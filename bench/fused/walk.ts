@@ -1,6 +1,6 @@
 /**
  * The chunked family's work done by walks: linear attention with each kind of decay, and RWKV-6, which reads a state before its
- * update, token by token in registers. Beside them, as tunings of the same lines, its chunkwise parallel form.
+ * update, token by token in registers. Beside them, as tunings of the same lines, chunks on matrix units.
  *
  * @module
  */

@@ -9,7 +9,7 @@ import type { Decay } from "./family.ts";
 export interface ChunkTuning extends TileChoice {
   /**
    * Chunks on tiles, one after the other; a walk through the tokens with the state in registers; or chunks on matrix units by a
-   * kernel of their own, for no decay or one a head or token, half of a walk's time in halves on an H200 (bench/NOTES.md). Default:
+   * kernel of their own, for no decay or one a head or token, faster than a walk in halves on an H200 (bench/NOTES.md). Default:
    * the walk where it can be, tiles on software adapters and where one of their tunings is given (_walked.ts).
    */
   readonly design?: "tiles" | "walk" | "units";

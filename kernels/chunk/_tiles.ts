@@ -9,7 +9,7 @@ import type { Decay } from "./family.ts";
 
 /** What a caller may fix; the rest is chosen. */
 export interface TileChoice extends Partial<Omit<Tiles, "subgroup">> {
-  /** Whether invocations exchange numbers in subgroups. Default: with a hardware unit. */
+  /** Whether invocations exchange numbers in subgroups. Default: on tiles with a hardware unit. */
   readonly subgroups?: boolean;
 }
 

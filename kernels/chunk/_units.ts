@@ -1,10 +1,11 @@
 /**
  * The forward pass in chunks on matrix units, one kernel for a sequence and some columns of its state (_units_shader.ts).
  *
- * It is for many sequences and a state of one decay a head, in halves: at 8 × 16 of them, K = V = 64, an H200 takes half of a
- * walk's time (bench/NOTES.md). q, k and v are read once for every tile of columns, o is written once, and nothing else.
+ * It is for many sequences and a state of one decay a head, in halves: at 8 × 16 of them, K = V = 64, an H200 takes a sixth to a
+ * third less than by a walk (bench/NOTES.md). q, k and v are read once for every tile of columns, o is written once, and nothing else.
  *
- * Bounds are those of rounding.ts: a term meets the same sums.
+ * Bounds are those of rounding.ts: a term meets the same sums. An |scale · q| or |k| above 2^100 may count as zero: what it is
+ * multiplied by before it is rounded is one factor.
  */
 
 import { InputError } from "../../models/error.ts";
@@ -89,8 +90,8 @@ function chooseUnits(
   if (pad < 0 || pad % 8 !== 0) refuse(`pad must be a multiple of 8, got ${pad}`);
   const usual = Math.min(unit.hardware ? 256 : 128, most - most % unit.lanes);
   let fewest = Infinity;
-  for (const chunk of asked === undefined ? [64, 32, 16] : [asked]) {
-    const threads = checkThreads(gpu, options.threads ?? usual, unit, Math.max(unit.lanes, chunk));
+  const threads = checkThreads(gpu, options.threads ?? usual, unit, Math.max(unit.lanes, asked ?? 16));
+  for (const chunk of asked === undefined ? [64, 32, 16].filter((chunk) => chunk <= threads) : [asked]) {
     for (const columns of options.columns === undefined ? [divisor(V, 64), divisor(V, 32), 16] : [options.columns]) {
       check("columns", columns, V);
       const bytes = arrayBytes({ kind, K, chunk, columns, unit, pad });
@@ -101,7 +102,10 @@ function chooseUnits(
   return refuse(`the tiles take at least ${fewest} bytes of workgroup memory, the device has ${memory}`);
 }
 
-/** The plan. Rejects with an {@link InputError} on tensors or tiles that do not fit, before any GPU work. T > 0. */
+/**
+ * The plan; undefined without tokens, of which there is nothing to do here. Rejects with an {@link InputError} on tensors or tiles
+ * that do not fit, before any GPU work.
+ */
 export async function planUnits(
   gpu: Gpu,
   tensors: ChunkTensors,
@@ -109,14 +113,16 @@ export async function planUnits(
   decay: Required<Decay>,
   extent: Extent,
   unit: MatrixUnit,
-): Promise<Plan> {
+): Promise<Plan | undefined> {
   const { q, k, v, g, o, initial, final } = tensors;
   const { B, T, H, K, V } = extent;
   const { kind, form, per } = decay;
   const against = unitsObstacle(tensors, decay, extent);
   if (against !== undefined || kind === "diagonal") return refuse(against!);
   if ((options.segments ?? 1) !== 1) refuse(`segments must be 1, got ${options.segments}`);
+  if (options.slice !== undefined) refuse(`slice must be left out, got ${options.slice}`);
   const chosen = chooseUnits(gpu, extent, kind, unit, options);
+  if (T === 0) return undefined;
   const { chunk, columns, pad, threads } = chosen;
   const config: UnitsConfig = {
     kind,

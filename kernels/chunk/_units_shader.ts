@@ -3,8 +3,8 @@
  *
  *     P = Q Kᵀ ⊙ w(s, t)     O = (w(0, t) Q) S + P V     S ← w(0, C) S + (w(s, C) K)ᵀ V
  *
- * What limits a chunk is the way through workgroup memory, so q, k and v go it once: fragments of q and of v are held in registers
- * for two products each, and arrays are written over as soon as they are held (_units_config.ts). Sums come out of the unit
+ * What limits a chunk is the way through workgroup memory: fragments of v, and without a decay of q, are held in registers for two
+ * products each, and arrays are written over as soon as they are held (_units_config.ts). With a decay q and k are put twice. Sums come out of the unit
  * by way of one f32 array, in turn: scores, what the chunk adds to the state, outputs. The next chunk is on its way from
  * memory meanwhile. Six barriers a chunk. Scales are those of _common.ts.
  *

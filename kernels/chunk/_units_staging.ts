@@ -19,8 +19,6 @@ export interface Block {
   /** Numbers of a row. */
   readonly width: number;
   readonly threads: number;
-  /** A condition on `row` that rows which are needed fulfil. */
-  readonly where?: string;
 }
 
 const vectorOf = (dtype: DType): string => dtype === "f32" ? "vec4f" : "vec4u";
@@ -54,14 +52,14 @@ ${even ? text(j) : `if (row < ${block.rows}u) {\n${text(j)}\n}`}`);
 export function fetchBlock(
   config: UnitsConfig,
   block: Block,
-  { at, there }: { readonly at: string; readonly there?: string },
+  { at, there }: { readonly at: string; readonly there: string },
 ): string {
   const { name, source, dtype } = block;
-  const condition = [there, block.where].filter((text) => text !== undefined).join(" && ");
-  return eachVector(config, block, (j) => {
-    const load = `${name}[${j}] = ${source}[${at} + part];`;
-    return condition === "" ? load : `${name}[${j}] = ${vectorOf(dtype)}();\nif (${condition}) { ${load} }`;
-  });
+  return eachVector(
+    config,
+    block,
+    (j) => `${name}[${j}] = ${vectorOf(dtype)}();\nif (${there}) { ${name}[${j}] = ${source}[${at} + part]; }`,
+  );
 }
 
 /** The vectors of four that a loaded one is. */
@@ -126,8 +124,7 @@ export function copyBlock(config: UnitsConfig, block: Block, operand: string): s
       `let high = bitcast<vec4<f16>>(${raw}.zw);`,
     ];
     for (let n = 0; n < 8; n++) lines.push(`${array}[place + ${n}u] = ${n < 4 ? "low" : "high"}[${n % 4}];`);
-    const text = lines.join("\n");
-    return block.where === undefined ? text : `if (${block.where}) {\n${text}\n}`;
+    return lines.join("\n");
   });
 }
 
@@ -142,8 +139,7 @@ export function putBlock(config: UnitsConfig, block: Block, operand: string, fac
       lines.push(`let four_${f} = ${four}${factor === "" ? "" : " * factor"};`);
       for (let n = 0; n < 4; n++) lines.push(config.unit.put(operand, `place + ${4 * f + n}u`, `four_${f}[${n}]`));
     });
-    const text = lines.join("\n");
-    return block.where === undefined ? text : `if (${block.where}) {\n${text}\n}`;
+    return lines.join("\n");
   });
 }
 

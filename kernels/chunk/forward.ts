@@ -60,10 +60,10 @@ export async function planChunkForward(
   const unit = half && options.mode === undefined && usual.hardware
     ? matrixUnit(gpu, { ...asked, mode: "f16" })
     : usual;
-  if (options.design === "units" && T > 0) {
-    return await planUnits(gpu, tensors, options, decay, { B, T, H, K, V }, unit);
-  }
-  const tiles = chooseTiles(gpu, { K, V, decay, pre: u !== undefined, unit }, options);
+  const ofUnits = options.design === "units";
+  const plan = ofUnits ? await planUnits(gpu, tensors, options, decay, { B, T, H, K, V }, unit) : undefined;
+  if (plan !== undefined) return plan;
+  const tiles = chooseTiles(gpu, { K, V, decay, pre: u !== undefined, unit }, ofUnits ? {} : options);
   const { chunk, columns } = tiles;
   const every = options.chunk ?? chunk;
   const kept = Math.ceil(T / every);

@@ -77,7 +77,7 @@ fn least_of(mine: vec3f, lid: u32, room: u32) -> vec3f {
       together === 1 ? `${array}[room + lid] = vec4f(mine, 0.0);` : `let least = vec4f(subgroupMin(mine), 0.0);
   if (lid % ${together}u == 0u) { ${array}[room + lid / ${together}u] = least; }`
     }
-  for (var distance = ${2 ** Math.ceil(Math.log2(parts)) / 2}u; distance > 0u; distance /= 2u) {
+  for (var distance = ${Math.floor(2 ** Math.ceil(Math.log2(parts)) / 2)}u; distance > 0u; distance /= 2u) {
     workgroupBarrier();
     if (lid < distance && lid + distance < ${parts}u) {
       ${array}[room + lid] = min(${array}[room + lid], ${array}[room + lid + distance]);
