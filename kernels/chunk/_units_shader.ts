@@ -462,6 +462,7 @@ fn main(
     let high_factor = power_of_two(${keyExponent} + ev - 28 - down);`
         : ""
     }
+    // Scores; v is held, and what comes of k and v without a decay is added up.
     ${putGate("next", `start + ${chunk}u`)}
     ${fetchGate(`start + ${2 * chunk}u`)}
     ${scores}
@@ -469,10 +470,12 @@ fn main(
     ${declareAdded}
     ${scalar ? "" : added}
     workgroupBarrier();
+    // Scores with their decays as an operand.
     ${putScores}
     ${putDecayedK}
     ${tables(config, "next")}
     workgroupBarrier();
+    // Outputs; what the chunk adds to the state comes out. How large the next chunk's numbers are.
     ${tokenRows.map((n) => unit.accumulators(`o_${n}`, 1, across)).join("\n")}
     ${outputs}
     ${scalar ? added : ""}
@@ -480,14 +483,17 @@ fn main(
     ${chunkTables(config, "next")}
     ${note("next")}
     workgroupBarrier();
+    // The state behind the chunk; the next chunk's q.
     ${scalar ? `let whole = 1.0${wholeBlocks(config, "table", () => "true")};` : ""}
     ${update}
     ${noteState}
     ${putQ("next")}
     workgroupBarrier();
+    // Outputs come out while q is held.
     ${holdQ}
     ${storeTo("o", tokenRows, tilesOfTime)}
     workgroupBarrier();
+    // Outputs to memory; the next chunk's k, v and state; the one behind it is on its way.
     ${storeOutputs}
     ${begin}
     ${fetch(`start + ${2 * chunk}u`)}
