@@ -17,6 +17,7 @@ import { compileShader, dispatch } from "../wgsl.ts";
 import type { ChunkTensors } from "./_checked.ts";
 import type { ChunkForwardOptions } from "./_options.ts";
 import { arrayBytes, type UnitsConfig } from "./_units_config.ts";
+import { divisorUpTo } from "./_units_deal.ts";
 import { unitsShader } from "./_units_shader.ts";
 import { unitsWords } from "./_units_text.ts";
 import { subgroupOf } from "./_tiles.ts";
@@ -31,7 +32,7 @@ interface Extent {
 }
 
 /** Why chunks of the tensors cannot run on matrix units; undefined where they can. */
-export function unitsObstacle(
+function unitsObstacle(
   { u, chunkStates }: ChunkTensors,
   { kind, form, per }: Required<Decay>,
   { K, V }: Pick<Extent, "K" | "V">,
@@ -48,13 +49,6 @@ export function unitsObstacle(
 
 function refuse(what: string): never {
   throw new InputError(`Cannot run chunks on matrix units: ${what}`);
-}
-
-/** The largest multiple of 16 that divides n and is at most `most`. */
-function divisor(n: number, most: number): number {
-  let width = Math.min(n, most);
-  while (n % width !== 0 || width % 16 !== 0) width--;
-  return width;
 }
 
 function check(name: string, value: number, whole: number): number {
@@ -92,7 +86,11 @@ function chooseUnits(
   let fewest = Infinity;
   const threads = checkThreads(gpu, options.threads ?? usual, unit, Math.max(unit.lanes, asked ?? 16));
   for (const chunk of asked === undefined ? [64, 32, 16].filter((chunk) => chunk <= threads) : [asked]) {
-    for (const columns of options.columns === undefined ? [divisor(V, 64), divisor(V, 32), 16] : [options.columns]) {
+    for (
+      const columns of options.columns === undefined
+        ? [64, 32, 16].map((most) => 16 * divisorUpTo(V / 16, most / 16))
+        : [options.columns]
+    ) {
       check("columns", columns, V);
       const bytes = arrayBytes({ kind, K, chunk, columns, unit, pad });
       if (bytes <= memory) return { chunk, columns, pad, threads };

@@ -4,24 +4,31 @@
  *     P = Q Kᵀ ⊙ w(s, t)     O = (w(0, t) Q) S + P V     S ← w(0, C) S + (w(s, C) K)ᵀ V
  *
  * What limits a chunk is the way through workgroup memory: fragments of v, and without a decay of q, are held in registers for two
- * products each, and arrays are written over as soon as they are held (_units_config.ts). With a decay q and k are put twice. Sums come out of the unit
- * by way of one f32 array, in turn: scores, what the chunk adds to the state, outputs. The next chunk is on its way from
- * memory meanwhile. Six barriers a chunk. Scales are those of _common.ts.
- *
- * With blocks of 16 tokens, w(s, t) is a direct product inside a block, and otherwise that from s to its block's end, times whole
- * blocks between, times that from t's block's first token on: never a quotient, never more roundings than gates.
+ * products each, and arrays are written over as soon as they are held (_units_config.ts). With a decay q and k are put twice. Sums
+ * come out of the unit by way of one f32 array, in turn: scores, what the chunk adds to the state, outputs. The next chunk is on
+ * its way from memory meanwhile. Six barriers a chunk. Scales are those of _common.ts, decays those of _units_decays.ts.
  */
 import { f32Profile } from "../profile.ts";
 import { assemble, type Shader } from "../wgsl.ts";
 import { exponents, repeat } from "./_common.ts";
 import { arraysOf, halvesAsTheyAre, lanesOf, placesOf, scaled, type UnitsConfig } from "./_units_config.ts";
+import { type Deal, divisorUpTo, ownRow } from "./_units_deal.ts";
+import {
+  betweenBlocks,
+  blockTables,
+  chunkTables,
+  decayArrays,
+  fetchGate,
+  putGate,
+  wholeChunk,
+  withinBlock,
+} from "./_units_decays.ts";
 import {
   type Block,
   copyBlock,
   fetchBlock,
   gateBinding,
   gateFunction,
-  multiplier,
   noteLargest,
   noteMost,
   noteRows,
@@ -30,65 +37,6 @@ import {
   vectorBinding,
 } from "./_units_staging.ts";
 import { unitsParameters, unitsPrelude } from "./_units_text.ts";
-
-/** The largest divisor of n that is at most `most`. */
-function divisorUpTo(n: number, most: number): number {
-  let divisor = Math.max(1, Math.min(n, most));
-  while (n % divisor !== 0) divisor--;
-  return divisor;
-}
-
-/** How groups share tiles: each has `across` neighbouring columns of tiles, and every `apart`-th row of them. */
-interface Deal {
-  readonly apart: number;
-  readonly blocks: number;
-  readonly groups: number;
-}
-
-/** Statement: `text` for a group's `n`-th row of tiles, if it has one among `rows`. */
-function ownRow({ apart, blocks, groups }: Deal, rows: number, n: number, text: string): string {
-  const conditions = [
-    ...(apart * (n + 1) <= rows ? [] : [`own_row + ${apart * n}u < ${rows}u`]),
-    ...(apart * blocks === groups ? [] : [`own_row < ${apart}u`]),
-  ];
-  return conditions.length === 0 ? text : `if (${conditions.join(" && ")}) {\n${text}\n}`;
-}
-
-/** Decays of whole blocks `b` of the table at `table` of which `holds(b)`, as factors to append. */
-function wholeBlocks({ chunk }: UnitsConfig, table: string, holds: (b: number) => string): string {
-  return Array.from(
-    { length: chunk / 16 },
-    (_, b) => ` * select(1.0, prefix[${table} + ${16 * b + 15}u], ${holds(b)})`,
-  ).join("");
-}
-
-/** `prefix` and `suffix` of a chunk's tokens: decays from their block's first token on, and from behind them to its end. */
-function tables({ kind, chunk }: UnitsConfig, table: string): string {
-  if (kind === "none") return "";
-  return `if (lid < ${chunk}u) {
-let first_of = ${table} + (lid & ~15u);
-var before = 1.0;
-var behind = 1.0;
-${
-    Array.from({ length: 16 }, (_, n) =>
-      `{ let here = gate[first_of + ${n}u];
-before *= select(1.0, here, ${n}u <= (lid & 15u));
-behind *= select(1.0, here, ${n}u > (lid & 15u)); }`).join("\n")
-  }
-prefix[${table} + lid] = before;
-suffix[${table} + lid] = behind;
-}`;
-}
-
-/** `from_start` and `until_end` of a chunk's tokens, from its tables. */
-function chunkTables(config: UnitsConfig, table: string): string {
-  const { kind, chunk } = config;
-  if (kind === "none") return "";
-  return `if (lid < ${chunk}u) {
-from_start[lid] = prefix[${table} + lid]${wholeBlocks(config, table, (b) => `${b}u < lid / 16u`)};
-until_end[lid] = suffix[${table} + lid]${wholeBlocks(config, table, (b) => `${b}u > lid / 16u`)};
-}`;
-}
 
 export function unitsShader(config: UnitsConfig): Shader {
   const { kind, K, V, chunk, columns, threads, pad, unit, dtype, factor, fault } = config;
@@ -111,15 +59,6 @@ ${fetchBlock(config, q, { at: `${row} * ${K / lanes}u`, there })}
 ${fetchBlock(config, k, { at: `${row} * ${K / lanes}u`, there })}
 ${fetchBlock(config, v, { at: `${row} * ${V / lanes}u + first_column / ${lanes}u`, there })}
 }`;
-  // By all invocations, of a token that is there: in a branch an H200 waits for the load.
-  const fetchGate = (from: string): string => scalar ? `g = raw_gate(b, ${from} + lid % ${chunk}u, h);` : "";
-  const putGate = (table: string, from: string): string =>
-    scalar
-      ? `if (lid < ${chunk}u) { gate[${table} + lid] = select(1.0, ${
-        multiplier(config, "g")
-      }, ${from} + lid < params.T); }`
-      : "";
-
   // Groups of lanes share the tiles of outputs: rows of tokens, columns of V. Those of the state have the same columns.
   const groups = threads / unit.lanes;
   const [tilesOfTime, tilesOfK, tilesOfV] = [chunk / 16, K / 16, columns / 16];
@@ -139,11 +78,10 @@ ${fetchBlock(config, v, { at: `${row} * ${V / lanes}u + first_column / ${lanes}u
   const stride = columns + pad;
   const scoreStride = chunk + pad;
   const ownColumn = `own_column * ${16 * across}u`;
-  const held = (name: string, n: number): { readonly held?: string } => unit.holds ? { held: `${name}_${n}` } : {};
   const tokenRow = (n: number, of: number): string => `(own_row + ${deal.apart * n}u) * ${16 * of}u`;
   const rowsOfQ = (name: string, array: string, n: number) =>
-    ({ name: array, at: tokenRow(n, keyStride), stride: keyStride, ...held(name, n) }) as const;
-  const values = { name: at.v, at: ownColumn, stride, ...(unit.holds ? { held: "held_v" } : {}) };
+    ({ name: array, at: tokenRow(n, keyStride), stride: keyStride, held: `${name}_${n}` }) as const;
+  const values = { name: at.v, at: ownColumn, stride, held: "held_v" };
   const fragmentsOfQ = (name: string, n: number) =>
     ({ name: `${name}_${n}`, side: "left", tiles: 1, inner: tilesOfK }) as const;
   const fragmentsOfV = { name: "held_v", side: "right", tiles: across, inner: tilesOfTime } as const;
@@ -224,22 +162,6 @@ ${
   const four = (place: string): string => `vec4f(${[0, 1, 2, 3].map((n) => `sums[${place} + ${n}u]`).join(", ")})`;
   // Scores by pairs of blocks of 16 tokens, 64 vectors of four each: what a subgroup has is of one pair.
   const blocksOfTime = chunk / 16;
-  const between = wholeBlocks(config, "table", (b) => `early_block < ${b}u && ${b}u < late_block`);
-  // From each of four tokens to a later one of their block.
-  const within = `var within = 1.0;
-    ${
-    Array.from({ length: 12 }, (_, n) => {
-      const t = `first_of + ${n + 4}u`;
-      return `within *= select(1.0, gate[${t}], ${n + 4}u > own_early + 3u && ${n + 4}u <= own_late);`;
-    }).join("\n    ")
-  }
-    var w = vec4f();
-    ${
-    [3, 2, 1, 0].map((n) =>
-      `w[${n}] = select(0.0, within, own_early + ${n}u <= own_late);
-    within *= select(1.0, gate[first_of + own_early + ${n}u], own_early + ${n}u <= own_late);`
-    ).join("\n    ")
-  }`;
   const items = chunk * chunk / 4;
   const putScores = repeat(config, "j", Math.ceil(items / threads), (j) =>
     `let item = lid + ${j} * ${threads}u;
@@ -252,19 +174,14 @@ ${items % threads === 0 ? "" : `if (item < ${items}u) `}{
   var scores = vec4f();
   if (early_block <= late_block) { scores = ${four("place")}${half ? " * score_high * score_low" : ""}; }
   if (early_block == late_block) {
-    ${
-      scalar
-        ? `let first_of = table + 16u * late_block;
-    ${within}
-    scores = select(vec4f(), scores * w, vec4u(own_early) + vec4u(0u, 1u, 2u, 3u) <= vec4u(own_late));`
-        : "scores = select(vec4f(), scores, vec4u(own_early) + vec4u(0u, 1u, 2u, 3u) <= vec4u(own_late));"
-    }
+    ${scalar ? withinBlock : ""}
+    scores = select(vec4f(), scores${
+      scalar ? " * w" : ""
+    }, vec4u(own_early) + vec4u(0u, 1u, 2u, 3u) <= vec4u(own_late));
   }${
       scalar
         ? ` else if (early_block < late_block) {
-    let early = table + 16u * early_block + own_early;
-    scores *= vec4f(${[0, 1, 2, 3].map((n) => `suffix[early + ${n}u]`).join(", ")}) *
-      (prefix[table + 16u * late_block + own_late]${between});
+    ${betweenBlocks(config)}
   }`
         : ""
     }
@@ -391,14 +308,7 @@ var<workgroup> largest: array<atomic<u32>, 4>;
 var<workgroup> rows: array<atomic<u32>, ${2 * chunk}>;`
         : ""
     }
-${
-      scalar
-        ? [
-          ...["gate", "prefix", "suffix"].map((name) => `var<workgroup> ${name}: array<f32, ${2 * chunk}>;`),
-          ...["from_start", "until_end"].map((name) => `var<workgroup> ${name}: array<f32, ${chunk}>;`),
-        ].join("\n")
-        : ""
-    }
+${scalar ? decayArrays(config) : ""}
 ${gateFunction(config)}
 @compute @workgroup_size(${threads})
 fn main(
@@ -423,7 +333,7 @@ fn main(
   ${scalar ? tokenRows.map((n) => unit.fragments(fragmentsOfQ("held_r", n))).join("\n") : ""}
   ${unit.fragments(fragmentsOfV)}
   ${fetch("0u")}
-  ${fetchGate("0u")}
+  ${fetchGate(config, "0u")}
   ${config.initial ? eachCell((s) => `${s} = state_in[${entry}];`) : ""}
   ${
       half
@@ -431,12 +341,12 @@ fn main(
   for (var t = lid; t < ${2 * chunk}u; t += ${threads}u) { atomicStore(&rows[t], 0u); }`
         : ""
     }
-  ${putGate("0u", "0u")}
-  ${fetchGate(`${chunk}u`)}
+  ${putGate(config, "0u", "0u")}
+  ${fetchGate(config, `${chunk}u`)}
   workgroupBarrier();
   ${note("0u")}
   ${noteState}
-  ${tables(config, "0u")}
+  ${blockTables(config, "0u")}
   workgroupBarrier();
   ${scalar ? `${chunkTables(config, "0u")}\nworkgroupBarrier();` : ""}
   ${putQ("0u")}
@@ -463,8 +373,8 @@ fn main(
         : ""
     }
     // Scores; v is held, and what comes of k and v without a decay is added up.
-    ${putGate("next", `start + ${chunk}u`)}
-    ${fetchGate(`start + ${2 * chunk}u`)}
+    ${putGate(config, "next", `start + ${chunk}u`)}
+    ${fetchGate(config, `start + ${2 * chunk}u`)}
     ${scores}
     ${unit.hold(fragmentsOfV, values)}
     ${declareAdded}
@@ -473,7 +383,7 @@ fn main(
     // Scores with their decays as an operand.
     ${putScores}
     ${putDecayedK}
-    ${tables(config, "next")}
+    ${blockTables(config, "next")}
     workgroupBarrier();
     // Outputs; what the chunk adds to the state comes out. How large the next chunk's numbers are.
     ${tokenRows.map((n) => unit.accumulators(`o_${n}`, 1, across)).join("\n")}
@@ -484,7 +394,7 @@ fn main(
     ${note("next")}
     workgroupBarrier();
     // The state behind the chunk; the next chunk's q.
-    ${scalar ? `let whole = 1.0${wholeBlocks(config, "table", () => "true")};` : ""}
+    ${scalar ? wholeChunk(config) : ""}
     ${update}
     ${noteState}
     ${putQ("next")}
